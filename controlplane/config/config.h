@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The one TOML file of both processes: what it may say, with units and defaults. Loading checks everything that can be
-// checked offline; an error names the file, the line and the reason. Pure: no sockets, no DPDK.
+// The one TOML file of both processes: what it may say, with units and defaults. Loading checks everything
+// that can be checked offline; an error names the file, the line and the reason. Pure: no sockets, no DPDK.
 #pragma once
 
 #include <cstdint>
@@ -23,34 +23,34 @@ struct Prefix {
 
 // ---- [general]
 struct General {
-  std::string name = "poolgate";                 // instance name: several a host differ in it
-  std::string run_dir = "/run/poolgate";         // channel.sock, cli.sock, registrar-cli.sock, pid files
-  std::string state_dir = "/var/lib/poolgate";   // the registrar's journal
-  std::string log_level = "info";                // trace debug info warn error
+  std::string name = "poolgate";                // instance name: several a host differ in it
+  std::string run_dir = "/run/poolgate";        // channel.sock, cli.sock, registrar-cli.sock, pid files
+  std::string state_dir = "/var/lib/poolgate";  // the registrar's journal
+  std::string log_level = "info";               // trace debug info warn error
 };
 
 // ---- [dataplane]
 struct DataPlane {
-  std::vector<std::string> eal;       // further EAL arguments, e.g. ["--no-huge", "-m", "512", "--no-pci"]
+  std::vector<std::string> eal;  // further EAL arguments, e.g. ["--no-huge", "-m", "512", "--no-pci"]
   unsigned main_core = 0;
   std::vector<unsigned> worker_cores = {1};
-  std::string endpoint_core;          // "" : the last worker core when there are two or more, else shared
-  unsigned idle_sleep_us = 0;         // 0 in production, 200 in the lab
+  std::string endpoint_core;   // "" : the last worker core when there are two or more, else shared
+  unsigned idle_sleep_us = 0;  // 0 in production, 200 in the lab
   unsigned burst = 32;
-  uint32_t mbufs = 65535;             // a socket
-  uint32_t sessions = 1'000'000;      // a worker
+  uint32_t mbufs = 65535;                // a socket
+  uint32_t sessions = 1'000'000;         // a worker
   std::string session_dir = "/dev/shm";  // or a hugetlbfs mount: the re-attachable session tables
   uint32_t half_open_sessions = 65'536;  // a worker
 };
 
 // ---- [[port]]
 struct Port {
-  std::string name;                       // also of the TAP twin: "pg-" + name unless tap is set
-  std::string device;                     // PCI address, or a vdev string such as "net_af_packet0,iface=veth0"
+  std::string name;    // also of the TAP twin: "pg-" + name unless tap is set
+  std::string device;  // PCI address, or a vdev string such as "net_af_packet0,iface=veth0"
   std::string tap;
-  std::vector<Prefix> addresses;          // of the TAP, host part kept
+  std::vector<Prefix> addresses;  // of the TAP, host part kept
   uint16_t mtu = 1500;
-  uint16_t rx_queues = 0;                 // 0: one a worker where the device can
+  uint16_t rx_queues = 0;  // 0: one a worker where the device can
   uint16_t rx_descriptors = 1024;
   uint16_t tx_descriptors = 1024;
 };
@@ -66,14 +66,14 @@ struct Sctp {
   std::vector<rserpool::IpAddress> addresses;  // announced in INIT; empty: every port address
   uint16_t asap_port = 3863;
   uint16_t enrp_port = 9901;
-  uint16_t udp_encapsulation_port = 0;    // RFC 6951; 9899 when on, 0 off
+  uint16_t udp_encapsulation_port = 0;  // RFC 6951; 9899 when on, 0 off
   uint32_t rto_initial_ms = 500;
   uint32_t rto_min_ms = 200;
   uint32_t rto_max_ms = 1000;
   uint32_t heartbeat_ms = 5000;
   uint32_t path_max_retrans = 3;
   uint32_t association_max_retrans = 5;
-  uint32_t init_rate = 2000;              // INITs answered a second
+  uint32_t init_rate = 2000;  // INITs answered a second
   uint32_t max_associations = 20'000;
 };
 
@@ -115,23 +115,23 @@ struct PoolSettings {  // [[pool]] handle = "...", overrides
   std::optional<uint32_t> keepalive_interval_ms;
 };
 struct Registrar {
-  rserpool::ServerId server_id = 0;            // 0: drawn at the first start, kept in the journal
+  rserpool::ServerId server_id = 0;  // 0: drawn at the first start, kept in the journal
   std::vector<std::pair<rserpool::IpAddress, uint16_t>> tcp_listen;  // ASAP over TCP, handle resolution only
-  uint32_t keepalive_interval_ms = 5000;       // 0 off; spread by +-50 %
+  uint32_t keepalive_interval_ms = 5000;                             // 0 off; spread by +-50 %
   uint32_t keepalive_timeout_ms = 5000;
   uint32_t max_bad_pe_reports = 3;
-  uint32_t min_keepalive_gap_ms = 100;         // to one PE, however many reports arrive (SEC-2.14)
-  uint32_t grace_ms = 30'000;                  // PEs stay unconfirmed after loss of the channel or a new epoch
-  uint32_t max_items = 0;                      // PEs in a resolution without the 0x803f option; 0: all that fit
+  uint32_t min_keepalive_gap_ms = 100;  // to one PE, however many reports arrive (SEC-2.14)
+  uint32_t grace_ms = 30'000;           // PEs stay unconfirmed after loss of the channel or a new epoch
+  uint32_t max_items = 0;               // PEs in a resolution without the 0x803f option; 0: all that fit
   uint32_t max_pools = 100'000;
   uint32_t max_elements = 1'000'000;
   uint32_t max_elements_per_pool = 100'000;
-  uint32_t max_handle_length = 4096;           // bytes
-  uint32_t peer_message_rate = 10'000;         // messages a second from one association
-  uint32_t unreachable_rate = 10;              // ENDPOINT_UNREACHABLE a second from one endpoint (SEC-2.13)
-  bool notify_expiry = false;                  // unsolicited DEREGISTRATION_RESPONSE at expiry (conformance 12.9)
+  uint32_t max_handle_length = 4096;    // bytes
+  uint32_t peer_message_rate = 10'000;  // messages a second from one association
+  uint32_t unreachable_rate = 10;       // ENDPOINT_UNREACHABLE a second from one endpoint (SEC-2.13)
+  bool notify_expiry = false;           // unsolicited DEREGISTRATION_RESPONSE at expiry (conformance 12.9)
   std::vector<std::pair<rserpool::IpAddress, uint16_t>> announce;  // multicast groups for SERVER_ANNOUNCE
-  uint32_t announce_interval_ms = 1000;        // T6
+  uint32_t announce_interval_ms = 1000;                            // T6
   std::vector<LifeUnitRule> life_units;
 };
 

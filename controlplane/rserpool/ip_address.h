@@ -12,7 +12,8 @@
 
 namespace poolgate::rserpool {
 
-// An IPv4 or IPv6 address in network byte order. A value of 17 bytes; unused bytes are zero, so that == works.
+// An IPv4 or IPv6 address in network byte order. A value of 17 bytes; unused bytes are zero, so that ==
+// works.
 class IpAddress {
  public:
   enum class Family : uint8_t { none = 0, v4 = 4, v6 = 6 };
@@ -36,7 +37,9 @@ class IpAddress {
   auto operator<=>(const IpAddress&) const = default;
 
  private:
-  IpAddress(Family family, const void* bytes, size_t n) : family_(family) { std::memcpy(bytes_.data(), bytes, n); }
+  IpAddress(Family family, const void* bytes, size_t n) : family_(family) {
+    std::memcpy(bytes_.data(), bytes, n);
+  }
 
   Family family_ = Family::none;
   std::array<uint8_t, 16> bytes_{};

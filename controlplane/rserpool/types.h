@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The values that every part of Poolgate speaks of: pool elements, their transports and policies (RFC 5354, 5356).
+// The values that every part of Poolgate speaks of: pool elements, their transports and policies (RFC 5354,
+// 5356).
 #pragma once
 
 #include <cstdint>
@@ -18,7 +19,14 @@ using PeId = uint32_t;      // host order, as all integers here
 using ServerId = uint32_t;  // 0: none
 
 // Parameter types of RFC 5354 §3.3-3.7 and §3.16.
-enum class TransportType : uint16_t { dccp = 0x0003, sctp = 0x0004, tcp = 0x0005, udp = 0x0006, udp_lite = 0x0007, opaque = 0x0010 };
+enum class TransportType : uint16_t {
+  dccp = 0x0003,
+  sctp = 0x0004,
+  tcp = 0x0005,
+  udp = 0x0006,
+  udp_lite = 0x0007,
+  opaque = 0x0010
+};
 
 // RFC 5354 §3.4; other values are invalid.
 enum class TransportUse : uint16_t { data_only = 0, data_plus_control = 1 };
@@ -73,7 +81,8 @@ inline constexpr int32_t kInfiniteLife = -1;
 struct PoolElement {
   PeId id = 0;
   ServerId home = 0;
-  int32_t registration_life = 0;  // on the wire: seconds, or what the peer's configured unit says; -1 infinite
+  int32_t registration_life =
+      0;  // on the wire: seconds, or what the peer's configured unit says; -1 infinite
   Transport user_transport;
   PolicySettings policy;
   bool has_asap_transport = false;
@@ -99,7 +108,8 @@ enum class Cause : uint16_t {
 
 struct ErrorCause {
   Cause code = Cause::unspecified;
-  std::string info;  // the cause-specific bytes as on the wire: the offending TLV, or the whole message for cause 2
+  std::string
+      info;  // the cause-specific bytes as on the wire: the offending TLV, or the whole message for cause 2
 
   bool operator==(const ErrorCause&) const = default;
 };

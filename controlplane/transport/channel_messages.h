@@ -1,16 +1,21 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The control channel between poolgate-dataplane (server) and poolgate-registrar (client): DESIGN.md §2.
 // A unix SOCK_SEQPACKET socket on one machine: one message a packet, at most kMaxChannelPacket bytes.
-// On the wire: ChannelHeader, then the fields below in order, integers little-endian (codec: channel_codec.h).
+// On the wire: ChannelHeader, then the fields below in order, integers little-endian (codec:
+// channel_codec.h).
 //
 // Nothing accepted is lost or done twice:
-//  - an association is named (epoch, stack, id); the epoch is drawn at random at each start of the data plane;
-//  - each MessageUp carries a sequence (from 1) within its association; the data plane keeps it until Acknowledge;
+//  - an association is named (epoch, stack, id); the epoch is drawn at random at each start of the data
+//  plane;
+//  - each MessageUp carries a sequence (from 1) within its association; the data plane keeps it until
+//  Acknowledge;
 //  - the registrar journals the change with (association, sequence), then answers, then acknowledges;
 //  - an answer names the sequence that it answers; the data plane sends one a sequence and drops a second;
-//  - after Welcome a registrar gets each live association (AssociationUp, replayed), then the unacknowledged messages
+//  - after Welcome a registrar gets each live association (AssociationUp, replayed), then the unacknowledged
+//  messages
 //    in order (MessageUp, replayed), then ReplayDone; only then new events;
-//  - pool updates are transactions (PoolBegin, PoolChunk*, PoolCommit); half a table is never published, and the
+//  - pool updates are transactions (PoolBegin, PoolChunk*, PoolCommit); half a table is never published, and
+//  the
 //    commit of an incarnation that is not the connected registrar's is refused.
 #pragma once
 
@@ -32,7 +37,7 @@ inline constexpr uint32_t kMaxUnacknowledged = 64;
 struct ChannelHeader {
   uint32_t magic = kChannelMagic;
   uint16_t version = kChannelVersion;
-  uint16_t type = 0;  // index of the alternative in Up or Down, +1
+  uint16_t type = 0;    // index of the alternative in Up or Down, +1
   uint32_t length = 0;  // of the whole packet, bytes
 };
 
@@ -60,8 +65,8 @@ struct AssociationUp {
   AssociationName association;
   SctpService service = SctpService::asap;
   bool replayed = false;
-  bool restarted = false;     // the peer restarted: the same association name, its state is new
-  uint64_t request = 0;       // of the Connect that asked for it, 0 if the peer connected
+  bool restarted = false;  // the peer restarted: the same association name, its state is new
+  uint64_t request = 0;    // of the Connect that asked for it, 0 if the peer connected
   uint16_t peer_port = 0;
   uint16_t streams_out = 0;
   std::vector<rserpool::IpAddress> peer_addresses;  // [0]: the source of its INIT (or where we connected to)
@@ -98,7 +103,8 @@ struct PoolRefused {
   uint64_t transaction = 0;
   std::string reason;
 };
-// The data plane noticed that a PE does not answer (prober, ICMP, unanswered INIT or SYN): start a keep-alive.
+// The data plane noticed that a PE does not answer (prober, ICMP, unanswered INIT or SYN): start a
+// keep-alive.
 struct PeReport {
   rserpool::PoolHandle handle;
   rserpool::PeId pe_id = 0;
@@ -108,8 +114,8 @@ struct PeReport {
 // The channel has room again for Down messages that were refused with EAGAIN; sent after a stall.
 struct Resume {};
 
-using Up = std::variant<Welcome, AssociationUp, AssociationDown, PathChange, MessageUp, SendFailed, ReplayDone, PoolCommitted,
-                        PoolRefused, PeReport, Resume>;
+using Up = std::variant<Welcome, AssociationUp, AssociationDown, PathChange, MessageUp, SendFailed,
+                        ReplayDone, PoolCommitted, PoolRefused, PeReport, Resume>;
 
 // ---- down: registrar to data plane
 struct Hello {
@@ -129,7 +135,7 @@ struct Acknowledge {
   uint64_t sequence = 0;  // all up to and including this
 };
 struct Connect {
-  uint64_t request = 0;  // not 0, unique within the incarnation
+  uint64_t request = 0;                     // not 0, unique within the incarnation
   SctpService service = SctpService::asap;  // the local port
   uint16_t peer_port = 0;
   std::vector<rserpool::IpAddress> peer_addresses;
@@ -152,7 +158,8 @@ struct PoolBegin {
   uint64_t transaction = 0;
   bool full = false;  // true: pools that are not named by this transaction go
 };
-// Sets the PEs of a pool; a pool of more PEs than fit one packet is sent as several chunks of the same handle.
+// Sets the PEs of a pool; a pool of more PEs than fit one packet is sent as several chunks of the same
+// handle.
 struct PoolChunk {
   uint64_t transaction = 0;
   rserpool::PoolHandle handle;
@@ -170,6 +177,7 @@ struct PeDown {
   uint32_t registration = 0;
 };
 
-using Down = std::variant<Hello, MessageDown, Acknowledge, Connect, Close, PoolBegin, PoolChunk, PoolCommit, PeDown>;
+using Down =
+    std::variant<Hello, MessageDown, Acknowledge, Connect, Close, PoolBegin, PoolChunk, PoolCommit, PeDown>;
 
 }  // namespace poolgate::channel

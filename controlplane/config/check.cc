@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "controlplane/config/check.h"
+
+#include <tuple>
+
+namespace poolgate::config {
+
+namespace {
+
+// Where the i-th [[key]] begins.
+toml::source_region place(const toml::table& root, std::string_view key, size_t i) {
+  const toml::array* array = root[key].as_array();
+  const toml::node* node = array ? array->get(i) : nullptr;
+  return node ? node->source() : root.source();
+}
+
+// Reports the second and further elements of [[section]] whose key(element) was seen before.
+template <class Element, class Key>
+void unique(const std::vector<Element>& elements, std::string_view section, std::string_view what, Key key,
+            const toml::table& root, ErrorList& errors) {
+  std::set<std::string> seen;
+  for (size_t i = 0; i < elements.size(); ++i) {
+    const std::string k = key(elements[i]);
+    if (!k.empty() && !seen.insert(k).second) {
+      errors.add(place(root, section, i), std::string(section) + "." + std::string(what),
+                 "\"" + k + "\" is used twice");
+    }
+  }
+}
+
+void check_services(const Config& c, const toml::table& root, ErrorList& errors) {
+  std::map<std::tuple<rserpool::IpAddress, Protocol, uint16_t>, std::string> taken;
+  for (size_t i = 0; i < c.services.size(); ++i) {
+    const Service& s = c.services[i];
+    const auto where = place(root, "service", i);
+    for (const auto& vip : s.vips) {
+      const auto [it, fresh] = taken.emplace(std::tuple{vip, s.protocol, s.port}, s.name);
+      if (!fresh) {
+        errors.add(where, "service.vips",
+                   vip.to_string() + " " + to_string(s.protocol) + " " + std::to_string(s.port) +
+                       " belongs to service \"" + it->second + "\" already");
+      }
+      const bool endpoint_port = s.port == c.sctp.asap_port || s.port == c.sctp.enrp_port;
+      bool own = std::find(c.sctp.addresses.begin(), c.sctp.addresses.end(), vip) != c.sctp.addresses.end();
+      for (const Port& port : c.ports) {
+        for (const Prefix& p : port.addresses) own = own || (c.sctp.addresses.empty() && p.address == vip);
+      }
+      if (own && s.protocol == Protocol::sctp && endpoint_port) {
+        errors.add(where, "service.port", "is the registrar's own on " + vip.to_string());
+      }
+    }
+    bool v4 = false, v6 = false;
+    for (const auto& a : s.snat) (a.is_v4() ? v4 : v6) = true;
+    for (const auto& vip : s.vips) {
+      if (!s.snat.empty() && !(vip.is_v4() ? v4 : v6)) {
+        errors.add(where, "service.snat", "has no address of the family of " + vip.to_string());
+      }
+    }
+  }
+}
+
+}  // namespace
+
+void check(const Config& c, const toml::table& root, ErrorList& errors) {
+  unique(
+      c.ports, "port", "name", [](const Port& p) { return p.name; }, root, errors);
+  unique(
+      c.ports, "port", "device", [](const Port& p) { return p.device; }, root, errors);
+  unique(
+      c.ports, "port", "tap", [](const Port& p) { return p.tap; }, root, errors);
+  unique(
+      c.services, "service", "name", [](const Service& s) { return s.name; }, root, errors);
+  unique(
+      c.pools, "pool", "handle", [](const PoolSettings& p) { return p.handle; }, root, errors);
+  check_services(c, root, errors);
+
+  const toml::node* dataplane = root.get("dataplane");
+  const auto where = dataplane ? dataplane->source() : root.source();
+  std::set<unsigned> cores{c.dataplane.main_core};
+  for (const unsigned core : c.dataplane.worker_cores) {
+    if (!cores.insert(core).second) {
+      errors.add(where, "dataplane.worker_cores",
+                 "core " + std::to_string(core) + " is used twice: one polling thread a core");
+    }
+  }
+  if (c.dataplane.worker_cores.empty()) errors.add(where, "dataplane.worker_cores", "names no core");
+  if (!c.dataplane.endpoint_core.empty()) {
+    bool found = false;
+    for (const unsigned core : c.dataplane.worker_cores)
+      found = found || std::to_string(core) == c.dataplane.endpoint_core;
+    if (!found) errors.add(where, "dataplane.endpoint_core", "is not one of worker_cores");
+  }
+}
+
+}  // namespace poolgate::config

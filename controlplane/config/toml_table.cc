@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "controlplane/config/toml_table.h"
+
+#include <algorithm>
+#include <charconv>
+
+namespace poolgate::config {
+
+using rserpool::IpAddress;
+
+void ErrorList::add(const toml::source_region& where, std::string_view key, std::string_view reason) {
+  const uint32_t line = where.begin.line;
+  errors_.emplace_back(
+      line, file_ + ":" + std::to_string(line) + ": " + std::string(key) + ": " + std::string(reason));
+}
+
+std::string ErrorList::to_string() const {
+  auto sorted = errors_;
+  std::stable_sort(sorted.begin(), sorted.end(),
+                   [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::string text;
+  for (const auto& [line, error] : sorted) text += (text.empty() ? "" : "\n") + error;
+  return text;
+}
+
+Table::Table(const toml::table& table, std::string name, ErrorList& errors)
+    : table_(table), name_(std::move(name)), errors_(errors) {}
+
+void Table::error(std::string_view key, std::string_view reason) {
+  const toml::node* node = table_.get(key);
+  errors_.add(node ? node->source() : table_.source(), name_ + "." + std::string(key), reason);
+}
+
+void Table::require(std::string_view key) {
+  if (!has(key)) error(key, "is missing");
+}
+
+void Table::finish() {
+  for (const auto& [key, node] : table_) {
+    if (!known_.contains(key.str()))
+      errors_.add(key.source(), name_ + "." + std::string(key.str()), "unknown key");
+  }
+}
+
+const toml::node* Table::find(std::string_view key) {
+  known_.emplace(key);
+  return table_.get(key);
+}
+
+const toml::node* Table::read_text(std::string_view key, std::string& out) {
+  const toml::node* node = find(key);
+  if (!node) return nullptr;
+  if (const auto* value = node->as_string()) {
+    out = value->get();
+    return node;
+  }
+  error(key, "must be a text in quotes");
+  return nullptr;
+}
+
+bool Table::read_integer(std::string_view key, uint64_t& out, uint64_t min, uint64_t max) {
+  const toml::node* node = find(key);
+  if (!node) return false;
+  const auto* value = node->as_integer();
+  const std::string range = std::to_string(min) + " to " + std::to_string(max);
+  if (!value) {
+    error(key, "must be a whole number from " + range);
+    return false;
+  }
+  const int64_t v = value->get();
+  if (v < 0 || static_cast<uint64_t>(v) < min || static_cast<uint64_t>(v) > max) {
+    error(key, std::to_string(v) + " is not in " + range);
+    return false;
+  }
+  out = static_cast<uint64_t>(v);
+  return true;
+}
+
+void Table::text(std::string_view key, std::string& out) { read_text(key, out); }
+
+void Table::boolean(std::string_view key, bool& out) {
+  const toml::node* node = find(key);
+  if (!node) return;
+  if (const auto* value = node->as_boolean()) {
+    out = value->get();
+  } else {
+    error(key, "must be true or false");
+  }
+}
+
+void Table::share(std::string_view key, double& out) {
+  const toml::node* node = find(key);
+  if (!node) return;
+  const auto value = node->value<double>();
+  if (value && *value > 0 && *value <= 1) {
+    out = *value;
+  } else {
+    error(key, "must be a number over 0 and at most 1");
+  }
+}
+
+void Table::address(std::string_view key, IpAddress& out) {
+  std::string value;
+  if (!read_text(key, value)) return;
+  if (const auto parsed = IpAddress::parse(value)) {
+    out = *parsed;
+  } else {
+    error(key, "\"" + value + "\" is not an IPv4 or IPv6 address");
+  }
+}
+
+void Table::prefix(std::string_view key, Prefix& out) {
+  std::string value;
+  if (!read_text(key, value)) return;
+  if (const auto parsed = parse_prefix(value)) {
+    out = *parsed;
+  } else {
+    error(key, "\"" + value + "\" is not a prefix such as 10.0.0.0/8");
+  }
+}
+
+// `f` takes one element's text or node and says whether it is good; `what` names what a good one is.
+template <class F>
+void Table::each(std::string_view key, std::string_view what, F f) {
+  const toml::node* node = find(key);
+  if (!node) return;
+  const toml::array* array = node->as_array();
+  if (!array) {
+    error(key, "must be a list, each " + std::string(what));
+    return;
+  }
+  for (const toml::node& element : *array) {
+    if (f(element)) continue;
+    const std::string shown = element.is_string() ? "\"" + element.as_string()->get() + "\"" : "an element";
+    errors_.add(element.source(), name_ + "." + std::string(key), shown + " is not " + std::string(what));
+  }
+}
+
+namespace {
+
+// Adapts a text parser returning an optional to Table::each.
+template <class Out, class Parse>
+auto parsed_into(std::vector<Out>& out, Parse parse) {
+  return [&out, parse](const toml::node& node) {
+    const auto* text = node.as_string();
+    if (!text) return false;
+    const auto value = parse(text->get());
+    if (value) out.push_back(*value);
+    return value.has_value();
+  };
+}
+
+}  // namespace
+
+void Table::texts(std::string_view key, std::vector<std::string>& out) {
+  if (has(key)) out.clear();
+  each(key, "a text in quotes",
+       parsed_into(out, [](const std::string& s) { return std::optional<std::string>(s); }));
+}
+
+void Table::unsigneds(std::string_view key, std::vector<unsigned>& out) {
+  if (has(key)) out.clear();
+  each(key, "a whole number from 0 to 1023", [&](const toml::node& node) {
+    const auto value = node.value_exact<int64_t>();
+    const bool good = value && *value >= 0 && *value < 1024;
+    if (good) out.push_back(static_cast<unsigned>(*value));
+    return good;
+  });
+}
+
+void Table::addresses(std::string_view key, std::vector<IpAddress>& out) {
+  if (has(key)) out.clear();
+  each(key, "an IPv4 or IPv6 address",
+       parsed_into(out, [](const std::string& s) { return IpAddress::parse(s); }));
+}
+
+void Table::prefixes(std::string_view key, std::vector<Prefix>& out) {
+  if (has(key)) out.clear();
+  each(key, "an address with its prefix length, such as 10.0.0.1/24",
+       parsed_into(out, [](const std::string& s) { return parse_prefix(s); }));
+}
+
+void Table::sockets(std::string_view key, std::vector<std::pair<IpAddress, uint16_t>>& out) {
+  if (has(key)) out.clear();
+  each(key, "an address and port such as 10.0.0.1:3863 or [fd00::1]:3863",
+       parsed_into(out, [](const std::string& s) { return parse_socket(s); }));
+}
+
+namespace {
+
+template <class Int>
+std::optional<Int> parse_number(std::string_view text) {
+  Int value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || text.empty()) return std::nullopt;
+  return value;
+}
+
+}  // namespace
+
+std::optional<Prefix> parse_prefix(std::string_view text) {
+  const size_t slash = text.find('/');
+  const auto address = IpAddress::parse(text.substr(0, slash));
+  if (!address) return std::nullopt;
+  const uint8_t whole = static_cast<uint8_t>(address->size() * 8);
+  if (slash == std::string_view::npos) return Prefix{*address, whole};
+  const auto length = parse_number<uint8_t>(text.substr(slash + 1));
+  if (!length || *length > whole) return std::nullopt;
+  return Prefix{*address, *length};
+}
+
+std::optional<std::pair<IpAddress, uint16_t>> parse_socket(std::string_view text) {
+  const size_t colon = text.rfind(':');
+  if (colon == std::string_view::npos || colon == 0) return std::nullopt;
+  std::string_view host = text.substr(0, colon);
+  const bool bracketed = host.size() > 2 && host.front() == '[' && host.back() == ']';
+  if (bracketed) host = host.substr(1, host.size() - 2);
+  const auto address = IpAddress::parse(host);
+  const auto port = parse_number<uint16_t>(text.substr(colon + 1));
+  if (!address || !port || *port == 0 || address->is_v6() != bracketed) return std::nullopt;
+  return std::pair{*address, *port};
+}
+
+bool Prefix::contains(const IpAddress& a) const {
+  if (a.family() != address.family()) return false;
+  const size_t whole = length / 8;
+  if (!std::equal(a.data(), a.data() + whole, address.data())) return false;
+  const unsigned rest = length % 8;
+  return rest == 0 || ((a.data()[whole] ^ address.data()[whole]) >> (8 - rest)) == 0;
+}
+
+std::string Prefix::to_string() const { return address.to_string() + "/" + std::to_string(length); }
+
+}  // namespace poolgate::config

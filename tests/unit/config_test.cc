@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "controlplane/config/config.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+namespace poolgate::config {
+namespace {
+
+using rserpool::IpAddress;
+
+constexpr const char* kWhole = R"(
+[general]
+name = "lab"
+run_dir = "/tmp/pg"
+log_level = "debug"
+
+[dataplane]
+eal = ["--no-huge", "-m", "512"]
+main_core = 0
+worker_cores = [1]
+idle_sleep_us = 200
+
+[[port]]
+name = "p0"
+device = "net_af_packet0,iface=app0"
+addresses = ["10.0.1.1/24", "fd00:1::1/64"]
+
+[[route]]
+destination = "0.0.0.0/0"
+gateway = "10.0.1.254"
+
+[sctp]
+udp_encapsulation_port = 9899
+
+[[service]]
+name = "echo"
+vips = ["192.0.2.1", "2001:db8::1"]
+protocol = "udp"
+port = 5000
+pool = "EchoPool"
+mode = "nat"
+snat = ["10.0.2.201", "fd00:2::201"]
+panic_share = 0.25
+
+[registrar]
+server_id = 7
+tcp_listen = ["10.0.1.1:3863", "[fd00:1::1]:3863"]
+
+[[registrar.life_unit]]
+source = "10.10.0.0/16"
+unit = "ms"
+
+[[pool]]
+handle = "EchoPool"
+max_elements = 10
+)";
+
+std::string error_of(const std::string& text) {
+  auto r = parse(text, "f.toml");
+  return r ? "no error" : r.error().text;
+}
+
+TEST(Config, a_whole_file_is_read) {
+  auto r = parse(kWhole, "f.toml");
+  ASSERT_TRUE(r) << r.error().text;
+  EXPECT_EQ(r->general.name, "lab");
+  EXPECT_EQ(r->channel_path(), "/tmp/pg/channel.sock");
+  ASSERT_EQ(r->ports.size(), 1u);
+  EXPECT_EQ(r->ports[0].tap, "pg-p0");
+  EXPECT_EQ(r->ports[0].addresses[1].to_string(), "fd00:1::1/64");
+  EXPECT_EQ(r->routes[0].gateway.to_string(), "10.0.1.254");
+  ASSERT_EQ(r->services.size(), 1u);
+  EXPECT_EQ(r->services[0].protocol, Protocol::udp);
+  EXPECT_EQ(r->services[0].mode, Mode::nat);
+  EXPECT_DOUBLE_EQ(r->services[0].panic_share, 0.25);
+  EXPECT_EQ(r->registrar.server_id, 7u);
+  EXPECT_EQ(r->registrar.tcp_listen[1].first.to_string(), "fd00:1::1");
+  ASSERT_EQ(r->registrar.life_units.size(), 1u);
+  EXPECT_EQ(r->registrar.life_units[0].unit, LifeUnit::milliseconds);
+  EXPECT_EQ(r->pools[0].max_elements, 10u);
+  EXPECT_EQ(r->sctp.udp_encapsulation_port, 9899);
+}
+
+TEST(Config, an_empty_file_gives_the_defaults) {
+  auto r = parse("", "f.toml");
+  ASSERT_TRUE(r) << r.error().text;
+  EXPECT_EQ(r->sctp.asap_port, 3863);
+  EXPECT_EQ(r->registrar.max_bad_pe_reports, 3u);
+}
+
+TEST(Config, a_syntax_error_names_file_and_line) {
+  EXPECT_EQ(error_of("[general]\nname = \n").rfind("f.toml:2: ", 0), 0u);
+}
+
+TEST(Config, a_wrong_value_names_file_line_key_and_reason) {
+  EXPECT_EQ(error_of("[sctp]\nasap_port = 70000\n"), "f.toml:2: sctp.asap_port: 70000 is not in 1 to 65535");
+  EXPECT_EQ(error_of("[sctp]\nasap_port = -1\n"), "f.toml:2: sctp.asap_port: -1 is not in 1 to 65535");
+  EXPECT_EQ(error_of("[sctp]\naddresses = [\"10.0.0\"]\n"),
+            "f.toml:2: sctp.addresses: \"10.0.0\" is not an IPv4 or IPv6 address");
+  EXPECT_EQ(error_of("[general]\nlog_level = \"loud\"\n"),
+            "f.toml:2: general.log_level: \"loud\" is not one of trace, debug, info, warn, error");
+}
+
+TEST(Config, an_unknown_key_or_section_is_an_error_not_ignored) {
+  EXPECT_EQ(error_of("[general]\nnam = \"x\"\n"), "f.toml:2: general.nam: unknown key");
+  EXPECT_EQ(error_of("\n[registra]\n"), "f.toml:2: registra: unknown section");
+  EXPECT_EQ(error_of("[registrar]\n[[registrar.life_units]]\nunit=\"ms\"\n"),
+            "f.toml:2: registrar.life_units: unknown key");
+}
+
+TEST(Config, every_error_is_listed_in_the_order_of_lines) {
+  const std::string e = error_of("[sctp]\nrto_min_ms = 5\nnope = 1\n[general]\nname = 3\n");
+  EXPECT_EQ(e,
+            "f.toml:2: sctp.rto_min_ms: 5 is not in 10 to 60000\nf.toml:3: sctp.nope: unknown key\n"
+            "f.toml:5: general.name: must be a text in quotes");
+}
+
+TEST(Config, a_missing_key_is_named) {
+  EXPECT_NE(error_of("[[port]]\nname = \"p0\"\n").find("f.toml:1: port.device: is missing"),
+            std::string::npos);
+}
+
+TEST(Config, two_services_at_one_vip_protocol_and_port_are_refused) {
+  const std::string one =
+      "[[service]]\nname=\"a\"\nvips=[\"192.0.2.1\"]\nprotocol=\"tcp\"\nport=80\npool=\"A\"\n";
+  const std::string two =
+      "[[service]]\nname=\"b\"\nvips=[\"192.0.2.1\"]\nprotocol=\"tcp\"\nport=80\npool=\"B\"\n";
+  EXPECT_EQ(error_of(one + two), "f.toml:7: service.vips: 192.0.2.1 tcp 80 belongs to service \"a\" already");
+}
+
+TEST(Config, a_core_used_twice_is_refused) {
+  EXPECT_NE(error_of("[dataplane]\nmain_core = 1\nworker_cores = [1]\n").find("core 1 is used twice"),
+            std::string::npos);
+}
+
+TEST(Config, snat_without_nat_or_of_another_family_is_refused) {
+  const std::string head =
+      "[[service]]\nname=\"a\"\nvips=[\"192.0.2.1\"]\nprotocol=\"tcp\"\nport=80\npool=\"A\"\n";
+  EXPECT_NE(error_of(head + "snat=[\"10.0.0.1\"]\n").find("only for mode"), std::string::npos);
+  EXPECT_NE(error_of(head + "mode=\"nat\"\nsnat=[\"fd00::1\"]\n").find("no address of the family"),
+            std::string::npos);
+}
+
+TEST(Config, a_file_that_cannot_be_read_says_why) {
+  auto r = load("/nonexistent/poolgate.toml");
+  ASSERT_FALSE(r);
+  EXPECT_NE(r.error().text.find("No such file"), std::string::npos);
+}
+
+TEST(ConfigPrefix, contains_compares_only_its_length) {
+  auto r = parse("[[registrar.life_unit]]\nsource=\"10.10.7.9/20\"\nunit=\"ms\"\n", "f");
+  ASSERT_TRUE(r) << r.error().text;
+  const Prefix p = *r->registrar.life_units[0].source;
+  EXPECT_TRUE(p.contains(*IpAddress::parse("10.10.15.255")));
+  EXPECT_FALSE(p.contains(*IpAddress::parse("10.10.16.0")));
+  EXPECT_FALSE(p.contains(*IpAddress::parse("::1")));
+}
+
+}  // namespace
+}  // namespace poolgate::config
