@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What a worker knows of a packet after one look at its headers. The parser reads bytes and nothing else: no
+// mbuf, no table, never past the bytes it is given. parse_burst() is the same over mbufs.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "dataplane/redirect/drop_reasons.h"
+
+struct rte_mbuf;
+
+namespace poolgate::redirect {
+
+enum class PacketKind : uint8_t {
+  l4,        // a whole SCTP, TCP or UDP packet: flow, l4_offset and l4_length are set
+  fragment,  // IPv4 or IPv6 fragment (also the first): l3_offset, protocol, addresses in the frame
+  icmp,      // ICMP or ICMPv6: l4_offset and l4_length are set
+  other,     // ARP, other Ethernet types, other IP protocols: the kernel's
+  bad,       // drop says why
+};
+
+// The flow as it stands on the wire: 16 bytes compared and hashed at once. Ports and addresses in network
+// order. IPv6 addresses do not fit: `source` and `destination` then hold 64 bits of a keyed hash of both, and
+// whoever finds an equal key compares the addresses themselves (FlowKey equality is necessary, not
+// sufficient, for IPv6).
+struct alignas(16) FlowKey {
+  uint32_t source = 0;
+  uint32_t destination = 0;
+  uint16_t source_port = 0;
+  uint16_t destination_port = 0;
+  uint8_t protocol = 0;
+  uint8_t family = 0;  // 4 or 6
+  uint16_t zero = 0;
+
+  bool operator==(const FlowKey&) const = default;
+};
+static_assert(sizeof(FlowKey) == 16);
+
+struct alignas(32) PacketInfo {
+  FlowKey flow;            // kind l4 (ports 0 in fragments and icmp)
+  uint32_t hash = 0;       // of flow, kind l4
+  uint16_t l3_offset = 0;  // from the frame's first byte: 14, 18 or 22
+  uint16_t l4_offset = 0;
+  uint16_t l4_length = 0;  // bytes by the IP length: without Ethernet padding
+  PacketKind kind = PacketKind::other;
+  DropReason drop = DropReason::none;
+  uint16_t vlan_tci = 0;  // of the outer tag in the frame, host order; 0 none
+  uint8_t reserved[2] = {};
+};
+static_assert(sizeof(PacketInfo) == 32);
+
+// `length`: bytes readable at `frame`; `frame_length`: bytes of the whole frame (more, if there are further
+// segments). Returns false if headers may lie past `length` but within `frame_length`: join the segments and
+// call again. Ethernet and 802.1Q; RFC 791 §3.1, RFC 8200 §3-4, RFC 9260 §3, RFC 9293 §3.1, RFC 768.
+bool parse(const uint8_t* frame, size_t length, size_t frame_length, PacketInfo& info);
+
+// infos[i] of mbufs[i]. Segments are joined where headers are split; VLAN tags stripped by the device are
+// honoured.
+void parse_burst(rte_mbuf* const* mbufs, PacketInfo* infos, unsigned n);
+
+}  // namespace poolgate::redirect

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The redirect stage of one worker: takes a parsed burst, sends what belongs to a service to a live PE, and
+// says where the rest goes. One a worker; no locks, no system calls, no allocation in process().
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "controlplane/rserpool/result.h"
+#include "dataplane/pool/pool_table.h"
+#include "dataplane/redirect/classify.h"
+#include "dataplane/redirect/drop_reasons.h"
+#include "dataplane/redirect/packet.h"
+#include "drivers/next_hop.h"
+
+struct rte_mbuf;
+struct rte_mempool;
+
+namespace poolgate::redirect {
+
+inline constexpr unsigned kMaxBurst = 64;
+// Packets of our own (ABORT, RST, ICMP) that one call may add to a burst.
+inline constexpr unsigned kMaxGenerated = 64;
+inline constexpr unsigned kMaxPorts = 32;
+
+// What one call of process() or service_timers() leaves behind. The worker empties everything (n = 0) after
+// each call; every mbuf given to process() is in exactly one of these or freed with its drop counted.
+struct Output {
+  static constexpr unsigned kCapacity = kMaxBurst + kMaxGenerated;
+  struct Port {
+    uint16_t n = 0;
+    rte_mbuf* mbufs[kCapacity];
+  };
+  std::array<Port, kMaxPorts> ports;  // ready to be sent, by port id
+  uint32_t ports_used = 0;            // bit i: ports[i].n != 0
+
+  // Ready but for the first 12 bytes: the next hop is incomplete (drivers/held_packets.h).
+  struct Held {
+    rte_mbuf* mbuf;
+    drivers::NextHopIndex next_hop;
+  };
+  uint16_t n_held = 0;
+  Held held[kCapacity];
+
+  // For our SCTP endpoint, and for the kernel (TAP), untouched; info is the one given with the packet.
+  uint16_t n_endpoint = 0;
+  rte_mbuf* endpoint[kMaxBurst];
+  PacketInfo endpoint_info[kMaxBurst];
+  uint16_t n_exception = 0;
+  rte_mbuf* exception[kMaxBurst];
+};
+
+struct RedirectorOptions {
+  unsigned worker = 0;
+  uint32_t sessions = 1'000'000;
+  uint32_t half_open_sessions = 65'536;
+  // The session table's file, e.g. "/dev/shm/poolgate-NAME-sessions-0"; made if absent, re-attached if valid
+  // and of the same size. Empty: anonymous memory (tests).
+  std::string session_file;
+  rte_mempool* mempool = nullptr;               // for packets of our own
+  pool::PoolTable* pools = nullptr;             // must outlive the redirector
+  const drivers::NextHop* next_hops = nullptr;  // the drivers' table, indexed by NextHopIndex
+  uint32_t max_next_hops = 0;
+  DropCounters* drops = nullptr;  // the worker's; must outlive the redirector
+  uint64_t random_seed = 0;       // 0: from the kernel
+};
+
+// Counters that the worker alone writes, each a relaxed store; any thread may read them.
+struct alignas(64) ServiceCounters {
+  std::atomic<uint64_t> packets{0}, bytes{0};
+  std::atomic<uint64_t> sessions{0};      // live now
+  std::atomic<uint64_t> new_sessions{0};  // ever
+  std::atomic<uint64_t> refused{0};       // clients told so
+  std::atomic<uint64_t> aborted{0};       // sessions ended by a PE's death
+};
+
+struct SessionStats {
+  uint64_t used = 0, capacity = 0, half_open = 0, half_open_quota = 0, aliases = 0, reattached = 0;
+};
+
+// One session as `show session` prints it.
+struct SessionView {
+  rserpool::IpAddress client, vip, pe;
+  uint16_t client_port = 0, vip_port = 0, pe_port = 0;  // host order
+  uint8_t protocol = 0;
+  const char* state = "";
+  std::string service;
+  uint32_t pe_id = 0, idle_ms = 0, tag_p = 0, tag_c = 0;
+  unsigned aliases = 0;
+};
+
+class Redirector {
+ public:
+  static Result<std::unique_ptr<Redirector>> create(const RedirectorOptions& options);
+  ~Redirector();
+  Redirector(const Redirector&) = delete;
+  Redirector& operator=(const Redirector&) = delete;
+
+  // Main lcore: the services to use from the next burst on. The caller keeps the table it replaces until
+  // every worker has reported a quiescent state after this.
+  void set_services(const ServiceTable* services) { services_.store(services, std::memory_order_release); }
+
+  // Worker: redirects a parsed burst (n <= kMaxBurst). now_us: microseconds of CLOCK_MONOTONIC, as the TSC
+  // gives them. The caller reports its quiescent state between calls (rte_rcu_qsbr_quiescent).
+  void process(rte_mbuf* const* mbufs, PacketInfo* infos, unsigned n, uint64_t now_us, Output& out);
+
+  // Worker, also when nothing arrives, at least each millisecond: ageing in slices, paced aborts. At most
+  // kMaxGenerated packets.
+  void service_timers(uint64_t now_us, Output& out);
+
+  // ---- any thread: racy but never torn
+  const ServiceCounters& counters(ServiceIndex service) const { return service_counters_[service]; }
+  uint64_t pe_sessions(pool::PeSlotIndex slot) const;
+  uint64_t pe_packets(pool::PeSlotIndex slot) const;
+  uint64_t pe_bytes(pool::PeSlotIndex slot) const;
+  SessionStats session_stats() const;
+  // Up to `max` sessions from position `cursor` on; the position to go on from, 0 at the end. Reads a live
+  // table: an entry that changes meanwhile is left out.
+  uint32_t dump_sessions(uint32_t cursor, unsigned max, std::vector<SessionView>& out) const;
+
+ private:
+  Redirector();
+  struct Impl;
+
+  std::unique_ptr<Impl> impl_;
+  std::atomic<const ServiceTable*> services_{nullptr};
+  std::unique_ptr<ServiceCounters[]> service_counters_;
+};
+
+}  // namespace poolgate::redirect
