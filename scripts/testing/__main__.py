@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The stages of scripts/test; see there."""
+import argparse
+import os
+import sys
+
+from testing import fuzz, gtest, lint, python_tests
+from testing.report import Report
+from testing.run import run
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+def build(report, kind):
+    """Builds one variant and returns its folder; a build that fails is a failed test, and None."""
+    outcome = run([os.path.join(ROOT, "scripts", "build"), kind], 3600, cwd=ROOT)
+    report.add("build", kind, outcome.status == 0, f"{outcome.how}\n{outcome.output[-8000:]}", outcome.seconds)
+    return os.path.join(ROOT, "build" if kind == "normal" else f"build-{kind}") if outcome.status == 0 else None
+
+
+def unit(report, kind="normal"):
+    with report.stage("unit tests" if kind == "normal" else f"unit tests, {kind}"):
+        folder = build(report, kind)
+        if folder:
+            gtest.run_all(report, folder, "unit", "unit" if kind == "normal" else f"unit-{kind}")
+
+
+def functional(report, names):
+    with report.stage("functional tests"):
+        folder = build(report, "normal")
+        if folder:
+            os.environ["POOLGATE_BUILD"] = folder
+            if not names:
+                gtest.run_all(report, folder, "functional", "functional", jobs=1)
+            python_tests.run_all(report, ROOT, "tests/functional", "functional", 600, names)
+
+
+def interop(report, names):
+    with report.stage("interop tests"):
+        folder = build(report, "normal")
+        if folder:
+            os.environ["POOLGATE_BUILD"] = folder
+            python_tests.run_all(report, ROOT, "tests/interop", "interop", 1800, names)
+
+
+def lint_stage(report):
+    with report.stage("lint"):
+        folder = build(report, "normal")
+        if folder:
+            lint.run_all(report, ROOT, folder)
+
+
+def fuzz_stage(report, seconds):
+    with report.stage(f"fuzz, {seconds} s a target"):
+        folder = build(report, "fuzz")
+        if folder:
+            fuzz.run_all(report, ROOT, folder, seconds)
+
+
+def main():
+    options = argparse.ArgumentParser(prog="scripts/test")
+    options.add_argument("what", nargs="?", default="all",
+                         choices=["unit", "functional", "interop", "lint", "asan", "tsan", "fuzz", "all"])
+    options.add_argument("names", nargs="*", help="only files whose name holds one of these (functional, interop)")
+    options.add_argument("--fuzz-seconds", type=int, default=60)
+    chosen = options.parse_args()
+    report = Report()
+    stages = {
+        "unit": lambda: unit(report),
+        "functional": lambda: functional(report, chosen.names),
+        "interop": lambda: interop(report, chosen.names),
+        "lint": lambda: lint_stage(report),
+        "asan": lambda: unit(report, "asan"),
+        "tsan": lambda: unit(report, "tsan"),
+        "fuzz": lambda: fuzz_stage(report, chosen.fuzz_seconds),
+    }
+    for name, stage in stages.items():
+        if chosen.what in (name, "all"):
+            stage()
+    os.makedirs(os.path.join(ROOT, "build"), exist_ok=True)
+    return report.finish(os.path.join(ROOT, "build", "junit.xml"))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
