@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "dataplane/cli/execute.h"
+
+#include <charconv>
+#include <cstring>
+#include <fstream>
+
+#include "dataplane/cli/grammar.h"
+
+namespace poolgate::cli {
+
+namespace {
+
+constexpr uint32_t kMostSessions = 100'000;
+
+// Decimal, or hexadecimal with 0x.
+Result<uint32_t> number(const std::string& word, std::string_view what) {
+  const bool hex = word.starts_with("0x") || word.starts_with("0X");
+  const char* begin = word.data() + (hex ? 2 : 0);
+  const char* end = word.data() + word.size();
+  uint32_t value = 0;
+  const auto [stop, error] = std::from_chars(begin, end, value, hex ? 16 : 10);
+  if (error != std::errc() || stop != end || begin == end) {
+    return Error{"\"" + word + "\" is not " + std::string(what)};
+  }
+  return value;
+}
+
+Result<Report> run(const ParsedCommand& c, Source& source) {
+  const auto& w = c.words;
+  switch (c.spec->id) {
+    case CommandId::start:
+      return source.start();
+    case CommandId::stop:
+      return source.stop();
+    case CommandId::show_port:
+      return w[2] == "stats"    ? source.port_stats(w[3])
+             : w[2] == "xstats" ? source.port_xstats(w[3])
+                                : source.port_info(w[3]);
+    case CommandId::clear_port:
+      return source.clear_port(w[3], w[2] == "xstats");
+    case CommandId::show_config:
+      return source.config(w[2] == "all");
+    case CommandId::show_pool:
+      return source.pools(w[2]);
+    case CommandId::show_service:
+      return source.services(w[2]);
+    case CommandId::show_session: {
+      if (w[2] == "all") return source.sessions(kMostSessions);
+      const auto limit = number(w[2], "a count of sessions");
+      if (!limit) return limit.error();
+      return source.sessions(*limit);
+    }
+    case CommandId::show_assoc:
+      return source.associations();
+    case CommandId::show_drops:
+      return source.drops();
+    case CommandId::clear_drops:
+      return source.clear_drops();
+    case CommandId::show_worker:
+      return source.workers();
+    case CommandId::set_pe: {
+      const auto id = number(w[3], "a PE identifier (decimal, or 0x and hexadecimal)");
+      if (!id) return id.error();
+      return source.set_pe(w[2], *id, w[4]);
+    }
+    case CommandId::set_service:
+      return source.set_service(w[2], w[3]);
+    case CommandId::help:
+    case CommandId::quit:
+    case CommandId::show_registrar:
+      break;
+  }
+  return Error{"\"" + std::string(c.spec->words) + "\" is for poolgate-cli: the data plane does not know it"};
+}
+
+}  // namespace
+
+Result<std::string> execute(std::string_view line, Source& source) {
+  const auto parsed = parse_command(line);
+  if (!parsed) return parsed.error();
+  if (!parsed->spec) return std::string();
+  if (parsed->spec->id == CommandId::help) return help_text();
+  const auto report = run(*parsed, source);
+  if (!report) return report.error();
+  return parsed->json ? report->json() : report->text();
+}
+
+Result<std::string> execute_file(const std::string& path, Source& source, std::ostream& out) {
+  std::ifstream in(path);
+  if (!in) return Error{path + ": cannot be read: " + std::strerror(errno)};
+  std::string line;
+  for (unsigned n = 1; std::getline(in, line); ++n) {
+    const auto result = execute(line, source);
+    if (!result) return Error{path + ":" + std::to_string(n) + ": " + result.error().text};
+    out << *result << std::flush;
+  }
+  return std::string();
+}
+
+}  // namespace poolgate::cli

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "dataplane/cli/grammar.h"
+
+#include <algorithm>
+#include <charconv>
+
+namespace poolgate::cli {
+
+namespace {
+
+using enum CommandId;
+using enum Target;
+
+constexpr CommandSpec kCommands[] = {
+    {help, self, "help", false, "this list"},
+    {start, dataplane, "start", false, "start forwarding"},
+    {stop, dataplane, "stop", false,
+     "stop forwarding: packets are dropped as 'stopped', associations are kept"},
+    {quit, self, "quit", false, "leave the prompt; the data plane goes on"},
+    {show_port, dataplane, "show port stats|xstats|info all|<port>", true,
+     "counters, extended counters, what the NIC can do"},
+    {clear_port, dataplane, "clear port stats|xstats all|<port>", false, "set the counters to zero"},
+    {show_config, dataplane, "show config fwd|all", true,
+     "cores, ports and queues; all: every setting in force"},
+    {show_pool, dataplane, "show pool all|<pool>", true, "the pools that redirect uses, with their PEs"},
+    {show_service, dataplane, "show service all|<service>", true, "services, and why a PE is not eligible"},
+    {show_session, dataplane, "show session all|<count>", true, "sessions (all: at most 100,000)"},
+    {show_assoc, dataplane, "show assoc all", true, "our own SCTP associations and their paths"},
+    {show_drops, dataplane, "show drops", true, "dropped packets by reason and worker"},
+    {clear_drops, dataplane, "clear drops", false, "set the drop counters to zero"},
+    {show_worker, dataplane, "show worker all", true, "workers: load, cycles a stage, share of SCTP timers"},
+    {show_registrar, registrar, "show registrar", true, "the registrar: identity, channel, PEs, counters"},
+    {show_registrar, registrar, "show registrar pool all", true, "the registrar's handlespace"},
+    {set_pe, dataplane, "set pe <pool> <id> up|drain|block", false,
+     "up: eligible; drain: keeps its flows, gets no new ones; block: no packets at all"},
+    {set_service, dataplane, "set service <service> up|drain", false, "drain: no new flows for this service"},
+};
+
+bool is_parameter(std::string_view word) { return word.starts_with('<') && word.ends_with('>'); }
+
+std::vector<std::string_view> split(std::string_view text, char separator) {
+  std::vector<std::string_view> parts;
+  for (size_t begin = 0; begin <= text.size();) {
+    const size_t end = std::min(text.find(separator, begin), text.size());
+    parts.push_back(text.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  return parts;
+}
+
+bool matches(std::string_view pattern, std::string_view word) {
+  const auto choices = split(pattern, '|');
+  return std::any_of(choices.begin(), choices.end(),
+                     [&](std::string_view choice) { return is_parameter(choice) || choice == word; });
+}
+
+// Splits a line into words; "..." keeps spaces, \xNN, \" and \\ are escapes inside and outside of quotes.
+Result<std::vector<std::string>> tokens(std::string_view line) {
+  std::vector<std::string> words;
+  bool in_word = false, quoted = false;
+  for (size_t i = 0; i < line.size(); ++i) {
+    const char c = line[i];
+    if (!quoted && (c == ' ' || c == '\t' || c == '\r' || c == '\n')) {
+      in_word = false;
+      continue;
+    }
+    if (!quoted && !in_word && c == '#') break;
+    if (!in_word) words.emplace_back();
+    in_word = true;
+    if (c == '"') {
+      quoted = !quoted;
+    } else if (c == '\\' && i + 1 < line.size() && line[i + 1] == 'x') {
+      unsigned value = 0;
+      const char* begin = line.data() + i + 2;
+      const char* end = line.data() + std::min(i + 4, line.size());
+      if (std::from_chars(begin, end, value, 16).ptr != begin + 2) {
+        return Error{"\\x must be followed by two hexadecimal digits"};
+      }
+      words.back() += static_cast<char>(value);
+      i += 3;
+    } else if (c == '\\' && i + 1 < line.size()) {
+      words.back() += line[++i];
+    } else {
+      words.back() += c;
+    }
+  }
+  if (quoted) return Error{"a quote is not closed"};
+  return words;
+}
+
+}  // namespace
+
+std::span<const CommandSpec> commands() { return kCommands; }
+
+Result<ParsedCommand> parse_command(std::string_view line) {
+  auto words = tokens(line);
+  if (!words) return words.error();
+  ParsedCommand parsed;
+  parsed.words = std::move(*words);
+  if (parsed.words.empty()) return parsed;
+  const bool asks_json = parsed.words.size() > 1 && parsed.words.back() == "json";
+  size_t best = 0;                 // words matched by the command that came nearest
+  std::string_view expected_next;  // what it wanted next
+  for (const CommandSpec& spec : kCommands) {
+    const auto pattern = split(spec.words, ' ');
+    const bool json = asks_json && spec.json && parsed.words.size() == pattern.size() + 1;
+    const size_t given = parsed.words.size() - (json ? 1 : 0);
+    size_t n = 0;
+    while (n < pattern.size() && n < given && matches(pattern[n], parsed.words[n])) ++n;
+    if (n == pattern.size() && n == given) {
+      parsed.spec = &spec;
+      parsed.json = json;
+      if (parsed.json) parsed.words.pop_back();
+      return parsed;
+    }
+    if (n > best) {
+      best = n;
+      expected_next = n < pattern.size() ? pattern[n] : "the end of the line";
+    }
+  }
+  if (best == 0) return Error{"unknown command \"" + parsed.words[0] + "\" (try: help)"};
+  std::string read;
+  for (size_t i = 0; i < best; ++i) read += (i ? " " : "") + parsed.words[i];
+  const std::string got =
+      best < parsed.words.size() ? "not \"" + parsed.words[best] + "\"" : "not the end of the line";
+  return Error{"after \"" + read + "\" comes " + std::string(expected_next) + ", " + got};
+}
+
+std::string help_text() {
+  size_t width = 0;
+  for (const CommandSpec& spec : kCommands) width = std::max(width, spec.words.size() + (spec.json ? 7 : 0));
+  std::string text;
+  for (const CommandSpec& spec : kCommands) {
+    std::string line = std::string(spec.words) + (spec.json ? " [json]" : "");
+    line.resize(width, ' ');
+    text += line + "  " + std::string(spec.help) + "\n";
+  }
+  return text;
+}
+
+}  // namespace poolgate::cli

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The commands as data: the data plane runs them, poolgate-cli completes and explains them.
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "controlplane/rserpool/result.h"
+
+namespace poolgate::cli {
+
+enum class CommandId {
+  help,
+  start,
+  stop,
+  quit,
+  show_port,
+  clear_port,
+  show_config,
+  show_pool,
+  show_service,
+  show_session,
+  show_assoc,
+  show_drops,
+  clear_drops,
+  show_worker,
+  show_registrar,
+  set_pe,
+  set_service,
+};
+
+// Whom poolgate-cli asks.
+enum class Target { dataplane, registrar, self };
+
+struct CommandSpec {
+  CommandId id;
+  Target target;
+  // Words: a literal, a choice "a|b", or a parameter "<name>". A parameter takes any one word; a pool handle
+  // with spaces or other bytes is written in quotes, with \xNN for what cannot be typed.
+  std::string_view words;
+  bool json;  // may be followed by "json"
+  std::string_view help;
+};
+
+std::span<const CommandSpec> commands();
+
+struct ParsedCommand {
+  const CommandSpec* spec = nullptr;
+  std::vector<std::string> words;  // as typed, quotes and escapes resolved, without "json"
+  bool json = false;
+};
+
+// An empty line or a comment (#) parses to no spec.
+Result<ParsedCommand> parse_command(std::string_view line);
+
+// "help" as a person reads it, at most 100 columns wide.
+std::string help_text();
+
+}  // namespace poolgate::cli

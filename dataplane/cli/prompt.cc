@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "dataplane/cli/prompt.h"
+
+#include <cmdline.h>
+#include <cmdline_parse.h>
+#include <cmdline_parse_string.h>
+#include <cmdline_socket.h>
+
+#include <cctype>
+#include <cstdlib>
+#include <cstring>
+#include <deque>
+#include <memory>
+
+#include "dataplane/cli/grammar.h"
+
+namespace poolgate::cli {
+
+namespace {
+
+constexpr size_t kMaxWords = 7;
+constexpr size_t kMaxWord = 1000;  // typed characters of one parameter
+struct Words {
+  char word[kMaxWords][kMaxWord + 1];  // as typed, quotes and escapes kept
+};
+static_assert(sizeof(Words) <= CMDLINE_PARSE_RESULT_BUFSIZE);
+
+// A word of the grammar as librte_cmdline's token; the header comes first, as the library casts.
+struct Token {
+  cmdline_token_hdr hdr{};
+  std::vector<std::string> choices;  // literals; empty: a parameter
+  std::string parameter;             // "<pool>"
+  const Prompt::Names* names = nullptr;
+  std::vector<std::string> offered;  // what completion offers, asked for at complete_get_nb
+};
+
+size_t typed_length(const char* text) {
+  bool quoted = false;
+  size_t n = 0;
+  for (; text[n] != '\0' && text[n] != '\n' && text[n] != '\r'; ++n) {
+    if (text[n] == '"') quoted = !quoted;
+    if (!quoted && std::isspace(static_cast<unsigned char>(text[n]))) break;
+    if (text[n] == '\\' && text[n + 1] != '\0') ++n;
+  }
+  return n;
+}
+
+int parse_token(cmdline_parse_token_hdr_t* hdr, const char* text, void* result, unsigned size) {
+  const auto* token = reinterpret_cast<const Token*>(hdr);
+  const size_t n = typed_length(text);
+  if (n == 0 || n > kMaxWord || (result != nullptr && size < n + 1)) return -1;
+  const std::string_view typed(text, n);
+  bool good = !token->parameter.empty();
+  for (const std::string& choice : token->choices) good = good || choice == typed;
+  if (!good) return -1;
+  if (result != nullptr) {
+    std::memcpy(result, text, n);
+    static_cast<char*>(result)[n] = '\0';
+  }
+  return static_cast<int>(n);
+}
+
+int count_completions(cmdline_parse_token_hdr_t* hdr) {
+  auto* token = reinterpret_cast<Token*>(hdr);
+  token->offered = token->choices;
+  if (!token->parameter.empty()) {
+    for (std::string& name : (*token->names)(token->parameter)) token->offered.push_back(std::move(name));
+  }
+  return static_cast<int>(token->offered.size());
+}
+
+int get_completion(cmdline_parse_token_hdr_t* hdr, int i, char* out, unsigned size) {
+  const auto* token = reinterpret_cast<const Token*>(hdr);
+  const std::string& text = token->offered[static_cast<size_t>(i)];
+  if (text.size() + 1 > size) return -1;
+  std::memcpy(out, text.c_str(), text.size() + 1);
+  return 0;
+}
+
+int get_help(cmdline_parse_token_hdr_t* hdr, char* out, unsigned size) {
+  const auto* token = reinterpret_cast<const Token*>(hdr);
+  std::string text = token->parameter;
+  for (const std::string& choice : token->choices) text += (text.empty() ? "" : "|") + choice;
+  std::snprintf(out, size, "%s", text.c_str());
+  return 0;
+}
+
+cmdline_token_ops kOps = {parse_token, count_completions, get_completion, get_help};
+
+}  // namespace
+
+struct Prompt::Instances {
+  Run run;
+  Names names;
+  bool over = false;
+  std::deque<Token> tokens;  // a deque: their addresses stay
+  std::vector<std::unique_ptr<void, decltype(&std::free)>> storage;
+  std::vector<cmdline_parse_inst_t*> list;
+  struct Call {
+    Instances* owner;
+    size_t words;
+  };
+  std::deque<Call> calls;
+
+  static void called(void* parsed, cmdline* cl, void* data) {
+    const auto* call = static_cast<const Call*>(data);
+    const auto* words = static_cast<const Words*>(parsed);
+    std::string line;
+    for (size_t i = 0; i < call->words; ++i) line += (i ? " " : "") + std::string(words->word[i]);
+    if (!call->owner->run(line)) {
+      call->owner->over = true;
+      cmdline_quit(cl);
+    }
+  }
+
+  Token* token(std::string_view pattern, size_t place) {
+    Token& t = tokens.emplace_back();
+    t.hdr.ops = &kOps;
+    t.hdr.offset = static_cast<unsigned>(place * sizeof(Words::word[0]));
+    t.names = &names;
+    for (size_t begin = 0; begin <= pattern.size();) {
+      const size_t end = std::min(pattern.find('|', begin), pattern.size());
+      const std::string part(pattern.substr(begin, end - begin));
+      if (part.starts_with('<')) {
+        t.parameter = part;
+      } else {
+        t.choices.push_back(part);
+      }
+      begin = end + 1;
+    }
+    return &t;
+  }
+
+  void add(const CommandSpec& spec, bool json) {
+    std::vector<Token*> line;
+    for (size_t begin = 0; begin < spec.words.size();) {
+      const size_t end = std::min(spec.words.find(' ', begin), spec.words.size());
+      line.push_back(token(spec.words.substr(begin, end - begin), line.size()));
+      begin = end + 1;
+    }
+    if (json) line.push_back(token("json", line.size()));
+    void* memory = std::calloc(1, sizeof(cmdline_parse_inst_t) + (line.size() + 1) * sizeof(void*));
+    storage.emplace_back(memory, &std::free);
+    auto* instance = static_cast<cmdline_parse_inst_t*>(memory);
+    instance->f = &called;
+    instance->data = &calls.emplace_back(Call{this, line.size()});
+    instance->help_str = spec.help.data();
+    for (size_t i = 0; i < line.size(); ++i) instance->tokens[i] = &line[i]->hdr;
+    list.push_back(instance);
+  }
+};
+
+Prompt::Prompt(Run run, Names names)
+    : instances_(new Instances{std::move(run), std::move(names), false, {}, {}, {}, {}}) {
+  for (const CommandSpec& spec : commands()) {
+    instances_->add(spec, false);
+    if (spec.json) instances_->add(spec, true);
+  }
+  instances_->list.push_back(nullptr);
+}
+
+Prompt::~Prompt() { delete instances_; }
+
+bool Prompt::interact() {
+  cmdline* cl = cmdline_stdin_new(instances_->list.data(), "poolgate> ");
+  if (cl == nullptr) return false;
+  cmdline_interact(cl);
+  cmdline_stdin_exit(cl);
+  return true;
+}
+
+}  // namespace poolgate::cli

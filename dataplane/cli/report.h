@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace poolgate::cli {
+
+// What a `show` command found, once; printed as an aligned table for people or as JSON for programs. A report
+// is a list of sections, each a list of rows with the same columns.
+class Report {
+ public:
+  using Value = nlohmann::json;  // integers, texts, booleans, null (shown as "-"), lists of texts
+
+  struct Section {
+    std::string name;                  // a JSON key; the heading in text
+    std::vector<std::string> columns;  // JSON keys; the column heads in text
+    std::vector<std::vector<Value>> rows;
+    bool transposed = false;  // in text: one line a column, for few rows of many columns
+
+    void row(std::vector<Value> values) { rows.push_back(std::move(values)); }
+  };
+
+  Section& section(std::string name, std::vector<std::string> columns, bool transposed = false);
+  // A line that follows the tables, in JSON the list "notes".
+  void note(std::string text) { notes_.push_back(std::move(text)); }
+
+  std::string text() const;
+  std::string json() const;
+
+ private:
+  std::vector<Section> sections_;
+  std::vector<std::string> notes_;
+};
+
+// Bytes that may be anything, such as pool handles, for a terminal: other than printable ASCII as \xNN.
+std::string printable(std::string_view bytes);
+// 0x0000002a
+std::string hex32(uint32_t value);
+
+}  // namespace poolgate::cli
