@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Messages with many pool elements, built one by one until the message is full.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "controlplane/rserpool/types.h"
+#include "controlplane/rserpool/wire/code_points.h"
+#include "controlplane/rserpool/wire/writer.h"
+
+namespace poolgate::rserpool::wire {
+
+// HANDLE_RESOLUTION_RESPONSE, positive (RFC 5352 §2.2.6). ASAP Transports are left out: they are ENRP's.
+class ResolutionResponseBuilder {
+ public:
+  // Replaces `out`, which must outlive the builder. `limit`: bytes of the whole message.
+  ResolutionResponseBuilder(std::string& out, PoolHandleView handle, const PolicySettings& policy,
+                            bool updates_accepted, size_t limit = kMaxMessageLength);
+  // False: it does not fit, and the message is as before.
+  [[nodiscard]] bool append(const PoolElement& element);
+  size_t count() const { return count_; }
+  // Completes `out`. False, and `out` empty, if not even the handle fits.
+  [[nodiscard]] bool finish();
+
+ private:
+  Writer writer_;
+  size_t count_ = 0;
+};
+
+// One chunk of HANDLE_TABLE_RESPONSE (RFC 5353 §2.3): the handle is written when it changes and at the
+// chunk's start.
+class TableResponseBuilder {
+ public:
+  TableResponseBuilder(std::string& out, ServerId sender, ServerId receiver,
+                       size_t limit = kMaxMessageLength);
+  [[nodiscard]] bool append(PoolHandleView handle, const PoolElement& element);
+  size_t count() const { return count_; }
+  [[nodiscard]] bool finish(bool more);
+
+ private:
+  Writer writer_;
+  PoolHandle handle_;
+  size_t count_ = 0;
+};
+
+}  // namespace poolgate::rserpool::wire
