@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The registrar as a plain state machine: events and the time in, actions out. No sockets, no clock, no
+// threads. RFC 5352 (server side) and what RFC 5353 needs to show its table to others.
+//
+// The process around it (single-threaded):
+//   start:  Registrar r(...); r.restore(record) for each journal entry, in order; r.restored(now)
+//   loop:   read the channel, TCP and the announcements until nothing is left, handing each event in, then
+//   tick(now);
+//           carry out take_actions() in order; sleep until next_deadline(), at most 1 s
+// Every function that takes `now` may add actions. A jump of more than 1 s past a deadline moves all
+// deadlines by it.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "controlplane/config/config.h"
+#include "controlplane/registrar/core/actions.h"
+#include "controlplane/registrar/core/counters.h"
+#include "controlplane/rserpool/types.h"
+#include "controlplane/transport/channel_messages.h"
+
+namespace poolgate::registrar {
+
+struct Settings {
+  config::Registrar registrar;
+  std::vector<config::PoolSettings> pools;
+};
+
+struct PoolSummary {
+  rserpool::PoolHandle handle;
+  rserpool::PolicyType policy = rserpool::PolicyType::round_robin;
+  size_t elements = 0;
+};
+
+// One PE for `show pool`.
+struct PeInfo {
+  rserpool::PoolElement element;
+  uint32_t registration = 0;
+  channel::AssociationName association;
+  bool confirmed = true;  // false: its association is not back yet after a restart
+  uint32_t bad_reports = 0;
+  std::optional<Micros> expires_in;  // nothing: infinite
+};
+
+class State;
+
+class Registrar {
+ public:
+  // `server_id` is not 0. `seed`: keep-alive spread and random policies.
+  Registrar(Settings settings, rserpool::ServerId server_id, uint64_t seed, Micros now);
+  ~Registrar();
+  Registrar(Registrar&&) noexcept;
+  Registrar& operator=(Registrar&&) noexcept;
+
+  // ---- start: what the journal kept. restored() starts the grace time of what came back.
+  void restore(const JournalRecord& record);
+  void restored(Micros now);
+  // The whole present state as records that restore() understands: to compact the journal.
+  void snapshot(const std::function<void(const JournalRecord&)>& take) const;
+
+  // ---- the data plane's channel
+  void channel_up(Micros now, const channel::Welcome& welcome);
+  void channel_lost(Micros now);
+  void association_up(Micros now, const channel::AssociationUp& up);
+  void association_down(Micros now, const channel::AssociationDown& down);
+  void message(Micros now, const channel::MessageUp& message);
+  void send_failed(Micros now, const channel::SendFailed& failed);
+  void replay_done(Micros now);
+  void pe_report(Micros now, const channel::PeReport& report);
+
+  // ---- ASAP over TCP (RFC 5352 §2.1: resolution only). Connections are named by the process, and not used
+  // twice.
+  void tcp_up(Micros now, uint64_t connection, const rserpool::IpAddress& peer);
+  // One whole message, framed by asap::stream_message_size().
+  void tcp_message(Micros now, uint64_t connection, std::string_view bytes);
+  void tcp_down(Micros now, uint64_t connection);
+
+  // A SERVER_ANNOUNCE of another server was heard (RFC 5352 §3.6): announcements slow down with their number.
+  void announce_heard(Micros now, std::string_view bytes);
+
+  // ---- time
+  void tick(Micros now);
+  Micros next_deadline() const;  // kNever if there is none
+
+  std::vector<Action> take_actions();
+
+  // New settings (SIGHUP). PEs that exceed a new limit stay.
+  void reload(Micros now, Settings settings);
+
+  // ---- what there is
+  rserpool::ServerId server_id() const;
+  const Counters& counters() const;
+  size_t pool_count() const;
+  size_t element_count() const;
+  size_t association_count() const;
+  std::vector<PoolSummary> pools() const;
+  std::vector<PeInfo> elements(rserpool::PoolHandleView handle, Micros now) const;
+  // The data plane's table of one pool; false: there is no such pool (any more). Only handle, policy, remove
+  // and elements of `out` are set: chunking is the caller's.
+  bool pool_table(rserpool::PoolHandleView handle, channel::PoolChunk& out) const;
+
+ private:
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace poolgate::registrar
