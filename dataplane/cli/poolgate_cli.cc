@@ -9,6 +9,7 @@
 
 #include "controlplane/config/config.h"
 #include "controlplane/transport/command_socket.h"
+#include "dataplane/cli/doctor.h"
 #include "dataplane/cli/grammar.h"
 #include "dataplane/cli/prompt.h"
 #include "dataplane/cli/report.h"
@@ -91,6 +92,16 @@ int prompt(const Sockets& sockets) {
   return p.interact() ? 0 : fail("the terminal cannot be used");
 }
 
+// Before the appliance is started: reads the configuration and the machine.
+int doctor(const std::string& config_file) {
+  if (config_file.empty()) return fail("doctor needs --config FILE");
+  const auto loaded = config::load(config_file);
+  if (!loaded) return fail(loaded.error().text);
+  const auto findings = examine(*loaded, "");
+  std::cout << to_text(findings);
+  return has_error(findings) ? 1 : 0;
+}
+
 int main(int argc, char** argv) {
   CLI::App app{"Poolgate's command line: shows and steers a running appliance"};
   std::string run_dir = "/run/poolgate", config_file, command_file;
@@ -98,10 +109,11 @@ int main(int argc, char** argv) {
   app.add_option("--run-dir", run_dir, "where the appliance's sockets are")->capture_default_str();
   app.add_option("-c,--config", config_file, "take the run directory from this configuration");
   app.add_option("--cmdline-file", command_file, "run the commands of a file; the first error stops it");
-  app.add_option("command", command, "one command, e.g. show pool all json; none: a prompt");
+  app.add_option("command", command, "one command, e.g. show pool all json; doctor; none: a prompt");
   app.positionals_at_end();
   CLI11_PARSE(app, argc, argv);
 
+  if (command == std::vector<std::string>{"doctor"}) return doctor(config_file);
   if (!config_file.empty()) {
     const auto loaded = config::load(config_file);
     if (!loaded) return fail(loaded.error().text);
