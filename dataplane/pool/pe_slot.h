@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // One cache line to each PE that traffic may go to: what a session points at. Written by the main lcore, read
 // by workers. A slot's address and port never change while it is in use: a PE that registers with another
-// address gets another slot, and the old one lives on until its last session has gone.
+// address gets another slot, and the old one lives on until its last session has gone. Slots outlive the
+// process, as sessions do.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
+#include "controlplane/rserpool/result.h"
 #include "controlplane/rserpool/types.h"
+#include "dataplane/pool/mapped_file.h"
 #include "drivers/next_hop.h"
 
 namespace poolgate::pool {
@@ -17,47 +21,93 @@ namespace poolgate::pool {
 using PeSlotIndex = uint32_t;
 inline constexpr PeSlotIndex kNoPeSlot = UINT32_MAX;
 
-struct alignas(64) PeSlot {
-  // How often this PE was found dead. A session keeps the value that it began with: another value now means
-  // that its server is gone, even if the PE has registered again since.
-  std::atomic<uint16_t> deaths{0};
-  std::atomic<bool> down{false};     // found dead, no newer registration yet
-  std::atomic<bool> blocked{false};  // `set pe block`: its sessions are ended too
-  std::atomic<drivers::NextHopIndex> next_hop{drivers::kNoNextHop};
-  uint8_t address[16] = {};       // network order; 4 or 16 bytes by family
-  uint16_t port = 0;              // network order, of the user transport
-  uint8_t family = 0;             // 4 or 6
-  std::atomic<bool> hold{false};  // found dead, but the guard holds: neither aborted nor given new sessions
+// Which PE, at which address: what makes a slot the same after a restart.
+struct PeIdentity {
+  uint64_t pool[2] = {};  // 128 bits of a hash of the pool handle
   uint32_t pe_id = 0;
-  uint32_t pool = 0;  // number of the pool's cell
-  bool in_use = false;
+  uint16_t port = 0;   // network order, of the user transport
+  uint8_t family = 0;  // 4 or 6; 0: the slot is free
+  uint8_t zero = 0;
+  uint8_t address[16] = {};  // network order; 4 or 16 bytes by family
+  bool operator==(const PeIdentity&) const = default;
 };
+PeIdentity pe_identity(rserpool::PoolHandleView handle, rserpool::PeId id, const rserpool::IpAddress& address,
+                       uint16_t port);
 
-// A fixed array of slots, and the log by which workers learn what changed: a worker copies what it needs of a
-// slot into its own line when it reads the slot's index in the log, so that the fast path reads no shared
-// line but the log's head, once a burst.
+struct alignas(64) PeSlot {
+  PeIdentity identity;
+  std::atomic<drivers::NextHopIndex> next_hop{drivers::kNoNextHop};
+  // How often this PE was found dead (or blocked). A session keeps the value that it began with: another
+  // value means that its server is gone, even if the PE has registered again since.
+  std::atomic<uint16_t> deaths{0};
+  std::atomic<bool> down{
+      false};  // found dead or blocked: no new sessions, also from a generation that still lists it
+};
+static_assert(sizeof(PeSlot) == 64);
+
+// A worker's own line for a PE: what the fast path needs of the slot, copied when the log says that it
+// changed, and the worker's counters. Only its worker writes it; the main lcore reads the counters.
+struct alignas(64) PeLine {
+  drivers::NextHopIndex next_hop = drivers::kNoNextHop;
+  uint16_t deaths = 0;
+  uint16_t port = 0;  // network order
+  uint8_t family = 0;
+  bool down = false;
+  uint16_t aborting = 0;                // the worker is ending this PE's sessions
+  uint32_t first_session = UINT32_MAX;  // head of the list of its sessions in the worker's table
+  uint8_t address[16] = {};
+  std::atomic<uint32_t> sessions{0};
+  uint32_t unused = 0;
+  std::atomic<uint64_t> packets{0};
+  std::atomic<uint64_t> bytes{0};
+};
+static_assert(sizeof(PeLine) == 64);
+
+// A fixed array of slots, the workers' lines, and the log by which workers learn what changed: the fast path
+// reads no shared line but the log's head, once a burst.
 class PeSlots {
  public:
-  explicit PeSlots(uint32_t capacity);
+  // `path` as MappedFile takes it. Slots of a former process are kept as they were; see attached().
+  static Result<std::unique_ptr<PeSlots>> open(const std::string& path, uint32_t capacity, unsigned workers);
 
-  uint32_t capacity() const { return static_cast<uint32_t>(capacity_); }
-  const PeSlot& operator[](PeSlotIndex i) const { return slots_[i]; }
+  uint32_t capacity() const { return capacity_; }
+  unsigned workers() const { return static_cast<unsigned>(lines_.size()); }
   PeSlot& operator[](PeSlotIndex i) { return slots_[i]; }
+  const PeSlot& operator[](PeSlotIndex i) const { return slots_[i]; }
+  PeLine* lines(unsigned worker) { return lines_[worker].get(); }
+  const PeLine* lines(unsigned worker) const { return lines_[worker].get(); }
 
   // ---- main lcore
-  PeSlotIndex allocate();  // kNoPeSlot: all in use
+  // kNoPeSlot: all in use.
+  PeSlotIndex allocate(const PeIdentity& identity);
   void free(PeSlotIndex slot);
-  void log(PeSlotIndex slot);  // "read this slot again"; release
+  // Sessions of all workers on this slot.
+  uint64_t sessions(PeSlotIndex slot) const;
+  void log(PeSlotIndex slot);  // "read this slot again"
+  // Slots that a former process left in use.
+  std::vector<PeSlotIndex> attached() const;
+  // A small number that stays a service's, by its name, over restarts. UINT16_MAX: there are kServices
+  // others.
+  static constexpr unsigned kServices = 4096;
+  uint16_t service_number(std::string_view name);
 
-  // ---- workers. Sequence of the newest entry; entry(n) is valid for the last kLog of them.
+  // ---- workers
+  // Entries so far. Those before head() - kLog are overwritten: read every slot again.
   static constexpr uint64_t kLog = 65536;
   uint64_t head() const { return head_.load(std::memory_order_acquire); }
   PeSlotIndex entry(uint64_t sequence) const { return log_[sequence % kLog].load(std::memory_order_relaxed); }
+  // Copies the slot into the worker's line.
+  void refresh(PeLine& line, PeSlotIndex slot) const;
 
  private:
-  size_t capacity_;
-  std::unique_ptr<PeSlot[]> slots_;
+  explicit PeSlots(MappedFile file) : file_(std::move(file)) {}
+
+  MappedFile file_;
+  uint32_t capacity_ = 0;
+  PeSlot* slots_ = nullptr;
+  uint64_t* service_names_ = nullptr;  // their hashes, by number
   std::vector<PeSlotIndex> free_;
+  std::vector<std::unique_ptr<PeLine[]>> lines_;
   std::unique_ptr<std::atomic<PeSlotIndex>[]> log_;
   alignas(64) std::atomic<uint64_t> head_{0};
 };

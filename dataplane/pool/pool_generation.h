@@ -1,38 +1,60 @@
 // SPDX-License-Identifier: BSD-3-Clause
+// What workers read of a pool. A *view* is a pool as one kind of service may use it: the elements that are
+// eligible for it. Each view publishes its generations in a cell of its own.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
+#include <string_view>
 #include <vector>
 
+#include "controlplane/rserpool/policy/rendezvous.h"
+#include "controlplane/rserpool/policy/selector.h"
 #include "controlplane/rserpool/types.h"
 #include "dataplane/pool/pe_slot.h"
 
 namespace poolgate::pool {
 
-// A PE as a worker chooses among them. Only those that may get new sessions are in a generation: not drained,
-// not found dead, not blocked, with a next hop.
+// What a service asks of an element.
+struct Eligibility {
+  rserpool::TransportType transport = rserpool::TransportType::udp;
+  uint16_t port = 0;     // host order; not 0: the PE must listen on it (direct return)
+  uint8_t family = 0;    // 4 or 6; 0: any (direct return)
+  bool on_link = false;  // the PE must be on a network of ours (l2)
+  auto operator<=>(const Eligibility&) const = default;
+};
+
 struct Candidate {
   rserpool::PeId id = 0;
-  uint32_t registration = 0;
   PeSlotIndex slot = kNoPeSlot;
-  uint16_t port = 0;  // network order
-  uint8_t family = 0;
-  bool on_link = false;
-  rserpool::PolicySettings policy;
 };
 
-// One state of a pool: immutable once published.
-struct PoolGeneration {
-  uint64_t number = 0;  // grows with each publication of any pool
-  rserpool::PolicyType policy = rserpool::PolicyType::round_robin;
-  std::vector<Candidate> candidates;  // by id
+// One state of a view: immutable once published, but for the selectors, which their workers take out.
+struct ViewGeneration {
+  uint64_t number = 0;                                     // grows with each publication, of any view
+  std::vector<Candidate> candidates;                       // by id; selector slot i is candidates[i]
+  std::unique_ptr<const rserpool::Rendezvous> rendezvous;  // over the same elements; shared by the workers
+  // One a worker, built on the main lcore. The worker that first meets this generation takes its own (null
+  // then), lets it adopt the state of the one that it used before, and leaves that one in `returned`, to be
+  // freed with this.
+  std::vector<std::atomic<rserpool::Selector*>> selectors;
+  std::vector<std::atomic<rserpool::Selector*>> returned;
+
+  explicit ViewGeneration(unsigned workers) : selectors(workers), returned(workers) {}
+  ViewGeneration(const ViewGeneration&) = delete;
+  ViewGeneration& operator=(const ViewGeneration&) = delete;
+  ~ViewGeneration() {
+    for (auto& s : selectors) delete s.load(std::memory_order_acquire);
+    for (auto& s : returned) delete s.load(std::memory_order_acquire);
+  }
 };
 
-// Where a pool's generation is published: one a pool, for the life of the data plane.
-struct alignas(64) PoolCell {
-  std::atomic<const PoolGeneration*> generation{nullptr};
-  uint32_t number = 0;
+// Where a view is published: never moves, lives as long as the pool table. Never null inside.
+struct alignas(64) ViewCell {
+  std::atomic<ViewGeneration*> generation{nullptr};  // release, acquire
+  uint32_t number = 0;  // 0, 1, 2...: an index for what a worker keeps for each view
 };
+inline constexpr uint32_t kMaxViews = 8192;
 
 }  // namespace poolgate::pool

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The pools as the data plane knows them: built on the main lcore from the channel's transactions, read by
-// workers. What a worker reads is a pool *generation*: immutable, published by pointer, freed when
-// rte_rcu_qsbr says that every worker has passed a quiescent state. All of PoolTable is the main lcore's
-// unless a function says otherwise.
+// workers as generations (pool_generation.h), published by pointer and freed when rte_rcu_qsbr says that
+// every worker has passed a quiescent state. All of PoolTable is the main lcore's, but for slots() and the
+// cells that view() gives.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -13,7 +12,6 @@
 #include <string>
 #include <vector>
 
-#include "controlplane/config/config.h"
 #include "controlplane/rserpool/result.h"
 #include "controlplane/rserpool/types.h"
 #include "controlplane/transport/channel_messages.h"
@@ -25,20 +23,31 @@ struct rte_rcu_qsbr;
 
 namespace poolgate::pool {
 
-// Where the kernel's tables send an address: the next hop, and whether it is the address itself (on-link).
+// Where the kernel's tables send an address: the next hop, and whether that is the address itself (on-link).
 struct Route {
   drivers::NextHopIndex next_hop = drivers::kNoNextHop;
   bool on_link = false;
+  bool operator==(const Route&) const = default;
 };
 using RouteResolver = std::function<Route(const rserpool::IpAddress&)>;
 
 enum class OperatorState : uint8_t { up, drain, block };
 
 struct PoolTableOptions {
-  rte_rcu_qsbr* qsbr = nullptr;  // null: nothing is freed before the table is (tests, one thread)
+  rte_rcu_qsbr* qsbr = nullptr;  // null: what is replaced is freed when the table is (one thread, tests)
   RouteResolver resolve;
-  uint32_t max_elements = 65536;  // PE slots: of all pools together
+  unsigned workers = 1;
+  uint32_t max_elements = 65'536;  // PE slots, of all pools together
+  std::string slot_file;  // beside the session tables, e.g. /dev/shm/poolgate-NAME-elements; empty: anonymous
   uint32_t min_publish_interval_us = 1000;
+  uint64_t random_seed = 1;
+};
+
+// The guard (DESIGN.md §5): more than `share` of a pool found dead within `window_ms` is our failure more
+// likely than theirs, and nothing is aborted.
+struct Guard {
+  double share = 0.5;
+  uint32_t window_ms = 5000;
 };
 
 // One PE for `show pool`.
@@ -48,67 +57,93 @@ struct PeView {
   channel::PeState state = channel::PeState::up;
   OperatorState operator_state = OperatorState::up;
   bool found_dead = false;
+  bool held = false;  // found dead, but the guard holds its sessions
   rserpool::PolicySettings policy;
   rserpool::Transport transport;
-  rserpool::IpAddress address;  // the one that traffic goes to
-  Route route;
-  PeSlotIndex slot = kNoPeSlot;
+  struct Endpoint {
+    rserpool::IpAddress address;  // the one of its family that traffic goes to
+    Route route;
+    PeSlotIndex slot = kNoPeSlot;
+  };
+  Endpoint v4, v6;  // address unset: it has none of the family
 };
 
 class PoolTable {
  public:
-  explicit PoolTable(PoolTableOptions options);
+  static Result<std::unique_ptr<PoolTable>> create(PoolTableOptions options);
   ~PoolTable();
   PoolTable(const PoolTable&) = delete;
   PoolTable& operator=(const PoolTable&) = delete;
 
-  // ---- from the channel. An error names what was wrong; the transaction is then gone (answer PoolRefused).
-  // A transaction that is open when another begins is dropped whole.
+  // ---- from the channel. An error says what was wrong (for PoolRefused); the transaction is then forgotten.
+  // One that is open when another begins is forgotten whole.
   Result<bool> begin(const channel::PoolBegin& message);
-  Result<bool> chunk(const channel::PoolChunk& message);
+  Result<bool> chunk(channel::PoolChunk message);
   Result<bool> commit(const channel::PoolCommit& message, uint64_t now_us);
-  // The registrar went away or another said Hello: half a transaction is forgotten, the pools stay.
+  // The registrar went away, or another one said Hello: half a transaction is forgotten, the pools stay.
   void abandon_transaction();
-  // Set at once; workers honour it from their next burst on. Only a newer registration clears it.
-  // False: no such PE, or it has a newer registration already.
+  // Found dead: set at once, honoured by workers from their next burst on; only a newer registration clears
+  // it. False: no such PE, or it has registered again since.
   bool pe_down(const channel::PeDown& message, uint64_t now_us);
+  // The registrar lost all its associations: while true, no PE that is found dead has its sessions aborted.
+  void set_registrar_guard(bool on) { registrar_guard_ = on; }
 
-  // ---- the operator's
+  // ---- the operator's. block: its sessions end as if it were found dead. False: no such PE.
   bool set_pe(rserpool::PoolHandleView handle, rserpool::PeId id, OperatorState state, uint64_t now_us);
 
-  // Routes or neighbours changed in a way that may change a NextHopIndex: resolves every PE again.
+  // Routes changed: resolves every PE again.
   void routes_changed(uint64_t now_us);
-  // Publishes what was coalesced (1 ms a pool) and frees what no worker can see any more. Each turn of the
-  // main loop.
+  // Publishes what was coalesced and frees what no worker can see any more. Call at each turn of the main
+  // loop.
   void tick(uint64_t now_us);
 
-  // ---- for services: a stable cell that workers read, made if the pool is not known (yet); never moves.
-  const PoolCell* cell(rserpool::PoolHandleView handle);
-  const PeSlots& slots() const { return *slots_; }
+  // ---- for services: a view of a pool, which need not exist (yet). nullptr: more than kMaxViews.
+  const ViewCell* view(rserpool::PoolHandleView handle, const Eligibility& eligibility, uint64_t now_us);
+  // The guard of a pool; of several services the strictest (the smallest share) holds.
+  void set_guard(rserpool::PoolHandleView handle, const Guard& guard);
   PeSlots& slots() { return *slots_; }
+  const PeSlots& slots() const { return *slots_; }
 
   // ---- for `show`
   std::vector<std::string> handles() const;
   std::vector<PeView> elements(rserpool::PoolHandleView handle) const;  // by id
-  uint64_t generations_published() const { return generations_; }
+  bool guard_active(rserpool::PoolHandleView handle) const;             // the alarm
+  rserpool::PolicyType policy(rserpool::PoolHandleView handle) const;
+  uint64_t generations_published() const { return number_; }
   size_t generations_waiting() const { return retired_.size(); }
 
  private:
   struct Element;
+  struct View;
   struct Pool;
   struct Transaction;
   struct Retired {
     uint64_t token;
-    std::unique_ptr<const PoolGeneration> generation;
-    std::vector<PeSlotIndex> slots;
+    std::unique_ptr<ViewGeneration> generation;
+  };
+  // A slot whose PE is gone: freed when no worker can choose it any more and its last session has ended.
+  struct Orphan {
+    PeSlotIndex slot;
+    uint64_t token;
   };
 
+  explicit PoolTable(PoolTableOptions options);
   Pool& pool(rserpool::PoolHandleView handle);
-  void apply(Pool& pool, std::vector<channel::PoolPe>&& elements, uint64_t now_us);
-  void bind(Pool& pool, Element& element);
-  void publish(Pool& pool, uint64_t now_us);
+  Pool* find(rserpool::PoolHandleView handle) const;
+  void apply(Pool& pool, std::vector<channel::PoolPe>&& elements);
+  void bind(const Pool& pool, Element& element);
+  void bind_family(const Pool& pool, Element& element, rserpool::IpAddress::Family family);
+  void unbind(Element& element);
+  void release(PeSlotIndex slot);
+  void die(Pool& pool, Element& element, uint64_t now_us);
+  void revive(Element& element);
+  void set_down(const Element& element, bool down, bool dies);
   void mark_dirty(Pool& pool, uint64_t now_us);
+  void publish(Pool& pool, uint64_t now_us);
+  std::unique_ptr<ViewGeneration> build(const Pool& pool, const Eligibility& eligibility);
   void reclaim();
+  uint64_t start_grace();
+  bool grace_over(uint64_t token);
 
   PoolTableOptions options_;
   std::unique_ptr<PeSlots> slots_;
@@ -116,7 +151,13 @@ class PoolTable {
   std::unique_ptr<Transaction> transaction_;
   std::vector<Pool*> dirty_;
   std::vector<Retired> retired_;
-  uint64_t generations_ = 0;
+  std::vector<Orphan> orphans_;
+  uint32_t views_ = 0;
+  uint64_t number_ = 0;
+  bool registrar_guard_ = false;
 };
+
+// Why this PE gets no new sessions of such a service, in words for `show service`; empty: it is eligible.
+std::string ineligible_because(const PeView& pe, const Eligibility& eligibility);
 
 }  // namespace poolgate::pool

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The services and our own addresses, as workers read them: immutable, built on the main lcore from the
-// configuration, published by pointer (see Redirector::set_services) and freed by whoever published it after
-// the next quiescent state.
+// configuration, published by Redirector::set_services(), freed by its owner after every worker has passed a
+// quiescent state.
 #pragma once
 
 #include <cstdint>
@@ -17,66 +17,69 @@
 
 namespace poolgate::redirect {
 
-// Services keep their number for the life of the process and over re-attachment (sessions name them by it),
-// by name.
+// A service keeps its number, by its name, over reloads and restarts: sessions name it so.
 using ServiceIndex = uint16_t;
 inline constexpr ServiceIndex kNoService = UINT16_MAX;
-inline constexpr unsigned kMaxServices = 4096;
+inline constexpr unsigned kMaxServices = pool::PeSlots::kServices;
 
 struct ServiceEntry {
   config::Service settings;
   ServiceIndex index = kNoService;
-  const pool::PoolCell* pool = nullptr;
-  bool drained = false;  // `set service drain`: no new sessions
+  // The pool as this service may use it, for clients of IPv4 and of IPv6; may be the same.
+  const pool::ViewCell* view_v4 = nullptr;
+  const pool::ViewCell* view_v6 = nullptr;
+  pool::Eligibility eligibility_v4, eligibility_v6;  // what the views ask (for `show service`)
+  bool drained = false;                              // `set service NAME drain`: no new sessions
 };
 
 enum class Destination : uint8_t {
-  service,          // service is set
-  service_no_port,  // a service's (VIP, protocol) on a port that is none's: dropped, never the TAP's
+  service,          // service says which
+  service_no_port,  // a service's (VIP, protocol), but no service's port: dropped, never the kernel's
   endpoint,    // our own SCTP: protocol 132 to our addresses, or UDP on the encapsulation port (RFC 6951)
-  nat_return,  // to an SNAT address of ours
-  vip_icmp,    // ICMP to a VIP
+  nat_return,  // to an SNAT address of ours, of a protocol that it is used for
   exception,   // the kernel's
 };
 
 struct Classified {
   Destination destination = Destination::exception;
   ServiceIndex service = kNoService;
-  uint8_t snat = 0;  // nat_return: index in the service's `snat` list
 };
 
 class ServiceTable {
  public:
-  // `own_addresses`: where our SCTP endpoint answers (port addresses, or [sctp].addresses).
-  // `previous`: keeps service numbers and drains over a reload; may be null.
+  // `own_addresses`: where our SCTP endpoint answers (the port addresses, or [sctp].addresses).
+  // `previous`: its drains are kept; may be null. Registers each service's view and guard with `pools`.
   static Result<std::unique_ptr<ServiceTable>> build(const config::Config& config,
                                                      std::span<const rserpool::IpAddress> own_addresses,
-                                                     pool::PoolTable& pools, const ServiceTable* previous);
+                                                     pool::PoolTable& pools, const ServiceTable* previous,
+                                                     uint64_t now_us);
+  // A copy with one service's drain set or cleared; nullptr: no such service.
+  std::unique_ptr<ServiceTable> with_drain(std::string_view name, bool drained) const;
 
-  // The packet's destination by its addresses in the frame; info.kind is l4, fragment or icmp.
+  // By the packet's addresses, which are read from the frame; info.kind is l4 or fragment.
   Classified classify(const uint8_t* frame, const PacketInfo& info) const;
 
+  // nullptr: no service has this number (any more).
   const ServiceEntry* service(ServiceIndex index) const {
-    return index < services_.size() && services_[index].index == index ? &services_[index] : nullptr;
+    return index < by_index_.size() ? by_index_[index] : nullptr;
   }
-  std::span<const ServiceEntry> services() const { return services_; }
+  const std::vector<ServiceEntry>& services() const { return services_; }
   const ServiceEntry* find(std::string_view name) const;
-  bool is_vip(const rserpool::IpAddress& address) const;
-  uint16_t udp_encapsulation_port() const { return udp_encapsulation_port_; }
 
  private:
   struct Row {
-    rserpool::IpAddress address;
-    uint16_t port = 0;     // network order; 0: the (address, protocol) row itself
-    uint8_t protocol = 0;  // 0: the address itself
+    rserpool::IpAddress address;  // unset: a free row
+    uint8_t protocol = 0;
+    uint16_t port = 0;  // network order; 0: any other port of (address, protocol)
     Classified result;
   };
   const Row* lookup(const rserpool::IpAddress& address, uint8_t protocol, uint16_t port) const;
-  void insert(Row row);
+  void insert(const Row& row);  // the first of equal ones stays
+  void index_services();
 
   std::vector<ServiceEntry> services_;
-  std::vector<Row> rows_;                // open addressing, at most half full, a power of two
-  uint16_t udp_encapsulation_port_ = 0;  // network order
+  std::vector<const ServiceEntry*> by_index_;
+  std::vector<Row> rows_;  // open addressing, a power of two, at most half full
 };
 
 }  // namespace poolgate::redirect

@@ -21,9 +21,9 @@ enum class PacketKind : uint8_t {
 };
 
 // The flow as it stands on the wire: 16 bytes compared and hashed at once. Ports and addresses in network
-// order. IPv6 addresses do not fit: `source` and `destination` then hold 64 bits of a keyed hash of both, and
-// whoever finds an equal key compares the addresses themselves (FlowKey equality is necessary, not
-// sufficient, for IPv6).
+// order. IPv6 addresses do not fit: `source` and `destination` then hold 64 bits of a keyed hash of both (the
+// session stage sets them; the parser leaves 0), and whoever finds an equal key compares the addresses
+// themselves.
 struct alignas(16) FlowKey {
   uint32_t source = 0;
   uint32_t destination = 0;
@@ -38,25 +38,24 @@ struct alignas(16) FlowKey {
 static_assert(sizeof(FlowKey) == 16);
 
 struct alignas(32) PacketInfo {
-  FlowKey flow;            // kind l4 (ports 0 in fragments and icmp)
-  uint32_t hash = 0;       // of flow, kind l4
+  FlowKey flow;            // ports 0 in fragments and icmp
+  uint32_t hash = 0;       // of flow; set by the session stage
   uint16_t l3_offset = 0;  // from the frame's first byte: 14, 18 or 22
   uint16_t l4_offset = 0;
   uint16_t l4_length = 0;  // bytes by the IP length: without Ethernet padding
   PacketKind kind = PacketKind::other;
   DropReason drop = DropReason::none;
-  uint16_t vlan_tci = 0;  // of the outer tag in the frame, host order; 0 none
-  uint8_t reserved[2] = {};
+  uint16_t vlan_tci = 0;  // of the outer tag, in the frame or stripped by the device; host order; 0 none
+  uint16_t reserved = 0;
 };
 static_assert(sizeof(PacketInfo) == 32);
 
 // `length`: bytes readable at `frame`; `frame_length`: bytes of the whole frame (more, if there are further
 // segments). Returns false if headers may lie past `length` but within `frame_length`: join the segments and
-// call again. Ethernet and 802.1Q; RFC 791 §3.1, RFC 8200 §3-4, RFC 9260 §3, RFC 9293 §3.1, RFC 768.
+// call again. Ethernet and 802.1Q; RFC 791 §3.1, RFC 8200 §3-4, RFC 9260 §3.1, RFC 9293 §3.1, RFC 768.
 bool parse(const uint8_t* frame, size_t length, size_t frame_length, PacketInfo& info);
 
-// infos[i] of mbufs[i]. Segments are joined where headers are split; VLAN tags stripped by the device are
-// honoured.
+// infos[i] of mbufs[i]. Segments are joined where headers are split.
 void parse_burst(rte_mbuf* const* mbufs, PacketInfo* infos, unsigned n);
 
 }  // namespace poolgate::redirect

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The main lcore's own model of a pool, from which generations are built. Private to dataplane/pool.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "dataplane/pool/pool_table.h"
+
+namespace poolgate::pool {
+
+struct PoolTable::Element {
+  channel::PoolPe pe;
+  OperatorState operator_state = OperatorState::up;
+  bool found_dead = false;
+  bool held = false;
+  PeView::Endpoint v4, v6;
+};
+
+struct PoolTable::View {
+  Eligibility eligibility;
+  ViewCell cell;
+};
+
+struct PoolTable::Pool {
+  std::string handle;
+  rserpool::PolicyType policy = rserpool::PolicyType::round_robin;
+  std::map<rserpool::PeId, Element> elements;
+  std::vector<std::unique_ptr<View>> views;
+  Guard guard;
+  bool guard_set = false;
+  bool guard_active = false;
+  std::deque<uint64_t> deaths_us;  // within the guard's window
+  bool dirty = false;
+  uint64_t published_us = 0;
+};
+
+struct PoolTable::Transaction {
+  uint64_t number = 0;
+  bool full = false;
+  struct Change {
+    rserpool::PolicyType policy = rserpool::PolicyType::round_robin;
+    bool remove = false;
+    std::vector<channel::PoolPe> elements;
+  };
+  std::map<std::string, Change, std::less<>> changes;
+  size_t elements = 0;
+};
+
+// The PE as eligibility judges it, and as `show` prints it.
+PeView::Endpoint endpoint_for(const PeView& pe, const Eligibility& eligibility);
+
+}  // namespace poolgate::pool
