@@ -11,12 +11,14 @@
 
 #include "controlplane/rserpool/ip_address.h"
 #include "controlplane/rserpool/result.h"
+#include "controlplane/transport/sctp_socket.h"
 
 namespace poolgate::lab {
 
 struct EchoOptions {
   std::string name;
   uint16_t port = 0;
+  transport::SctpBackend sctp = transport::SctpBackend::automatic;
   std::vector<rserpool::IpAddress> addresses;  // empty: all of the machine's
 };
 
@@ -27,5 +29,6 @@ class EchoServer {
 
 Result<std::unique_ptr<EchoServer>> serve_udp(asio::io_context& io, const EchoOptions& options);
 Result<std::unique_ptr<EchoServer>> serve_tcp(asio::io_context& io, const EchoOptions& options);
+Result<std::unique_ptr<EchoServer>> serve_sctp(asio::io_context& io, const EchoOptions& options);
 
 }  // namespace poolgate::lab

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "controlplane/rserpool/ip_address.h"
+#include "controlplane/transport/sctp_socket.h"
 
 namespace poolgate::lab {
 
@@ -15,6 +16,7 @@ struct FlowTarget {
   rserpool::IpAddress address;
   uint16_t port = 0;
   rserpool::IpAddress source;  // not set: the kernel's choice
+  transport::SctpBackend sctp = transport::SctpBackend::automatic;
 };
 
 enum class FlowEnd {
@@ -40,5 +42,6 @@ class Flow {
 
 std::unique_ptr<Flow> make_udp_flow(asio::io_context& io, const FlowTarget& target, FlowEvents events);
 std::unique_ptr<Flow> make_tcp_flow(asio::io_context& io, const FlowTarget& target, FlowEvents events);
+std::unique_ptr<Flow> make_sctp_flow(asio::io_context& io, const FlowTarget& target, FlowEvents events);
 
 }  // namespace poolgate::lab

@@ -39,6 +39,11 @@ class Client {
 
   const lab::ClientReport& finish() {
     report_.finished(Clock::now());
+    flows_.clear();
+    if (options_.transport == "sctp") {  // let the shutdowns be heard
+      io_.restart();
+      io_.run_for(std::chrono::milliseconds(200));
+    }
     return report_;
   }
 
@@ -105,8 +110,9 @@ class Client {
     lab::FlowEvents events;
     events.answer = [this](const std::string& answer) { answered(answer); };
     events.end = [this, slot](lab::FlowEnd how) { ended(slot, how); };
-    return options_.transport == "udp" ? lab::make_udp_flow(io_, options_.target, std::move(events))
-                                       : lab::make_tcp_flow(io_, options_.target, std::move(events));
+    if (options_.transport == "udp") return lab::make_udp_flow(io_, options_.target, std::move(events));
+    if (options_.transport == "tcp") return lab::make_tcp_flow(io_, options_.target, std::move(events));
+    return lab::make_sctp_flow(io_, options_.target, std::move(events));
   }
 
   // "NAME request NUMBER"; an answer that came too late, or twice, counts for nothing.
@@ -196,7 +202,7 @@ int main(int argc, char** argv) {
   std::string source;
   uint64_t allowed = 0;
   app.add_option("--transport", options.transport, "udp, tcp or sctp")
-      ->check(CLI::IsMember({"udp", "tcp"}))
+      ->check(CLI::IsMember({"udp", "tcp", "sctp"}))
       ->capture_default_str();
   app.add_option("--to", to, "ADDRESS:PORT of the service; [IPv6]:PORT")->required();
   app.add_option("--source", source, "own address");
@@ -215,7 +221,16 @@ int main(int argc, char** argv) {
   app.add_option("--allow-failures", allowed, "exit 0 with up to so many failed requests");
   app.add_flag("--json", options.json, "report as JSON");
   app.add_flag("--progress", options.progress, "each answer on standard error");
+  std::string sctp = "auto";
+  app.add_option("--sctp", sctp, "kernel, raw (user space on raw sockets), udp (RFC 6951) or auto")
+      ->capture_default_str();
   CLI11_PARSE(app, argc, argv);
+  const auto backend = transport::parse_sctp_backend(sctp);
+  if (!backend) {
+    std::fprintf(stderr, "poolgate-lab-client: --sctp %s: not kernel, raw, udp or auto\n", sctp.c_str());
+    return 2;
+  }
+  options.target.sctp = *backend;
   if (!parse_target(to, options.target)) {
     std::fprintf(stderr, "poolgate-lab-client: --to %s: not ADDRESS:PORT\n", to.c_str());
     return 2;
