@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "drivers/eal.h"
+
+#include <rte_eal.h>
+#include <rte_errno.h>
+
+#include <algorithm>
+
+namespace poolgate::drivers {
+
+bool is_vdev(const std::string& device) {
+  // A PCI address is hex, colons and a dot: "0000:3b:00.1". A vdev's name has a letter beyond them at its
+  // start.
+  return device.find_first_not_of("0123456789abcdefABCDEF:.") < device.find(',');
+}
+
+std::string device_name(const std::string& device) { return device.substr(0, device.find(',')); }
+
+std::vector<std::string> eal_arguments(const config::Config& config) {
+  std::string cores = std::to_string(config.dataplane.main_core);
+  for (const unsigned core : config.dataplane.worker_cores) cores += "," + std::to_string(core);
+  std::vector<std::string> arguments = {
+      "poolgate-dataplane",
+      "-l",
+      cores,
+      "--main-lcore",
+      std::to_string(config.dataplane.main_core),
+      "--file-prefix",
+      config.general.name,
+  };
+  bool pci = false;
+  for (const config::Port& port : config.ports) {
+    const bool vdev = is_vdev(port.device);
+    pci = pci || !vdev;
+    arguments.emplace_back(vdev ? "--vdev" : "--allow");
+    arguments.push_back(port.device);
+  }
+  const auto& further = config.dataplane.eal;
+  const auto has = [&](const char* option) {
+    return std::find(further.begin(), further.end(), option) != further.end();
+  };
+  // Without a PCI port there is no reason to touch the host's devices.
+  if (!pci && !has("--no-pci")) arguments.emplace_back("--no-pci");
+  arguments.insert(arguments.end(), further.begin(), further.end());
+  return arguments;
+}
+
+Result<int> start_eal(const std::vector<std::string>& arguments) {
+  // The EAL keeps and permutes the array: it has to outlive this call.
+  static std::vector<std::string> kept;
+  static std::vector<char*> argv;
+  kept = arguments;
+  argv.clear();
+  for (std::string& argument : kept) argv.push_back(argument.data());
+  argv.push_back(nullptr);
+  const int used = rte_eal_init(static_cast<int>(kept.size()), argv.data());
+  if (used >= 0) return used;
+  std::string line;
+  for (const std::string& argument : arguments) line += (line.empty() ? "" : " ") + argument;
+  return Error{
+      "EAL: " + std::string(rte_strerror(rte_errno)) + " (" + line +
+      "); look at the EAL's lines above: hugepages (or --no-huge in [dataplane] eal), the cores, the "
+      "devices and their binding, and whether another instance runs under this name"};
+}
+
+}  // namespace poolgate::drivers

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// rtnetlink messages, parsed and built: pure functions over bytes (rtnetlink(7)).
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "controlplane/rserpool/ip_address.h"
+#include "drivers/next_hop_table.h"
+#include "drivers/route_table.h"
+
+struct nlmsghdr;
+
+namespace poolgate::drivers {
+
+// RTM_NEWNEIGH, RTM_DELNEIGH.
+struct NeighbourMessage {
+  uint32_t ifindex = 0;
+  rserpool::IpAddress address;
+  std::optional<MacAddress> mac;
+  uint16_t nud = 0;  // NUD_*; 0 when the kernel forgot it
+};
+std::optional<NeighbourMessage> parse_neighbour(const nlmsghdr* message);
+
+// RTM_NEWROUTE, RTM_DELROUTE: unicast, and those that refuse (unreachable, blackhole, prohibit).
+struct RouteMessage {
+  RouteEntry entry;
+  bool removed = false;
+  bool replaced = false;  // NLM_F_REPLACE: stands for all routes to the prefix with its metric
+};
+std::optional<RouteMessage> parse_route(const nlmsghdr* message);
+
+using NetlinkBuffer = std::array<char, 512>;
+
+// Asks for all neighbours, or all routes of a family (AF_INET, AF_INET6).
+nlmsghdr* build_neighbour_dump(NetlinkBuffer& buffer, uint32_t sequence);
+nlmsghdr* build_route_dump(NetlinkBuffer& buffer, uint32_t sequence, uint8_t family);
+// "I am about to use it": the kernel resolves or confirms the neighbour (NTF_USE).
+nlmsghdr* build_neighbour_use(NetlinkBuffer& buffer, uint32_t sequence, const NextHopTable::Key& neighbour);
+// Link: up, with this MAC and MTU.
+nlmsghdr* build_link_up(NetlinkBuffer& buffer, uint32_t ifindex, const MacAddress& mac, uint32_t mtu);
+nlmsghdr* build_address(NetlinkBuffer& buffer, uint32_t ifindex, const rserpool::IpAddress& address,
+                        uint8_t length, bool add);
+nlmsghdr* build_route(NetlinkBuffer& buffer, uint32_t ifindex, const rserpool::IpAddress& destination,
+                      uint8_t length, const rserpool::IpAddress& gateway);
+
+}  // namespace poolgate::drivers

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "drivers/eal.h"
+
+namespace poolgate::drivers {
+namespace {
+
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::Not;
+
+config::Port port(const char* name, const char* device) {
+  config::Port made;
+  made.name = name;
+  made.device = device;
+  return made;
+}
+
+TEST(EalArguments, lab_without_hugepages) {
+  config::Config config;
+  config.general.name = "lab";
+  config.dataplane.eal = {"--no-huge", "-m", "512"};
+  config.dataplane.worker_cores = {1};
+  config.ports = {port("a", "net_af_packet0,iface=veth0"), port("b", "net_ring0")};
+  EXPECT_THAT(
+      eal_arguments(config),
+      ElementsAre("poolgate-dataplane", "-l", "0,1", "--main-lcore", "0", "--file-prefix", "lab", "--vdev",
+                  "net_af_packet0,iface=veth0", "--vdev", "net_ring0", "--no-pci", "--no-huge", "-m", "512"));
+}
+
+TEST(EalArguments, pci_devices_are_allowed_by_address_and_pci_stays_on) {
+  config::Config config;
+  config.dataplane.main_core = 2;
+  config.dataplane.worker_cores = {3, 4};
+  config.ports = {port("a", "0000:3b:00.1")};
+  EXPECT_THAT(eal_arguments(config), ElementsAre("poolgate-dataplane", "-l", "2,3,4", "--main-lcore", "2",
+                                                 "--file-prefix", "poolgate", "--allow", "0000:3b:00.1"));
+}
+
+TEST(EalArguments, what_the_configuration_says_is_not_said_twice) {
+  config::Config config;
+  config.dataplane.eal = {"--no-pci"};
+  config.ports = {port("a", "net_null0")};
+  const auto arguments = eal_arguments(config);
+  EXPECT_EQ(std::count(arguments.begin(), arguments.end(), "--no-pci"), 1);
+}
+
+TEST(EalArguments, tells_vdevs_from_pci_addresses) {
+  EXPECT_TRUE(is_vdev("net_af_packet0,iface=eth0"));
+  EXPECT_TRUE(is_vdev("net_memif"));
+  EXPECT_FALSE(is_vdev("0000:3b:00.1"));
+  EXPECT_FALSE(is_vdev("3b:00.1"));
+  EXPECT_FALSE(is_vdev("0000:3b:00.1,mprq_en=1"));
+  EXPECT_EQ(device_name("0000:3b:00.1,mprq_en=1"), "0000:3b:00.1");
+  EXPECT_EQ(device_name("net_ring0"), "net_ring0");
+}
+
+}  // namespace
+}  // namespace poolgate::drivers
