@@ -16,6 +16,7 @@ namespace {
 using rserpool::IpAddress;
 
 constexpr uint16_t kUsable = NUD_REACHABLE | NUD_STALE | NUD_DELAY | NUD_PROBE | NUD_PERMANENT | NUD_NOARP;
+constexpr uint16_t kStatic = NUD_PERMANENT | NUD_NOARP;
 constexpr uint32_t kGroups = RTMGRP_NEIGH | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE;
 constexpr int kFirstDumpMs = 5000;
 constexpr Neighbours::Clock kSweepMs = 1000;
@@ -91,7 +92,9 @@ NextHopIndex Neighbours::resolve(const IpAddress& destination, bool pinned) {
     }
     meta_[index] = Meta{.used_ms = now_ms_};
     live_.push_back(index);
-    solicit(index);  // the kernel tells the state of one that it knows already, too
+    const auto known = kernel_neighbours_.find(key);
+    if (known != kernel_neighbours_.end()) apply(index, known->second.message);
+    if ((meta_[index].nud & kStatic) == 0) solicit(index);
   } else if ((*table_)[index].state.load(std::memory_order_relaxed) == NextHop::unreachable &&
              now_ms_ - meta_[index].solicited_ms >= kRetryMs) {
     table_->set_state(index, NextHop::incomplete);
@@ -141,6 +144,7 @@ void Neighbours::handle(const nlmsghdr* message) {
       dump_ = Dump::neighbours;
       socket_.send(build_neighbour_dump(buffer, ++sequence_));
     } else {
+      std::erase_if(kernel_neighbours_, [this](const auto& n) { return n.second.dump != dump_number_; });
       dump_ = Dump::none;
     }
   } else if (const auto neighbour = parse_neighbour(message)) {
@@ -151,8 +155,16 @@ void Neighbours::handle(const nlmsghdr* message) {
 }
 
 void Neighbours::apply(const NeighbourMessage& message) {
-  const NextHopIndex index = table_->find({message.address, message.ifindex});
-  if (index == kNoNextHop) return;
+  if (interface_of(message.ifindex) == nullptr) return;
+  const NextHopTable::Key key{message.address, message.ifindex};
+  if (message.nud == 0)
+    kernel_neighbours_.erase(key);
+  else
+    kernel_neighbours_[key] = KernelNeighbour{message, dump_number_};
+  if (const NextHopIndex index = table_->find(key); index != kNoNextHop) apply(index, message);
+}
+
+void Neighbours::apply(NextHopIndex index, const NeighbourMessage& message) {
   meta_[index].nud = message.nud;
   const auto before = (*table_)[index].state.load(std::memory_order_relaxed);
   if ((message.nud & kUsable) != 0 && message.mac) {
@@ -218,8 +230,7 @@ void Neighbours::sweep(Clock now_ms) {
     }
     const auto state = (*table_)[index].state.load(std::memory_order_relaxed);
     Clock after = kRefreshMs;
-    if (state == NextHop::resolved && (meta.nud & (NUD_REACHABLE | NUD_PERMANENT | NUD_NOARP)) != 0)
-      return false;
+    if (state == NextHop::resolved && (meta.nud & (NUD_REACHABLE | kStatic)) != 0) return false;
     if (state != NextHop::resolved) after = kRetryMs;
     if (now_ms - meta.solicited_ms >= after && solicitations < kSolicitations) {
       ++solicitations;

@@ -101,6 +101,7 @@ class Neighbours {
   void start_dump();
   void handle(const nlmsghdr* message);
   void apply(const NeighbourMessage& message);
+  void apply(NextHopIndex index, const NeighbourMessage& message);
   void apply(const RouteMessage& message);
   void solicit(NextHopIndex index);
   void publish_routes();
@@ -129,6 +130,11 @@ class Neighbours {
     uint32_t dump = 0;  // the number of the dump that saw it last
   };
   std::map<RouteKey, KernelRoute> kernel_routes_;
+  struct KernelNeighbour {
+    NeighbourMessage message;
+    uint32_t dump = 0;
+  };
+  std::map<NextHopTable::Key, KernelNeighbour> kernel_neighbours_;  // on our interfaces
   bool routes_dirty_ = true;
   std::vector<Retired> retired_;
 

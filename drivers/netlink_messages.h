@@ -38,7 +38,8 @@ using NetlinkBuffer = std::array<char, 512>;
 // Asks for all neighbours, or all routes of a family (AF_INET, AF_INET6).
 nlmsghdr* build_neighbour_dump(NetlinkBuffer& buffer, uint32_t sequence);
 nlmsghdr* build_route_dump(NetlinkBuffer& buffer, uint32_t sequence, uint8_t family);
-// "I am about to use it": the kernel resolves or confirms the neighbour (NTF_USE).
+// "I am about to use it": the kernel resolves or confirms the neighbour (NTF_USE). Not for permanent ones:
+// since Linux 5.16 that takes the permanence, and with it the MAC, away.
 nlmsghdr* build_neighbour_use(NetlinkBuffer& buffer, uint32_t sequence, const NextHopTable::Key& neighbour);
 // Link: up, with this MAC and MTU.
 nlmsghdr* build_link_up(NetlinkBuffer& buffer, uint32_t ifindex, const MacAddress& mac, uint32_t mtu);

@@ -6,6 +6,7 @@
 #include <rte_hash_crc.h>
 #include <rte_lcore.h>
 
+#include <algorithm>
 #include <cstring>
 #include <string>
 
@@ -36,7 +37,7 @@ Result<std::unique_ptr<NextHopTable>> NextHopTable::create(const char* name, uin
   std::unique_ptr<NextHopTable> table(new NextHopTable);
   rte_hash_parameters parameters{};
   parameters.name = name;
-  parameters.entries = capacity * 2;  // released keys stay a grace period
+  parameters.entries = std::max(capacity * 2, 64u);  // room to spare: an insertion must not fail
   parameters.key_len = sizeof(HashKey);
   parameters.hash_func = rte_hash_crc;
   parameters.socket_id = static_cast<int>(SOCKET_ID_ANY);

@@ -23,6 +23,7 @@ class NextHopTable {
   struct Key {
     rserpool::IpAddress address;
     uint32_t ifindex = 0;  // of the port's TAP twin
+    auto operator<=>(const Key&) const = default;
   };
 
   static Result<std::unique_ptr<NextHopTable>> create(const char* name, uint32_t capacity);

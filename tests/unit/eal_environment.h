@@ -12,11 +12,11 @@ namespace poolgate::test {
 class EalEnvironment : public ::testing::Environment {
  public:
   void SetUp() override {
-    static char name[] = "unit", no_huge[] = "--no-huge", no_pci[] = "--no-pci", in_memory[] = "--in-memory",
+    static char name[] = "unit", no_huge[] = "--no-huge", no_pci[] = "--no-pci", no_files[] = "--no-shconf",
                 memory[] = "-m", megabytes[] = "64", cores[] = "-l", first[] = "0",
                 quiet[] = "--log-level=error", telemetry[] = "--no-telemetry";
-    std::vector<char*> argv = {name,      no_huge, no_pci, in_memory, memory,
-                               megabytes, cores,   first,  quiet,     telemetry};
+    std::vector<char*> argv = {name,      no_huge, no_pci, no_files, memory,
+                               megabytes, cores,   first,  quiet,    telemetry};
     ASSERT_GE(rte_eal_init(static_cast<int>(argv.size()), argv.data()), 0);
   }
   void TearDown() override { rte_eal_cleanup(); }
