@@ -75,6 +75,7 @@ struct ChannelCounters {
   uint64_t transactions_committed = 0;
   uint64_t transactions_refused = 0;
   uint64_t transactions_abandoned = 0;  // the registrar went before the commit
+  uint64_t messages_unfit = 0;          // not taken: of no live association, or longer than a packet
   uint64_t events_dropped = 0;          // PeReport, SendFailed, PathChange without a registrar
   uint64_t blocks = 0;
   uint64_t blocks_all = 0;
@@ -94,6 +95,7 @@ class ChannelServer {
 
   // Events of the SCTP endpoint. The server fills in epoch, sequence and `replayed`. An association's events
   // come in order: up, then messages, then down; an id is not used again before its down was submitted.
+  // They leave at the next run_once().
   virtual void submit(channel::AssociationUp event) = 0;
   virtual void submit(channel::AssociationDown event) = 0;
   virtual void submit(channel::PathChange event) = 0;
