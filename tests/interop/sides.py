@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The two sides that every scenario runs against, at the same addresses: RSPLIB's registrar, and the appliance.
+
+In the guest stand RSPLIB's hosts, each a network namespace with an address on the first network, h1 also on the second:
+    10.10.0.0/24: h1 .11, h2 .12, pu .21, and .1 the registrar     10.11.0.0/24: h1 .11, and .1 the registrar
+Each network is a bridge in the guest; the registrar's side of it is the port up0 (up1), where we capture.
+"""
+import os
+import time
+
+import wire
+from lib.lab import BUILD, ROOT, run, wait_until
+from linux_guest import Guest, Nic
+
+HOSTS = {"h1": 11, "h2": 12, "pu": 21}
+TIMERS = ("-asapannounce=off -enrpannounce=off -disable-ipv6 -quiet -logcolor=off -loglevel=5 -peerheartbeatcycle=1000 "
+          "-peermaxtimelastheard=3000 -peermaxtimenoresponse=1000 -takeoverexpiryinterval=2000 -mentordiscoverytimeout=1000 "
+          "-endpointkeepalivetransmissioninterval=1000 -endpointkeepalivetimeoutinterval=1000")
+
+NETWORKS = """
+set -e
+for n in 0 1; do ip link add br$n type bridge; ip link set br$n up; done
+host() {  # NAME BRIDGE NUMBER ADDRESS
+  ip link add $1-eth$3 type veth peer name eth$3 netns $1
+  ip link set $1-eth$3 master $2 up
+  ip -n $1 addr add $4 dev eth$3
+  ip -n $1 link set eth$3 up
+}
+quick() {  # losses and dead paths show within a second
+  ip netns exec $1 sysctl -qw net.sctp.rto_min=50 net.sctp.rto_initial=200 net.sctp.rto_max=1000 net.sctp.hb_interval=1000 \\
+    net.sctp.path_max_retrans=2 net.sctp.association_max_retrans=8
+}
+for h in h1:11 h2:12 pu:21; do
+  ip netns add ${h%:*}; ip -n ${h%:*} link set lo up; quick ${h%:*}
+  host ${h%:*} br0 0 10.10.0.${h#*:}/24
+done
+host h1 br1 1 10.11.0.11/24
+"""
+
+
+class Side:
+    def __enter__(self):
+        self.guest = Guest(**self.guest_options())
+        self.guest.__enter__()
+        try:
+            self.guest.run(NETWORKS + self.uplinks())
+            self.start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self.guest.__exit__()
+
+    def in_host(self, host, command, timeout=60, check=True):
+        return self.guest.run(f"ip netns exec {host} {command}", timeout, check)
+
+    def spawn(self, host, command, log):
+        return self.guest.spawn(f"ip netns exec {host} {command}", log)
+
+    def capture(self, name):
+        """Captures both networks into files of that name; ends at end_capture()."""
+        self.captures = [os.path.join(self.guest.share, f"{name}.{n}.pcap") for n in (0, 1)]
+        self.dumps = [self.guest.spawn(f"tcpdump -i up{n} -U -s 0 -w /share/{name}.{n}.pcap sctp", f"{name}.{n}.tcpdump")
+                      for n in (0, 1)]
+        for n in (0, 1):
+            wait_until(lambda n=n: "listening on" in self.guest.read(f"{name}.{n}.tcpdump"), 20, "tcpdump to listen")
+
+    def messages(self, protocol="asap"):
+        return [m for m in wire.messages(*self.captures) if m.protocol == protocol]
+
+    def end_capture(self):
+        self.guest.run(f"kill -INT {' '.join(map(str, self.dumps))}; sleep 0.3", check=False)
+        return self.captures
+
+    def wait_for(self, seconds, what, wanted, protocol="asap"):
+        """The messages that wanted(messages) keeps, once there are any (a list), or it is true."""
+        end = time.monotonic() + seconds
+        while True:
+            seen = self.messages(protocol)
+            found = wanted(seen)
+            if found:
+                return found
+            if time.monotonic() > end:
+                raise AssertionError(f"not within {seconds} s: {what}; seen:\n" + "\n".join(map(repr, seen)))
+            time.sleep(0.2)
+
+    def end_programs(self):
+        """Ends what a scenario started, as a crash would, and waits until the registrar has heard of it."""
+        self.guest.run("pkill -9 -x 'rspserver|rspterminal|pingpongclient|hsdump'; ip -n h1 link set eth0 up; sleep 0.2", check=False)
+
+
+class RsplibSide(Side):
+    """RSPLIB's own registrar, in a namespace of the guest."""
+
+    name = "rsplib"
+    known_malformed = ["10.10.0.1\tASAP Registration Response"]  # its cause 5 comes without the policy (RFC 5354 §3.12.6)
+
+    def guest_options(self):
+        return {"modules": ("sctp", "veth", "bridge", "sch_netem")}
+
+    def uplinks(self):
+        return """
+ip netns add uut; ip -n uut link set lo up; quick uut
+for n in 0 1; do
+  ip link add up$n type veth peer name eth$n netns uut
+  ip link set up$n master br$n up
+  ip -n uut addr add 10.1$n.0.1/24 dev eth$n
+  ip -n uut link set eth$n up
+done
+"""
+
+    def start(self):
+        self.registrar = self.spawn("uut", f"rspregistrar {TIMERS} -identifier=0x00000001 -asap=10.10.0.1:3863,10.11.0.1 "
+                                    "-enrp=10.10.0.1:9901,10.11.0.1 -logfile=/share/registrar.log", "registrar.out")
+        wait_until(lambda: "3863" in self.in_host("uut", "cat /proc/net/sctp/eps"), 20, "rspregistrar to listen")
+
+    def check_alive(self):
+        self.guest.run(f"kill -0 {self.registrar}")
+
+
+class PoolgateSide(Side):
+    """The appliance on this machine, its ports the taps that are the guest's NICs."""
+
+    name = "poolgate"
+    known_malformed = []
+    prefix = "pgi-"
+
+    def guest_options(self):
+        return {"nics": [Nic(tap="tap0", mac="52:54:00:10:00:01"), Nic(tap="tap1", mac="52:54:00:11:00:01")],
+                "netns": f"{self.prefix}app", "modules": ("sctp", "veth", "bridge", "sch_netem")}
+
+    def uplinks(self):
+        return """
+for n in 0 1; do
+  ip link set eth$n name up$n
+  ip link set up$n master br$n up
+done
+"""
+
+    def __enter__(self):
+        self.make_taps()
+        try:
+            return super().__enter__()
+        except BaseException:
+            self.remove()
+            raise
+
+    def __exit__(self, *_):
+        super().__exit__()
+        self.remove()
+
+    def script(self, *words):
+        return run(os.path.join(ROOT, "scripts", "lab"), words[0], "--prefix", self.prefix, *words[1:], timeout=120)
+
+    def make_taps(self):
+        """The lab's appliance namespace, with taps beside its usual ports."""
+        self.script("up")
+        self.dir = f"/run/poolgate-lab/{self.prefix.rstrip('-')}"
+        namespace = f"{self.prefix}app"
+        for number in (0, 1):
+            tap = f"tap{number}"
+            run("ip", "-n", namespace, "tuntap", "add", tap, "mode", "tap")
+            for setting in (f"net.ipv6.conf.{tap}.disable_ipv6=1", f"net.ipv4.conf.{tap}.arp_ignore=1", f"net.ipv4.conf.{tap}.rp_filter=1"):
+                run("ip", "netns", "exec", namespace, "sysctl", "-qw", setting)
+            run("ip", "netns", "exec", namespace, "ethtool", "-K", tap, "tx", "off", "tso", "off", "gso", "off", "gro", "off")
+            run("ip", "-n", namespace, "link", "set", tap, "up")
+        with open(f"{self.dir}/poolgate.toml", "w", encoding="utf-8") as f:
+            f.write(self.configuration())
+
+    def configuration(self):
+        ports = "".join(f"""
+[[port]]
+name = "net{n}"
+device = "net_af_packet{n},iface=tap{n},framecnt=1024"
+tap = "pg-net{n}"
+addresses = ["10.1{n}.0.1/24"]
+""" for n in (0, 1))
+        return f"""[general]
+name = "{self.prefix}interop"
+run_dir = "{self.dir}/run"
+state_dir = "{self.dir}/state"
+
+[dataplane]
+eal = ["--no-huge", "-m", "512", "--no-pci", "--file-prefix={self.prefix}lab"]
+main_core = 0
+worker_cores = [{1 if (os.cpu_count() or 1) > 1 else 0}]
+idle_sleep_us = 200
+mbufs = 16383
+sessions = 4096
+half_open_sessions = 1024
+session_dir = "{self.dir}/sessions"
+
+[sctp]
+heartbeat_ms = 1000
+rto_min_ms = 100
+{ports}
+[registrar]
+server_id = 1
+keepalive_interval_ms = 1000
+keepalive_timeout_ms = 1000
+max_items = 3
+
+[[registrar.life_unit]]
+source = "10.0.0.0/8"
+unit = "ms"
+"""
+
+    def start(self):
+        self.script("start")
+
+    def check_alive(self):
+        status = self.script("status")
+        assert "dead" not in status, status
+
+    def remove(self):
+        self.script("down")
