@@ -156,15 +156,18 @@ unsigned Server::run_once() {
 // ---- who may be the registrar
 
 unsigned Server::accept_strangers() {
-  FileDescriptor stranger = accept_seqpacket(listener_.get());
-  if (!stranger) return 0;
-  watch(stranger.get(), EPOLLIN, EPOLL_CTL_ADD);
-  if (strangers_.size() == kMaxStrangers) {
-    strangers_.pop_front();
-    ++counters_.registrars_refused;
+  unsigned accepted = 0;
+  for (; accepted < kMaxStrangers; ++accepted) {
+    FileDescriptor stranger = accept_seqpacket(listener_.get());
+    if (!stranger) break;
+    watch(stranger.get(), EPOLLIN, EPOLL_CTL_ADD);
+    if (strangers_.size() == kMaxStrangers) {
+      strangers_.pop_front();
+      ++counters_.registrars_refused;
+    }
+    strangers_.push_back(std::move(stranger));
   }
-  strangers_.push_back(std::move(stranger));
-  return 1;
+  return accepted;
 }
 
 unsigned Server::hear_strangers() {

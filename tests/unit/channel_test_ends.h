@@ -109,12 +109,10 @@ class BareRegistrar {
   }
   // The next message, if one is there; `closed` tells the other end's close.
   std::optional<Up> receive() {
-    std::string packet(kMaxChannelPacket, '\0');
-    const ssize_t n = ::recv(fd_, packet.data(), packet.size(), MSG_DONTWAIT);
+    const ssize_t n = ::recv(fd_, packet_.data(), packet_.size(), MSG_DONTWAIT);
     closed = n == 0 || (n < 0 && errno == ECONNRESET);
     if (n <= 0) return std::nullopt;
-    packet.resize(static_cast<size_t>(n));
-    auto message = decode_up(packet);
+    auto message = decode_up(std::string_view(packet_).substr(0, static_cast<size_t>(n)));
     EXPECT_TRUE(message.ok()) << message.error().text;
     return std::move(*message);
   }
@@ -128,6 +126,7 @@ class BareRegistrar {
 
  private:
   int fd_;
+  std::string packet_ = std::string(kMaxChannelPacket, '\0');
 };
 
 // "up 1", "message 1/2 text", "down 1", "done", ...; a * marks what was replayed.
