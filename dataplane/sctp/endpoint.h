@@ -110,9 +110,8 @@ enum class Drop : uint8_t {
   out_of_the_blue,    // beyond out_of_the_blue_rate
   foreign_source,     // a known tag from an address that is not the peer's
   unknown_path,       // output to a path that is gone
-  cookie_elsewhere,   // a COOKIE ECHO whose INIT's path cannot be told
-  message_too_long,   // beyond 65,536 bytes: the association is aborted
-  no_memory,
+  bad_cookie,  // a COOKIE ECHO that was not signed by us, is too old, or came from nowhere its INIT named
+  message_too_long,  // beyond 65,536 bytes: the association is aborted
   count_,
 };
 const char* to_string(Drop);

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "dataplane/sctp/address_parameters.h"
+
+#include <algorithm>
+
+namespace poolgate::sctp {
+namespace {
+
+constexpr size_t kChunkHeaderSize = 4;
+constexpr size_t kInitFixedSize = 20;  // chunk header, tag, window, streams out and in, TSN: RFC 9260 §3.3.2
+constexpr size_t kParameterHeaderSize = 4;
+constexpr uint16_t kIpv4Address = 5;
+constexpr uint16_t kIpv6Address = 6;
+
+uint16_t load16(const uint8_t* p) { return static_cast<uint16_t>(p[0] << 8 | p[1]); }
+void store16(uint8_t* p, size_t value) {
+  p[0] = static_cast<uint8_t>(value >> 8);
+  p[1] = static_cast<uint8_t>(value);
+}
+constexpr size_t padded(size_t n) { return (n + 3) & ~size_t{3}; }
+
+}  // namespace
+
+void append_addresses(std::vector<uint8_t>& packet, std::span<const IpAddress> addresses) {
+  if (packet.size() < kCommonHeaderSize + kInitFixedSize) return;
+  // The padding before the first parameter of ours becomes part of the chunk's length.
+  packet.resize(padded(packet.size()));
+  for (const IpAddress& address : addresses) {
+    const size_t at = packet.size();
+    packet.resize(at + kParameterHeaderSize);
+    store16(&packet[at], address.is_v4() ? kIpv4Address : kIpv6Address);
+    store16(&packet[at + 2], kParameterHeaderSize + address.size());
+    packet.insert(packet.end(), address.data(), address.data() + address.size());
+  }
+  store16(&packet[kCommonHeaderSize + 2], packet.size() - kCommonHeaderSize);
+}
+
+std::vector<IpAddress> read_addresses(std::span<const uint8_t> chunk) {
+  std::vector<IpAddress> found;
+  if (chunk.size() < kChunkHeaderSize) return found;
+  const size_t end = std::min<size_t>(load16(&chunk[2]), chunk.size());
+  for (size_t at = kInitFixedSize; at + kParameterHeaderSize <= end && found.size() < kMaxPeerAddresses;) {
+    const uint16_t type = load16(&chunk[at]);
+    const size_t length = load16(&chunk[at + 2]);
+    if (length < kParameterHeaderSize || at + length > end) break;
+    IpAddress address;
+    const uint8_t* value = &chunk[at] + kParameterHeaderSize;
+    if (type == kIpv4Address && length == kParameterHeaderSize + 4) address = IpAddress::v4(value);
+    if (type == kIpv6Address && length == kParameterHeaderSize + 16) address = IpAddress::v6(value);
+    if (address.is_set() && std::find(found.begin(), found.end(), address) == found.end())
+      found.push_back(address);
+    at += padded(length);
+  }
+  return found;
+}
+
+}  // namespace poolgate::sctp

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <algorithm>
+#include <cstring>
+
+#include "dataplane/sctp/address_parameters.h"
+#include "dataplane/sctp/crc32c.h"
+#include "dataplane/sctp/endpoint_impl.h"
+
+namespace poolgate::sctp {
+namespace {
+
+constexpr size_t kChunkHeaderSize = 4;
+constexpr size_t kSmallestPacket = kCommonHeaderSize + kChunkHeaderSize;
+
+uint16_t load16(const uint8_t* p) { return static_cast<uint16_t>(p[0] << 8 | p[1]); }
+uint32_t load32(const uint8_t* p) { return static_cast<uint32_t>(load16(p)) << 16 | load16(p + 2); }
+
+// The first chunk, as much of it as the packet has.
+std::span<const uint8_t> first_chunk(const InputPacket& packet) {
+  const uint8_t* chunk = packet.data + kCommonHeaderSize;
+  return {chunk, std::min<size_t>(load16(chunk + 2), packet.length - kCommonHeaderSize)};
+}
+
+bool contains(const std::vector<IpAddress>& addresses, const IpAddress& address) {
+  return std::find(addresses.begin(), addresses.end(), address) != addresses.end();
+}
+
+}  // namespace
+
+// The common header: RFC 9260 §3.1.
+void Endpoint::Impl::input(const InputPacket& packet) {
+  const Cycles count(*this);
+  ++counters_.packets_in;
+  if (packet.length < kSmallestPacket) return drop(Drop::too_short);
+  if (!is_local(packet.destination)) return drop(Drop::not_our_address);
+  if (!packet.checksum_good) {
+    uint32_t checksum;
+    std::memcpy(&checksum, packet.data + 8, sizeof(checksum));
+    if (checksum != packet_checksum(packet.data, packet.length)) return drop(Drop::bad_checksum);
+  }
+  const CommonHeader header{load16(packet.data), load16(packet.data + 2), load32(packet.data + 4)};
+  const auto type = static_cast<ChunkType>(packet.data[kCommonHeaderSize]);
+  if (type == ChunkType::init) return input_init(packet, header);
+  if (type == ChunkType::cookie_echo) return input_cookie_echo(packet, header);
+  if (Association* association = table_.by_tag(header.tag);
+      association != nullptr && association->peer_port == header.peer_port &&
+      port_of(association->service) == header.local_port)
+    return input_known(packet, *association);
+  input_unknown(packet, header);
+}
+
+// Nothing is kept of an INIT: its path's key is a function of its addresses, and the cookie brings the rest
+// back.
+void Endpoint::Impl::input_init(const InputPacket& packet, const CommonHeader& header) {
+  if (header.local_port != config_.sctp.asap_port && header.local_port != config_.sctp.enrp_port)
+    return input_unknown(packet, header);
+  ++counters_.inits_in;
+  if (!init_bucket_.take()) return drop(Drop::init_rate);
+  PeerTuple peer{packet.source, packet.udp_port, header.peer_port, header.local_port};
+  const PathKey fresh = table_.key_of(peer);
+  const Path* path = table_.by_tuple(peer);
+  if (path == nullptr) {
+    // A peer that restarted may send its INIT from any of its addresses (RFC 9260 §5.2.2).
+    for (const IpAddress& address : read_addresses(first_chunk(packet))) {
+      if (is_ours(address)) continue;
+      peer.address = address;
+      if ((path = table_.by_tuple(peer)) != nullptr) break;
+    }
+  }
+  if (path == nullptr && table_.size() >= config_.sctp.max_associations) return drop(Drop::associations_full);
+  feed(packet, path != nullptr ? path->key : fresh);
+}
+
+// The cookie is signed over the key of its INIT's path, which it does not carry, and a COOKIE ECHO may come
+// from another of the peer's addresses. So it is fed as from its source, and if nothing comes of it, as from
+// the addresses that its INIT listed: at a limited rate, since anybody can send what looks like a cookie.
+void Endpoint::Impl::input_cookie_echo(const InputPacket& packet, const CommonHeader& header) {
+  const auto chunk = first_chunk(packet);
+  const size_t init = stack_.init_of_cookie(chunk.data(), chunk.size());
+  if (init == 0) return input_unknown(packet, header);
+  if (const Association* known = table_.by_tag(header.tag); known != nullptr && known->init_key != 0)
+    return feed(packet, known->init_key);  // a duplicate: its COOKIE ACK was lost
+  const std::vector<IpAddress> listed = read_addresses(chunk.subspan(init));
+  PeerTuple origin{packet.source, packet.udp_port, header.peer_port, header.local_port};
+  if (table_.by_tuple(origin) == nullptr && table_.size() >= config_.sctp.max_associations)
+    return drop(Drop::associations_full);
+  if (try_cookie(packet, header, origin, listed)) return;
+  for (size_t i = 0; i < std::min(listed.size(), kMaxPaths); ++i) {
+    if (listed[i] == packet.source || is_ours(listed[i])) continue;
+    if (!cookie_bucket_.take()) break;
+    origin.address = listed[i];
+    if (try_cookie(packet, header, origin, listed)) return;
+  }
+  drop(Drop::bad_cookie);
+}
+
+bool Endpoint::Impl::try_cookie(const InputPacket& packet, const CommonHeader& header,
+                                const PeerTuple& origin, const std::vector<IpAddress>& listed) {
+  const PathKey key = table_.key_of(origin);
+  feed(packet, key);
+  poolgate_sctp_association info{};
+  if (stack_.find_by_tag(header.tag, &info) == 0 || info.local_port != header.local_port ||
+      info.peer_port != header.peer_port)
+    return false;
+  adopt(packet, info, key, origin, listed);
+  return true;
+}
+
+// After a COOKIE ECHO, what the stack made of it: a new association, or one that restarted or whose set-up
+// collided with ours, so that its tags changed.
+void Endpoint::Impl::adopt(const InputPacket& packet, const poolgate_sctp_association& info, PathKey key,
+                           const PeerTuple& origin, const std::vector<IpAddress>& listed) {
+  const auto service =
+      info.local_port == config_.sctp.asap_port ? channel::SctpService::asap : channel::SctpService::enrp;
+  Association* association = table_.by_id(AssociationTable::id_of(service, info.id));
+  if (association == nullptr) {
+    association = &table_.add(service, info.id);
+    association->socket = sockets_[static_cast<size_t>(service)];
+    association->peer_port = info.peer_port;
+    association->udp_port = packet.udp_port;
+    association->primary =
+        table_.add_path(*association, origin, key, local_for(origin.address, packet.destination));
+    if (association->primary != nullptr) association->primary->confirmed = true;
+  }
+  association->init_key = key;
+  table_.set_tags(*association, info.local_tag, info.peer_tag);
+  learn_addresses(*association, origin.address, listed);
+  if (info.open != 0) add_paths(*association);
+}
+
+void Endpoint::Impl::input_known(const InputPacket& packet, Association& association) {
+  const auto type = static_cast<ChunkType>(packet.data[kCommonHeaderSize]);
+  const auto found = std::find_if(association.paths.begin(), association.paths.end(),
+                                  [&](const Path& p) { return p.peer.address == packet.source; });
+  Path* path = found != association.paths.end() ? &*found : nullptr;
+  if (path == nullptr) {
+    // An INIT ACK may come from another address than the INIT went to.
+    if (type != ChunkType::init_ack || association.primary == nullptr) return drop(Drop::foreign_source);
+    path = association.primary;
+  } else if (path->peer.udp_port != packet.udp_port) {
+    table_.rebind(*path, packet.udp_port);
+  }
+  if (type == ChunkType::init_ack && !association.up && association.primary != nullptr)
+    learn_addresses(association, association.primary->peer.address, read_addresses(first_chunk(packet)));
+  if (type == ChunkType::abort) association.peer_aborted = true;
+  feed(packet, path->key);
+  if (type == ChunkType::cookie_ack && !association.paths_added) {
+    poolgate_sctp_association info{};
+    if (stack_.find_by_tag(association.local_tag, &info) == 0) return;
+    table_.set_tags(association, info.local_tag, info.peer_tag);
+    add_paths(association);
+  }
+}
+
+// No association has this tag: out of the blue (RFC 9260 §8.4), or the peer's tag reflected (the T bit).
+void Endpoint::Impl::input_unknown(const InputPacket& packet, const CommonHeader& header) {
+  const PeerTuple peer{packet.source, packet.udp_port, header.peer_port, header.local_port};
+  if (const Path* path = table_.by_tuple(peer)) {
+    constexpr uint8_t kReflected = 1;
+    const bool reflected = (packet.data[kCommonHeaderSize + 1] & kReflected) != 0;
+    if (static_cast<ChunkType>(packet.data[kCommonHeaderSize]) == ChunkType::abort && reflected &&
+        header.tag == path->association->peer_tag)
+      path->association->peer_aborted = true;
+    return feed(packet, path->key);
+  }
+  if (!blue_bucket_.take()) return drop(Drop::out_of_the_blue);
+  feed(packet, table_.key_of(peer));
+}
+
+void Endpoint::Impl::feed(const InputPacket& packet, PathKey key) {
+  current_ = {true, key, packet.destination, packet.source, packet.udp_port};
+  stack_.input(key, packet.data, packet.length);
+  current_.active = false;
+}
+
+void Endpoint::Impl::learn_addresses(Association& association, const IpAddress& first,
+                                     const std::vector<IpAddress>& listed) {
+  association.peer_addresses = {first};
+  for (const IpAddress& address : listed) {
+    if (!is_ours(address) && !contains(association.peer_addresses, address))
+      association.peer_addresses.push_back(address);
+  }
+  association.paths_added = false;
+}
+
+void Endpoint::Impl::add_paths(Association& association) {
+  association.paths_added = true;
+  for (const IpAddress& address : association.peer_addresses) add_path(association, address, false);
+}
+
+bool Endpoint::Impl::add_path(Association& association, const IpAddress& address, bool confirmed) {
+  if (association.paths.size() >= kMaxPaths) return false;
+  const bool routable = std::any_of(config_.addresses.begin(), config_.addresses.end(),
+                                    [&](const IpAddress& a) { return a.family() == address.family(); });
+  const PeerTuple peer{address, association.udp_port, association.peer_port, port_of(association.service)};
+  if (!routable || table_.by_tuple(peer) != nullptr) return false;
+  const PathKey key = table_.key_of(peer);
+  Path* path = table_.add_path(association, peer, key, local_for(address, {}));
+  if (path == nullptr) return false;
+  path->confirmed = confirmed;
+  if (stack_.add_path(association.socket, association.stack_id, key, confirmed ? 1 : 0) == 0) {
+    table_.remove_path(*path);
+    return false;
+  }
+  return true;
+}
+
+}  // namespace poolgate::sctp

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <cstring>
+
+#include "dataplane/sctp/address_parameters.h"
+#include "dataplane/sctp/crc32c.h"
+#include "dataplane/sctp/endpoint_impl.h"
+
+namespace poolgate::sctp {
+
+void Endpoint::Impl::output_of_stack(void* context, PathKey key, uint8_t* packet, size_t length) {
+  static_cast<Impl*>(context)->output(key, packet, length);
+}
+
+void Endpoint::Impl::output(PathKey key, uint8_t* packet, size_t length) {
+  if (length <= kCommonHeaderSize) return;
+  const auto type = static_cast<ChunkType>(packet[kCommonHeaderSize]);
+  const bool answers_current = current_.active && key == current_.key;
+  const Path* path = table_.by_key(key);
+  // An INIT ACK goes where its INIT came from, whatever path the association has (RFC 9260 §5.1.2).
+  const bool to_current = answers_current && (path == nullptr || type == ChunkType::init_ack);
+  if (!to_current && path == nullptr) return drop(Drop::unknown_path);
+  const IpAddress& local = to_current ? current_.local : path->local;
+  const IpAddress& peer = to_current ? current_.peer : path->peer.address;
+  const uint16_t udp_port = to_current ? current_.udp_port : path->peer.udp_port;
+  if (type == ChunkType::init || type == ChunkType::init_ack) {
+    scratch_.assign(packet, packet + length);
+    append_addresses(scratch_, config_.addresses);
+    return transmit(local, peer, udp_port, scratch_);
+  }
+  transmit(local, peer, udp_port, {packet, length});
+}
+
+void Endpoint::Impl::transmit(const IpAddress& local, const IpAddress& peer, uint16_t udp_port,
+                              std::span<uint8_t> packet) {
+  ++counters_.packets_out;
+  OutputPacket out;
+  out.source = local;
+  out.destination = peer;
+  out.udp_port = udp_port;
+  out.abort = static_cast<ChunkType>(packet[kCommonHeaderSize]) == ChunkType::abort;
+  if (out.abort) ++counters_.aborts_out;
+  // A NIC does not compute the checksum within UDP.
+  out.checksum_done = !config_.checksum_offload || udp_port != 0;
+  if (out.checksum_done) {
+    const uint32_t checksum = packet_checksum(packet.data(), packet.size());
+    std::memcpy(packet.data() + 8, &checksum, sizeof(checksum));
+  }
+  out.data = packet.data();
+  out.length = packet.size();
+  network_.output(out);
+}
+
+}  // namespace poolgate::sctp
