@@ -17,8 +17,10 @@
 //  - pool updates are transactions (PoolBegin, PoolChunk*, PoolCommit); half a table is never published, and
 //  the
 //    commit of an incarnation that is not the connected registrar's is refused;
-//  - an association that went down with unacknowledged messages is replayed too, its AssociationDown before ReplayDone;
-//  - before the data plane closes a connection it reads what is in it: an Acknowledge that send() took is never lost
+//  - an association that went down with unacknowledged messages is replayed too, its AssociationDown before
+//  ReplayDone;
+//  - before the data plane closes a connection it reads what is in it: an Acknowledge that send() took is
+//  never lost
 //    while the data plane lives.
 #pragma once
 
@@ -116,7 +118,8 @@ struct PeReport {
 };
 // The channel has room again for Down messages that were refused with EAGAIN; sent after a stall.
 struct Resume {};
-// Said before the data plane closes a registrar's connection: another version, an older incarnation, replaced.
+// Said before the data plane closes a registrar's connection: another version, an older incarnation,
+// replaced.
 struct Refused {
   std::string reason;
 };
