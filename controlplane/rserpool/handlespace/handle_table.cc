@@ -27,17 +27,18 @@ std::unique_ptr<uint32_t[]> make_chunk(uint32_t n) {
 
 // 8 bytes a multiplication, each masked by a value that depends on the key and on all bytes before.
 uint64_t hash_handle(PoolHandleView handle, uint64_t key) {
-  uint64_t state = key ^ 0x9e3779b97f4a7c15u;
+  const uint64_t factor = mix64(key + 0x9e3779b97f4a7c15u) | 1;
+  uint64_t state = mix64(key ^ 0xd6e8feb86659fd93u);
   const char* at = handle.data();
   size_t left = handle.size();
   for (; left >= 8; at += 8, left -= 8) {
     uint64_t word;
     std::memcpy(&word, at, 8);
-    state = fold(state ^ word, key | 1) + 0xd6e8feb86659fd93u;
+    state = fold(state ^ word, factor) + 0xd6e8feb86659fd93u;
   }
   uint64_t rest = 0;
   if (left != 0) std::memcpy(&rest, at, left);
-  state = fold(state ^ rest, key | 1) ^ handle.size();
+  state = fold(state ^ rest, factor) ^ handle.size();
   return mix64(state);
 }
 

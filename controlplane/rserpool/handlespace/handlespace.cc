@@ -54,9 +54,7 @@ std::string_view describe(RegisterStatus status) {
 }
 
 Handlespace::Handlespace(const HandlespaceOptions& options)
-    : options_(options),
-      next_registration_(options.first_registration),
-      wheels_{TimerWheel(options.now), TimerWheel(options.now)} {}
+    : options_(options), next_registration_(options.first_registration) {}
 
 Handlespace::~Handlespace() = default;
 
@@ -216,14 +214,14 @@ void Handlespace::set_asap_transport(PeIndex pe, const Transport& transport) {
 
 void Handlespace::set_timer(PeIndex pe, PeTimer timer, TimeMs due) {
   const auto which = static_cast<size_t>(timer);
-  const auto nodes = [this, which](uint32_t index) -> TimerNode& { return records_[index].timers[which]; };
-  wheels_[which].set(nodes, pe, due);
+  const auto nodes = [this, which](uint32_t index) -> DeadlineNode& { return records_[index].timers[which]; };
+  deadlines_[which].set(nodes, pe, due);
 }
 
 PeIndex Handlespace::take_due(PeTimer timer, TimeMs now) {
   const auto which = static_cast<size_t>(timer);
-  const auto nodes = [this, which](uint32_t index) -> TimerNode& { return records_[index].timers[which]; };
-  return wheels_[which].take_due(nodes, now);
+  const auto nodes = [this, which](uint32_t index) -> DeadlineNode& { return records_[index].timers[which]; };
+  return deadlines_[which].take_due(nodes, now);
 }
 
 }  // namespace poolgate::rserpool

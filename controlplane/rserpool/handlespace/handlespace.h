@@ -15,10 +15,10 @@
 
 #include "controlplane/rserpool/handlespace/btree.h"
 #include "controlplane/rserpool/handlespace/chunked_array.h"
+#include "controlplane/rserpool/handlespace/deadlines.h"
 #include "controlplane/rserpool/handlespace/handle_table.h"
 #include "controlplane/rserpool/handlespace/pe_checksum.h"
 #include "controlplane/rserpool/handlespace/pe_record.h"
-#include "controlplane/rserpool/handlespace/timer_wheel.h"
 #include "controlplane/rserpool/policy/selector.h"
 #include "controlplane/rserpool/types.h"
 
@@ -27,7 +27,6 @@ namespace poolgate::rserpool {
 struct HandlespaceOptions {
   uint64_t seed = 1;                // of random policies and of the hash of handles: draw it at random
   uint32_t first_registration = 1;  // registration numbers grow from here: not below those of an earlier run
-  TimeMs now = 0;
   uint32_t max_pools = 1'000'000;
   uint32_t max_elements = 10'000'000;
   uint32_t max_elements_per_pool = 1'000'000;
@@ -153,7 +152,7 @@ class Handlespace {
   PeIndex take_due(PeTimer timer, TimeMs now);
   // When to ask take_due() again, at the latest; nullopt: nothing is set.
   std::optional<TimeMs> next_due(PeTimer timer) const {
-    return wheels_[static_cast<size_t>(timer)].next_event();
+    return deadlines_[static_cast<size_t>(timer)].next_event();
   }
 
  private:
@@ -196,7 +195,7 @@ class Handlespace {
   ChunkedArray<Owner, 4> owners_;
   std::map<ServerId, uint32_t> by_home_;
   BTree<AssociationKey, PeIndex> by_association_;  // the first PE of each
-  std::array<TimerWheel, 2> wheels_;
+  std::array<Deadlines, 2> deadlines_;
 };
 
 }  // namespace poolgate::rserpool

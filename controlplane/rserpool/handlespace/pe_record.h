@@ -5,8 +5,8 @@
 #include <compare>
 #include <cstdint>
 
+#include "controlplane/rserpool/handlespace/deadlines.h"
 #include "controlplane/rserpool/handlespace/stored_transport.h"
-#include "controlplane/rserpool/handlespace/timer_wheel.h"
 #include "controlplane/rserpool/types.h"
 
 namespace poolgate::rserpool {
@@ -50,7 +50,7 @@ struct PeRecord {
   int32_t registration_life = 0;
   PeNotes notes;
   AssociationKey association;
-  std::array<TimerNode, 2> timers;
+  std::array<DeadlineNode, 2> timers;
   StoredTransport user_transport;
   StoredTransport asap_transport;
   bool has_asap_transport = false;
