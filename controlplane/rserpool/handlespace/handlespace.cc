@@ -129,6 +129,12 @@ RegisterOutcome Handlespace::register_or_update(PoolHandleView handle, const Poo
   return outcome;
 }
 
+void Handlespace::restore_registration(PeIndex pe, uint32_t registration) {
+  const PeRecord& record = records_[pe];
+  pools_[record.pool].selector.update(record.slot, registration, settings(pe));
+  if (registration >= next_registration_) next_registration_ = registration + 1;
+}
+
 void Handlespace::deregister(PeIndex pe) {
   PeRecord& record = records_[pe];
   set_timer(pe, PeTimer::expiry, kNever);

@@ -84,6 +84,8 @@ class Handlespace {
   // keeps notes and the probe timer.
   RegisterOutcome register_or_update(PoolHandleView handle, const PoolElement& element,
                                      const AssociationKey& association = {}, TimeMs expires = kNever);
+  // After a restart: the number that the PE's registration had. Those drawn from now on are above it.
+  void restore_registration(PeIndex pe, uint32_t registration);
   // §3.2: with its last PE a pool goes.
   void deregister(PeIndex pe);
 

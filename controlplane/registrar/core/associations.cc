@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "controlplane/registrar/core/associations.h"
+
+#include <algorithm>
+
+namespace poolgate::registrar {
+
+using rserpool::IpAddress;
+
+IpAddress unmapped(const IpAddress& address) {
+  static constexpr uint8_t kMapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+  if (!address.is_v6() || !std::equal(std::begin(kMapped), std::end(kMapped), address.data())) return address;
+  return IpAddress::v4(address.data() + sizeof kMapped);
+}
+
+bool Association::has_address(const IpAddress& address) const {
+  const IpAddress plain = unmapped(address);
+  return std::any_of(addresses.begin(), addresses.end(),
+                     [&](const IpAddress& ours) { return unmapped(ours) == plain; });
+}
+
+bool Association::shares_address(const std::vector<IpAddress>& others) const {
+  return std::any_of(others.begin(), others.end(),
+                     [&](const IpAddress& other) { return has_address(other); });
+}
+
+void Association::store_answer(StoredAnswer answer) {
+  // No message is replayed that is older than those that the data plane keeps; and an acknowledgement that
+  // was sent a minute ago has arrived, or the data plane is gone.
+  constexpr Micros kLongest = 60 * kSecond;
+  while (!answers.empty() &&
+         (answers.size() >= channel::kMaxUnacknowledged || answers.front().at + kLongest < answer.at)) {
+    answers.pop_front();
+  }
+  answers.push_back(std::move(answer));
+}
+
+const StoredAnswer* Association::find_answer(uint64_t sequence) const {
+  for (const StoredAnswer& answer : answers) {
+    if (answer.sequence == sequence) return &answer;
+  }
+  return nullptr;
+}
+
+Association& Associations::add(const channel::AssociationUp& up) {
+  Association& association = by_name_[up.association];
+  association.name = up.association;
+  association.service = up.service;
+  association.live = true;
+  association.addresses = up.peer_addresses;
+  association.port = up.peer_port;
+  association.streams_out = up.streams_out;
+  return association;
+}
+
+Association* Associations::find(const channel::AssociationName& name) {
+  const auto at = by_name_.find(name);
+  return at == by_name_.end() ? nullptr : &at->second;
+}
+
+const Association* Associations::find(const channel::AssociationName& name) const {
+  const auto at = by_name_.find(name);
+  return at == by_name_.end() ? nullptr : &at->second;
+}
+
+size_t Associations::live_count() const {
+  return static_cast<size_t>(
+      std::count_if(by_name_.begin(), by_name_.end(), [](const auto& entry) { return entry.second.live; }));
+}
+
+}  // namespace poolgate::registrar

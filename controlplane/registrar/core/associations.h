@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "controlplane/registrar/core/clock.h"
+#include "controlplane/rserpool/handlespace/handlespace.h"
+#include "controlplane/transport/channel_messages.h"
+
+namespace poolgate::registrar {
+
+inline rserpool::AssociationKey key_of(const channel::AssociationName& name) {
+  return {name.epoch, name.stack, name.id};
+}
+inline channel::AssociationName name_of(const rserpool::AssociationKey& key) {
+  return {key.epoch, key.stack, key.id};
+}
+
+// An answer whose message may come again after a loss of the channel.
+struct StoredAnswer {
+  uint64_t sequence = 0;
+  uint16_t stream = 0;
+  Micros at = 0;
+  std::string bytes;
+};
+
+// A download of our table by a peer (RFC 5353 §3.2.3): a cursor by key, so that changes between chunks do no
+// harm.
+struct TableDownload {
+  rserpool::KeyCursor cursor;
+  Micros used = 0;
+};
+
+struct Association {
+  channel::AssociationName name;
+  channel::SctpService service = channel::SctpService::asap;
+  bool live = true;  // false: the channel was lost, and it is not yet known whether the association survived
+  std::vector<rserpool::IpAddress> addresses;  // the peer's; [0] where its INIT came from
+  uint16_t port = 0;
+  uint16_t streams_out = 0;
+  RateLimit messages;
+  RateLimit unreachable_reports;
+  RateLimit limit_errors;
+  std::deque<StoredAnswer> answers;
+  std::set<rserpool::PoolHandle> subscriptions;
+  rserpool::ServerId server = 0;  // ENRP: who the peer says it is
+  TableDownload download;
+
+  bool has_address(const rserpool::IpAddress& address) const;
+  bool shares_address(const std::vector<rserpool::IpAddress>& others) const;
+  // The first address, for the log.
+  std::string peer() const { return addresses.empty() ? "-" : addresses.front().to_string(); }
+  // A stream on which an answer to a message of `stream` can be sent.
+  uint16_t answer_stream(uint16_t stream) const { return stream < streams_out ? stream : uint16_t{0}; }
+
+  void store_answer(StoredAnswer answer);
+  const StoredAnswer* find_answer(uint64_t sequence) const;
+};
+
+// An IPv4-mapped IPv6 address is the IPv4 address.
+rserpool::IpAddress unmapped(const rserpool::IpAddress& address);
+
+class Associations {
+ public:
+  Association& add(const channel::AssociationUp& up);
+  // Null if it is not known.
+  Association* find(const channel::AssociationName& name);
+  const Association* find(const channel::AssociationName& name) const;
+  void remove(const channel::AssociationName& name) { by_name_.erase(name); }
+
+  size_t live_count() const;
+  template <class Take>
+  void for_each(Take&& take) {
+    for (auto& [name, association] : by_name_) take(association);
+  }
+
+ private:
+  struct Hash {
+    size_t operator()(const channel::AssociationName& name) const noexcept {
+      return rserpool::mix64(name.epoch ^ (static_cast<uint64_t>(name.stack) << 32 | name.id));
+    }
+  };
+  std::unordered_map<channel::AssociationName, Association, Hash> by_name_;
+};
+
+}  // namespace poolgate::registrar

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "controlplane/registrar/core/elements.h"
+
+namespace poolgate::registrar {
+
+using rserpool::kNoPe;
+using rserpool::PeIndex;
+using rserpool::PeTimer;
+using rserpool::PoolHandleView;
+
+namespace {
+
+struct RemovalFacts {
+  bool dead;
+  uint64_t Counters::*counter;
+  const char* text;
+};
+
+RemovalFacts facts(Removal why) {
+  switch (why) {
+    case Removal::deregistered:
+      return {false, &Counters::deregistrations, "deregistered"};
+    case Removal::expired:
+      return {false, &Counters::pes_expired, "registration life ended"};
+    case Removal::keep_alive_failed:
+      return {true, &Counters::pes_found_dead, "keep-alive failed"};
+    case Removal::association_lost:
+      return {true, &Counters::pes_out_by_association, "association lost"};
+    case Removal::bad_reports:
+      return {false, &Counters::pes_out_by_reports, "too many unreachable reports"};
+    case Removal::not_back_in_time:
+      break;
+  }
+  return {false, &Counters::pes_out_by_grace, "not back within the grace time"};
+}
+
+void fill_message(JournalRecord& record, const Request& request, std::string_view answer) {
+  if (request.over_tcp()) return;
+  record.association = request.association->name;
+  record.sequence = request.sequence;
+  record.stream = request.association->answer_stream(request.stream);
+  record.answer = answer;
+}
+
+}  // namespace
+
+config::LifeUnit Elements::unit(PeIndex pe) const {
+  const bool ms = (context_.space.record(pe).notes.flags & kMilliseconds) != 0;
+  return ms ? config::LifeUnit::milliseconds : config::LifeUnit::seconds;
+}
+
+// RFC 5354 §3.10; milliseconds are unsigned, as RSPLIB means them (conformance §12.3).
+rserpool::TimeMs Elements::expiry(int32_t life, config::LifeUnit unit) const {
+  if (life == rserpool::kInfiniteLife) return rserpool::kNever;
+  const bool ms = unit == config::LifeUnit::milliseconds;
+  const uint64_t length = ms ? static_cast<uint32_t>(life) : static_cast<uint64_t>(life) * 1000;
+  return context_.clock.now_ms() + length;
+}
+
+void Elements::changed(PoolHandleView handle) {
+  context_.out.put(PoolChanged{rserpool::PoolHandle(handle)});
+  subscriptions_.pool_changed(handle);
+}
+
+rserpool::RegisterOutcome Elements::put(PoolHandleView handle, const rserpool::PoolElement& element,
+                                        const Association& association, config::LifeUnit unit) {
+  const auto outcome = context_.space.register_or_update(handle, element, key_of(association.name),
+                                                         expiry(element.registration_life, unit));
+  if (!outcome.ok()) return outcome;
+  rserpool::PeNotes& notes = context_.space.notes(outcome.pe);
+  notes.flags = unit == config::LifeUnit::milliseconds ? kMilliseconds : 0;
+  notes.bad_reports = 0;
+  changed(handle);
+  return outcome;
+}
+
+void Elements::journal_put(PeIndex pe, const Request& request, std::string_view answer) {
+  JournalRecord record;
+  record.change = JournalRecord::Change::put;
+  record.pe = stored(pe);
+  fill_message(record, request, answer);
+  context_.out.put(JournalPut{std::move(record)});
+}
+
+void Elements::remove(PeIndex pe, Removal why, const Request* request, std::string_view answer) {
+  const rserpool::PeRecord& record = context_.space.record(pe);
+  const rserpool::PoolHandle handle(context_.space.handle(record.pool));
+  const rserpool::PeId id = record.id;
+  const RemovalFacts what = facts(why);
+  ++(context_.counters.*what.counter);
+  if (what.dead) {
+    context_.out.put(channel::PeDown{handle, id, context_.space.registration(pe)});
+    context_.out.log(Log::Level::warn, "pe-dead", pe_text(handle, id) + " is found dead: " + what.text);
+  } else {
+    context_.out.log(Log::Level::info, "pe-out", pe_text(handle, id) + " is out: " + what.text);
+  }
+  context_.space.deregister(pe);
+  JournalRecord entry;
+  entry.change = JournalRecord::Change::remove;
+  entry.pe.handle = handle;
+  entry.pe.element.id = id;
+  if (request != nullptr) fill_message(entry, *request, answer);
+  context_.out.put(JournalPut{std::move(entry)});
+  changed(handle);
+}
+
+void Elements::confirm(PeIndex pe) {
+  rserpool::PeNotes& notes = context_.space.notes(pe);
+  if ((notes.flags & kUnconfirmed) == 0) return;
+  notes.flags &= ~kUnconfirmed;
+  notes.keep_alives = 0;
+  context_.space.set_timer(pe, PeTimer::expiry,
+                           expiry(context_.space.record(pe).registration_life, unit(pe)));
+}
+
+void Elements::set_unconfirmed(PeIndex pe) {
+  rserpool::PeNotes& notes = context_.space.notes(pe);
+  notes.flags |= kUnconfirmed;
+  notes.keep_alives = 0;
+  // Without its association a PE can neither register anew nor answer: only the grace time counts.
+  context_.space.set_timer(pe, PeTimer::expiry, rserpool::kNever);
+  context_.space.set_timer(pe, PeTimer::probe, rserpool::kNever);
+}
+
+void Elements::expire(const std::function<void(PeIndex)>& notify) {
+  for (;;) {
+    const PeIndex pe = context_.space.take_due(PeTimer::expiry, context_.clock.now_ms());
+    if (pe == kNoPe) return;
+    notify(pe);
+    remove(pe, Removal::expired);
+  }
+}
+
+StoredPe Elements::stored(PeIndex pe) const {
+  StoredPe stored;
+  const rserpool::PeRecord& record = context_.space.record(pe);
+  stored.handle = context_.space.handle(record.pool);
+  context_.space.read(pe, stored.element);
+  stored.registration = context_.space.registration(pe);
+  stored.life_unit = unit(pe);
+  stored.association = name_of(record.association);
+  return stored;
+}
+
+void Elements::restore(const StoredPe& pe) {
+  const auto outcome =
+      context_.space.register_or_update(pe.handle, pe.element, key_of(pe.association), rserpool::kNever);
+  if (!outcome.ok()) {
+    context_.out.log(Log::Level::warn, "restore",
+                     pe_text(pe.handle, pe.element.id) + " of the journal is not taken back: " +
+                         std::string(rserpool::describe(outcome.status)));
+    return;
+  }
+  context_.space.restore_registration(outcome.pe, pe.registration);
+  context_.space.notes(outcome.pe).flags =
+      kUnconfirmed | (pe.life_unit == config::LifeUnit::milliseconds ? kMilliseconds : 0);
+}
+
+void Elements::restore_removal(PoolHandleView handle, rserpool::PeId id) {
+  const PeIndex pe = context_.space.find(handle, id);
+  if (pe != kNoPe) context_.space.deregister(pe);
+}
+
+}  // namespace poolgate::registrar

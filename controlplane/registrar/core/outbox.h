@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "controlplane/registrar/core/actions.h"
+
+namespace poolgate::registrar {
+
+// The actions that the process is to carry out, in order.
+class Outbox {
+ public:
+  template <class T>
+  void put(T action) {
+    actions_.emplace_back(std::move(action));
+  }
+  void log(Log::Level level, std::string key, std::string text) {
+    put(Log{level, std::move(key), std::move(text)});
+  }
+  std::vector<Action> take() { return std::exchange(actions_, {}); }
+
+ private:
+  std::vector<Action> actions_;
+};
+
+// A pool handle for people: printable bytes as they are, others as \xNN, long ones cut.
+std::string printable(rserpool::PoolHandleView handle);
+// "PE 0x0000002a of EchoPool".
+std::string pe_text(rserpool::PoolHandleView handle, rserpool::PeId id);
+
+}  // namespace poolgate::registrar

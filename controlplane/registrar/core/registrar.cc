@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "controlplane/registrar/core/registrar.h"
+
+#include "controlplane/registrar/core/state.h"
+
+namespace poolgate::registrar {
+
+using rserpool::kNoPe;
+using rserpool::kNoPool;
+using rserpool::PeIndex;
+using rserpool::PoolHandleView;
+using rserpool::PoolIndex;
+
+Registrar::Registrar(Settings settings, rserpool::ServerId server_id, uint64_t seed, Micros now)
+    : state_(std::make_unique<State>(std::move(settings), server_id, seed, now)) {}
+Registrar::~Registrar() = default;
+Registrar::Registrar(Registrar&&) noexcept = default;
+Registrar& Registrar::operator=(Registrar&&) noexcept = default;
+
+void Registrar::restore(const JournalRecord& record) { state_->restore(record); }
+void Registrar::restored(Micros now) { state_->advance(now); }
+void Registrar::snapshot(const std::function<void(const JournalRecord&)>& take) const {
+  state_->snapshot(take);
+}
+
+void Registrar::channel_up(Micros now, const channel::Welcome& welcome) {
+  state_->advance(now);
+  state_->channel_up(welcome);
+}
+void Registrar::channel_lost(Micros now) {
+  state_->advance(now);
+  state_->channel_lost();
+}
+void Registrar::association_up(Micros now, const channel::AssociationUp& up) {
+  state_->advance(now);
+  state_->association_up(up);
+}
+void Registrar::association_down(Micros now, const channel::AssociationDown& down) {
+  state_->advance(now);
+  // id 0: a Connect that failed, and no association.
+  if (down.association.id != 0 || down.request == 0) state_->association_down(down.association);
+}
+void Registrar::message(Micros now, const channel::MessageUp& message) {
+  state_->advance(now);
+  state_->message(message);
+}
+void Registrar::send_failed(Micros now, const channel::SendFailed& failed) {
+  state_->advance(now);
+  state_->send_failed(failed);
+}
+void Registrar::replay_done(Micros now) {
+  state_->advance(now);
+  state_->replay_done();
+}
+void Registrar::pe_report(Micros now, const channel::PeReport& report) {
+  state_->advance(now);
+  state_->keep_alives().suspect(report);
+}
+
+void Registrar::tcp_up(Micros now, uint64_t connection, const rserpool::IpAddress& peer) {
+  state_->advance(now);
+  state_->tcp_up(connection, peer);
+}
+void Registrar::tcp_message(Micros now, uint64_t connection, std::string_view bytes) {
+  state_->advance(now);
+  state_->tcp_message(connection, bytes);
+}
+void Registrar::tcp_down(Micros now, uint64_t connection) {
+  state_->advance(now);
+  state_->tcp_down(connection);
+}
+
+void Registrar::announce_heard(Micros now, std::string_view bytes) {
+  state_->advance(now);
+  state_->announcer().heard(bytes);
+}
+
+void Registrar::tick(Micros now) {
+  state_->advance(now);
+  state_->tick();
+}
+Micros Registrar::next_deadline() const { return state_->context().clock.outside(state_->next_deadline()); }
+
+std::vector<Action> Registrar::take_actions() { return state_->context().out.take(); }
+
+void Registrar::reload(Micros now, Settings settings) {
+  state_->advance(now);
+  state_->reload(std::move(settings));
+}
+
+rserpool::ServerId Registrar::server_id() const { return state_->context().server_id; }
+const Counters& Registrar::counters() const { return state_->context().counters; }
+size_t Registrar::pool_count() const { return state_->context().space.pools(); }
+size_t Registrar::element_count() const { return state_->context().space.elements(); }
+size_t Registrar::association_count() const { return state_->context().associations.live_count(); }
+
+std::vector<PoolSummary> Registrar::pools() const {
+  const rserpool::Handlespace& space = state_->context().space;
+  std::vector<PoolSummary> list;
+  list.reserve(space.pools());
+  for (PoolIndex pool = space.first_pool(); pool != kNoPool; pool = space.next_pool(pool)) {
+    list.push_back({rserpool::PoolHandle(space.handle(pool)), space.policy(pool), space.size(pool)});
+  }
+  return list;
+}
+
+std::vector<PeInfo> Registrar::elements(PoolHandleView handle, Micros now) const {
+  Context& context = state_->context();
+  std::vector<PeInfo> list;
+  const PoolIndex pool = context.space.find_pool(handle);
+  if (pool == kNoPool) return list;
+  for (PeIndex pe = context.space.first_in_pool(pool); pe != kNoPe; pe = context.space.next_in_pool(pe)) {
+    PeInfo& info = list.emplace_back();
+    const rserpool::PeRecord& record = context.space.record(pe);
+    context.space.read(pe, info.element);
+    info.registration = context.space.registration(pe);
+    info.association = name_of(record.association);
+    info.confirmed = (record.notes.flags & kUnconfirmed) == 0;
+    info.bad_reports = record.notes.bad_reports;
+    const auto due = context.space.due(pe, rserpool::PeTimer::expiry);
+    if (due == rserpool::kNever) continue;
+    const Micros at = context.clock.outside(due * kMilli);
+    info.expires_in = at > now ? at - now : 0;
+  }
+  return list;
+}
+
+bool Registrar::pool_table(PoolHandleView handle, channel::PoolChunk& out) const {
+  Context& context = state_->context();
+  out.handle = handle;
+  out.elements.clear();
+  const PoolIndex pool = context.space.find_pool(handle);
+  out.remove = pool == kNoPool;
+  if (out.remove) return false;
+  out.policy = context.space.policy(pool);
+  out.elements.reserve(context.space.size(pool));
+  rserpool::PoolElement element;
+  for (PeIndex pe = context.space.first_in_pool(pool); pe != kNoPe; pe = context.space.next_in_pool(pe)) {
+    context.space.read(pe, element, false);
+    out.elements.push_back({.id = element.id,
+                            .registration = context.space.registration(pe),
+                            .state = channel::PeState::up,
+                            .policy = element.policy,
+                            .transport = element.user_transport});
+  }
+  return true;
+}
+
+}  // namespace poolgate::registrar

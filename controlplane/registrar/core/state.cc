@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "controlplane/registrar/core/state.h"
+
+#include <algorithm>
+
+#include "controlplane/rserpool/wire/asap.h"
+#include "controlplane/rserpool/wire/code_points.h"
+
+namespace poolgate::registrar {
+
+using rserpool::kNoPe;
+using rserpool::PeIndex;
+using rserpool::PeTimer;
+namespace asap = rserpool::asap;
+namespace wire = rserpool::wire;
+
+void State::advance(Micros now) {
+  if (!context_.clock.advance(now, [this] { return next_deadline(); })) return;
+  ++context_.counters.loop_gaps;
+  context_.out.log(Log::Level::warn, "gap",
+                   "the registrar did not run for a while: all deadlines are moved by it");
+}
+
+Micros State::next_deadline() const {
+  Micros next = std::min({grace_ends_, subscriptions_.next_deadline(), announcer_.next_deadline()});
+  for (const PeTimer timer : {PeTimer::expiry, PeTimer::probe}) {
+    if (const auto due = context_.space.next_due(timer)) next = std::min(next, *due * kMilli);
+  }
+  return next;
+}
+
+void State::tick() {
+  keep_alives_.tick();
+  elements_.expire([this](PeIndex pe) { notify_expiry(pe); });
+  if (grace_ends_ <= context_.clock.now()) end_grace();
+  subscriptions_.tick();
+  announcer_.tick();
+}
+
+// RFC 5352 §2.2.4, if configured: RSPLIB's PEs take it for a failure of the registrar (conformance §12.9).
+void State::notify_expiry(PeIndex pe) {
+  if (!context_.settings.registrar.notify_expiry) return;
+  const rserpool::PeRecord& record = context_.space.record(pe);
+  const Association* association = context_.associations.find(name_of(record.association));
+  if (association == nullptr || !association->live) return;
+  std::string bytes;
+  const asap::DeregistrationResponse message{context_.space.handle(record.pool), record.id, {}};
+  if (asap::encode(asap::Message(message), bytes)) send_asap(context_, *association, std::move(bytes));
+}
+
+void State::end_grace() {
+  grace_ends_ = kNever;
+  elements_.for_each_own([this](PeIndex pe) {
+    if (elements_.unconfirmed(pe)) elements_.remove(pe, Removal::not_back_in_time);
+  });
+}
+
+// ---- the journal
+
+void State::restore(const JournalRecord& record) {
+  using Change = JournalRecord::Change;
+  if (record.change == Change::put) elements_.restore(record.pe);
+  if (record.change == Change::remove) elements_.restore_removal(record.pe.handle, record.pe.element.id);
+  if (record.sequence == 0) return;
+  restored_answers_[record.association].store_answer(
+      {record.sequence, record.stream, context_.clock.now(), record.answer});
+}
+
+void State::snapshot(const std::function<void(const JournalRecord&)>& take) {
+  rserpool::KeyCursor cursor;
+  for (PeIndex pe = context_.space.next(cursor); pe != kNoPe; pe = context_.space.next(cursor)) {
+    JournalRecord record;
+    record.change = JournalRecord::Change::put;
+    record.pe = elements_.stored(pe);
+    take(record);
+  }
+  const auto answers_of = [&](const channel::AssociationName& name, const Association& association) {
+    for (const StoredAnswer& answer : association.answers) {
+      JournalRecord record;
+      record.association = name;
+      record.sequence = answer.sequence;
+      record.stream = answer.stream;
+      record.answer = answer.bytes;
+      take(record);
+    }
+  };
+  context_.associations.for_each(
+      [&](Association& association) { answers_of(association.name, association); });
+  for (const auto& [name, association] : restored_answers_) answers_of(name, association);
+}
+
+// ---- the channel
+
+void State::channel_up(const channel::Welcome& welcome) {
+  channel_lost();
+  context_.welcome = welcome;
+  context_.channel_up = true;
+  announcer_.restart();
+  const auto other_epoch = [&](const channel::AssociationName& name) { return name.epoch != welcome.epoch; };
+  std::vector<channel::AssociationName> gone;
+  context_.associations.for_each([&](Association& association) {
+    if (!other_epoch(association.name)) return;
+    subscriptions_.unsubscribe_all(association);
+    gone.push_back(association.name);
+  });
+  for (const auto& name : gone) context_.associations.remove(name);
+  std::erase_if(restored_answers_, [&](const auto& entry) { return other_epoch(entry.first); });
+  // What is not back by then is out: not dead, as nobody has seen it die (DESIGN.md §2).
+  if (context_.space.owned(context_.server_id) != 0) {
+    grace_ends_ = context_.clock.now() + context_.settings.registrar.grace_ms * kMilli;
+  }
+}
+
+void State::channel_lost() {
+  context_.channel_up = false;
+  grace_ends_ = kNever;
+  context_.associations.for_each([](Association& association) { association.live = false; });
+  elements_.for_each_own([this](PeIndex pe) { elements_.set_unconfirmed(pe); });
+}
+
+void State::replay_done() {
+  restored_answers_.clear();
+  // All that lives has been named: what has not, died while the channel was away.
+  std::vector<channel::AssociationName> gone;
+  context_.associations.for_each([&](Association& association) {
+    if (!association.live) gone.push_back(association.name);
+  });
+  for (const auto& name : gone) lost(name);
+  elements_.for_each_own([this](PeIndex pe) {
+    const auto name = name_of(context_.space.record(pe).association);
+    const bool same_epoch = name.epoch == context_.welcome.epoch;
+    if (same_epoch && elements_.unconfirmed(pe)) elements_.remove(pe, Removal::association_lost);
+  });
+}
+
+// ---- associations
+
+void State::association_up(const channel::AssociationUp& up) {
+  // A peer that restarted knows nothing of what it registered before.
+  if (up.restarted) lost(up.association);
+  Association& association = context_.associations.add(up);
+  if (const auto at = restored_answers_.find(up.association); at != restored_answers_.end()) {
+    association.answers = std::move(at->second.answers);
+    restored_answers_.erase(at);
+  }
+  elements_.for_each_of(up.association, [this](PeIndex pe) {
+    elements_.confirm(pe);
+    keep_alives_.alive(pe);
+  });
+}
+
+void State::lost(const channel::AssociationName& name) {
+  elements_.for_each_of(name, [this](PeIndex pe) { elements_.remove(pe, Removal::association_lost); });
+  if (Association* association = context_.associations.find(name))
+    subscriptions_.unsubscribe_all(*association);
+  context_.associations.remove(name);
+}
+
+void State::association_down(const channel::AssociationName& name) { lost(name); }
+
+// ---- messages
+
+bool State::replayed(Association& association, const channel::MessageUp& message) {
+  if (!message.replayed) return false;
+  const StoredAnswer* stored = association.find_answer(message.sequence);
+  if (stored == nullptr) return false;
+  ++context_.counters.replays_skipped;
+  context_.out.put(channel::MessageDown{.association = association.name,
+                                        .answers = stored->sequence,
+                                        .stream = stored->stream,
+                                        .ppid = wire::kAsapPpid,
+                                        .payload = stored->bytes});
+  return true;
+}
+
+void State::message(const channel::MessageUp& message) {
+  if (Association* association = context_.associations.find(message.association)) {
+    if (!replayed(*association, message)) asap_message(*association, message);
+  } else {
+    ++context_.counters.unexpected_messages;
+  }
+  context_.out.put(channel::Acknowledge{message.association, message.sequence});
+}
+
+void State::asap_message(Association& association, const channel::MessageUp& message) {
+  const bool asap = association.service == channel::SctpService::asap;
+  // RFC 5352 §5: whatever else comes here is not ASAP.
+  if (message.ppid != (asap ? wire::kAsapPpid : wire::kEnrpPpid)) {
+    ++context_.counters.bad_ppid;
+    context_.out.log(
+        Log::Level::warn, "ppid " + association.peer(),
+        association.peer() + ": payload protocol id " + std::to_string(message.ppid) + " ignored");
+    return;
+  }
+  const Request request{&association, message.sequence, message.stream, 0, association.peer()};
+  if (asap) {
+    asap_.message(request, {association.messages, association.unreachable_reports, association.limit_errors},
+                  message.payload);
+  } else if (association.messages.allow(context_.clock.now(),
+                                        context_.settings.registrar.peer_message_rate)) {
+    enrp_.message(request, message.payload);
+  } else {
+    ++context_.counters.rate_limited;
+  }
+}
+
+void State::send_failed(const channel::SendFailed& failed) {
+  if (failed.ppid != wire::kAsapPpid) return;
+  const auto parsed = asap::parse(failed.payload);
+  if (!parsed.ok()) return;
+  if (const auto* keep_alive = std::get_if<asap::EndpointKeepAlive>(&parsed->message)) {
+    keep_alives_.undelivered(*keep_alive, failed.association);
+  }
+}
+
+void State::tcp_up(uint64_t connection, const rserpool::IpAddress& peer) {
+  connections_[connection].peer = peer.to_string();
+}
+
+void State::tcp_message(uint64_t connection, std::string_view bytes) {
+  const auto at = connections_.find(connection);
+  if (at == connections_.end()) return;
+  Connection& c = at->second;
+  asap_.message({nullptr, 0, 0, connection, c.peer}, {c.messages, c.unreachable_reports, c.limit_errors},
+                bytes);
+}
+
+void State::reload(Settings settings) {
+  context_.settings = std::move(settings);
+  context_.index_pools();
+  context_.space.set_limits(context_.options(seed_));
+  announcer_.restart();
+}
+
+}  // namespace poolgate::registrar

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// All parts of the registrar, and the life of channel, associations and connections that they hang on.
+#pragma once
+
+#include <map>
+#include <unordered_map>
+
+#include "controlplane/registrar/core/announcer.h"
+#include "controlplane/registrar/core/asap_server.h"
+#include "controlplane/registrar/core/context.h"
+#include "controlplane/registrar/core/elements.h"
+#include "controlplane/registrar/core/enrp_server.h"
+#include "controlplane/registrar/core/keep_alive.h"
+#include "controlplane/registrar/core/registration.h"
+#include "controlplane/registrar/core/resolution.h"
+#include "controlplane/registrar/core/subscriptions.h"
+
+namespace poolgate::registrar {
+
+class State {
+ public:
+  State(Settings settings, rserpool::ServerId server_id, uint64_t seed, Micros now)
+      : seed_(seed), context_(std::move(settings), server_id, seed, now) {}
+
+  void advance(Micros now);
+  void tick();
+  Micros next_deadline() const;  // in the registrar's time
+
+  void restore(const JournalRecord& record);
+  void snapshot(const std::function<void(const JournalRecord&)>& take);
+
+  void channel_up(const channel::Welcome& welcome);
+  void channel_lost();
+  void replay_done();
+  void association_up(const channel::AssociationUp& up);
+  void association_down(const channel::AssociationName& name);
+  void message(const channel::MessageUp& message);
+  void send_failed(const channel::SendFailed& failed);
+
+  void tcp_up(uint64_t connection, const rserpool::IpAddress& peer);
+  void tcp_message(uint64_t connection, std::string_view bytes);
+  void tcp_down(uint64_t connection) { connections_.erase(connection); }
+
+  void reload(Settings settings);
+
+  Context& context() { return context_; }
+  KeepAlives& keep_alives() { return keep_alives_; }
+  Announcer& announcer() { return announcer_; }
+
+ private:
+  struct Connection {
+    std::string peer;
+    RateLimit messages;
+    RateLimit unreachable_reports;
+    RateLimit limit_errors;
+  };
+
+  bool replayed(Association& association, const channel::MessageUp& message);
+  void asap_message(Association& association, const channel::MessageUp& message);
+  void lost(const channel::AssociationName& name);
+  void notify_expiry(rserpool::PeIndex pe);
+  void end_grace();
+
+  uint64_t seed_;
+  Context context_;
+  Subscriptions subscriptions_{context_};
+  Elements elements_{context_, subscriptions_};
+  KeepAlives keep_alives_{context_, elements_};
+  Registration registration_{context_, elements_, keep_alives_};
+  Resolution resolution_{context_, subscriptions_};
+  AsapServer asap_{context_, registration_, resolution_, keep_alives_};
+  EnrpServer enrp_{context_};
+  Announcer announcer_{context_};
+  std::unordered_map<uint64_t, Connection> connections_;
+  std::map<channel::AssociationName, Association>
+      restored_answers_;  // until their association is there again
+  Micros grace_ends_ = kNever;
+};
+
+}  // namespace poolgate::registrar
