@@ -2,8 +2,6 @@
 #include "controlplane/transport/channel_codec.h"
 
 #include <array>
-#include <concepts>
-#include <type_traits>
 #include <utility>
 
 #include "controlplane/transport/channel_fields.h"
@@ -11,7 +9,8 @@
 namespace poolgate::channel {
 namespace {
 
-using rserpool::IpAddress;
+using Writer = transport::FieldWriter;
+using Reader = transport::FieldReader;
 
 constexpr size_t kHeaderSize = 12;
 
@@ -21,138 +20,6 @@ constexpr std::array kUpNames = {"Welcome",     "AssociationUp", "AssociationDow
 constexpr std::array kDownNames = {"Hello",     "MessageDown", "Acknowledge", "Connect", "Close",
                                    "PoolBegin", "PoolChunk",   "PoolCommit",  "PeDown"};
 static_assert(kUpNames.size() == std::variant_size_v<Up> && kDownNames.size() == std::variant_size_v<Down>);
-
-// The values an enumeration may have on the wire.
-constexpr bool valid(SctpService v) { return v <= SctpService::enrp; }
-constexpr bool valid(PathState v) { return v <= PathState::primary; }
-constexpr bool valid(DownReason v) { return v <= DownReason::closed_by_us; }
-constexpr bool valid(PeState v) { return v <= PeState::drain; }
-constexpr bool valid(rserpool::TransportUse v) { return v <= rserpool::TransportUse::data_plus_control; }
-// The registrar judges these: a policy or transport that it knows and we do not is no broken packet.
-constexpr bool valid(rserpool::PolicyType) { return true; }
-constexpr bool valid(rserpool::TransportType) { return true; }
-
-class Writer {
- public:
-  explicit Writer(std::string& out) : out_(out) {}
-
-  void operator()(const char*, bool v) { integer(uint8_t{v}); }
-  template <std::unsigned_integral T>
-  void operator()(const char*, T v) {
-    integer(v);
-  }
-  template <class T>
-  requires std::is_enum_v<T>
-  void operator()(const char*, T v) { integer(static_cast<std::underlying_type_t<T>>(v)); }
-  void operator()(const char*, const std::string& v) {
-    integer(static_cast<uint32_t>(v.size()));
-    out_ += v;
-  }
-  void operator()(const char*, const IpAddress& v) {
-    integer(static_cast<uint8_t>(v.family()));
-    out_.append(reinterpret_cast<const char*>(v.data()), v.size());
-  }
-  template <class T>
-  void operator()(const char* field, const std::vector<T>& v) {
-    integer(static_cast<uint32_t>(v.size()));
-    for (const T& element : v) (*this)(field, element);
-  }
-  template <class T>
-  requires std::is_class_v<T>
-  void operator()(const char*, const T& v) { fields(*this, v); }
-
- private:
-  template <std::unsigned_integral T>
-  void integer(T v) {
-    for (size_t i = 0; i < sizeof v; ++i) out_ += static_cast<char>(static_cast<uint64_t>(v) >> (8 * i));
-  }
-
-  std::string& out_;
-};
-
-class Reader {
- public:
-  Reader(std::string_view in, size_t offset) : in_(in), offset_(offset) {}
-
-  void operator()(const char* field, bool& v) {
-    uint8_t byte = 0;
-    integer(field, byte);
-    if (byte > 1) fail(field, "is " + std::to_string(byte) + ", a flag is 0 or 1");
-    v = byte == 1;
-  }
-  template <std::unsigned_integral T>
-  void operator()(const char* field, T& v) {
-    integer(field, v);
-  }
-  template <class T>
-  requires std::is_enum_v<T>
-  void operator()(const char* field, T& v) {
-    std::underlying_type_t<T> number = 0;
-    integer(field, number);
-    v = static_cast<T>(number);
-    if (!valid(v)) fail(field, "has no meaning for " + std::to_string(number));
-  }
-  void operator()(const char* field, std::string& v) {
-    uint32_t size = 0;
-    integer(field, size);
-    if (const char* bytes = take(field, size)) v.assign(bytes, size);
-  }
-  void operator()(const char* field, IpAddress& v) {
-    uint8_t family = 0;
-    integer(field, family);
-    if (family == 4) {
-      if (const char* bytes = take(field, 4)) v = IpAddress::v4(bytes);
-    } else if (family == 6) {
-      if (const char* bytes = take(field, 16)) v = IpAddress::v6(bytes);
-    } else if (family != 0) {
-      fail(field, "has address family " + std::to_string(family) + ", not 4 or 6");
-    }
-  }
-  template <class T>
-  void operator()(const char* field, std::vector<T>& v) {
-    uint32_t count = 0;
-    integer(field, count);
-    // Each element takes a byte at least: a count that cannot be is refused before anything is allocated for
-    // it.
-    if (count > left())
-      fail(field, "counts " + std::to_string(count) + " elements in " + std::to_string(left()) + " bytes");
-    for (uint32_t i = 0; i < count && ok(); ++i) (*this)(field, v.emplace_back());
-  }
-  template <class T>
-  requires std::is_class_v<T>
-  void operator()(const char*, T& v) { fields(*this, v); }
-
-  bool ok() const { return error_.empty(); }
-  size_t left() const { return in_.size() - offset_; }
-  const std::string& error() const { return error_; }
-
- private:
-  void fail(const char* field, const std::string& why) {
-    if (ok()) error_ = std::string(field) + " " + why + ", at byte " + std::to_string(offset_);
-  }
-  const char* take(const char* field, size_t n) {
-    if (!ok()) return nullptr;
-    if (n > left()) {
-      fail(field, "needs " + std::to_string(n) + " bytes, " + std::to_string(left()) + " are left");
-      return nullptr;
-    }
-    const char* at = in_.data() + offset_;
-    offset_ += n;
-    return at;
-  }
-  template <std::unsigned_integral T>
-  void integer(const char* field, T& v) {
-    const char* at = take(field, sizeof v);
-    if (!at) return;
-    uint64_t all = 0;
-    for (size_t i = 0; i < sizeof v; ++i) all |= uint64_t{static_cast<uint8_t>(at[i])} << (8 * i);
-    v = static_cast<T>(all);
-  }
-
-  std::string_view in_;
-  size_t offset_;
-  std::string error_;
-};
 
 void put_header(std::string& out, const ChannelHeader& header) {
   Writer w(out);

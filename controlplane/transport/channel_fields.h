@@ -3,34 +3,36 @@
 // lists. Internal to channel_codec.cc.
 #pragma once
 
-#include <type_traits>
-
 #include "controlplane/transport/channel_messages.h"
+#include "controlplane/transport/field_codec.h"
+#include "controlplane/transport/rserpool_fields.h"
+
+namespace poolgate::transport {
+template <>
+inline constexpr uint64_t kLastValue<channel::SctpService> = uint64_t(channel::SctpService::enrp);
+template <>
+inline constexpr uint64_t kLastValue<channel::PathState> = uint64_t(channel::PathState::primary);
+template <>
+inline constexpr uint64_t kLastValue<channel::DownReason> = uint64_t(channel::DownReason::closed_by_us);
+template <>
+inline constexpr uint64_t kLastValue<channel::PeState> = uint64_t(channel::PeState::drain);
+}  // namespace poolgate::transport
 
 namespace poolgate::channel {
 
-// `A` has operator()(const char* name, field&); `M` is the message, const for the encoder.
-template <class M, class T>
-concept Walks = std::is_same_v<std::remove_const_t<M>, T>;
-
-#define POOLGATE_CHANNEL_FIELDS(T) \
-  template <class A, class M>      \
-  requires Walks<M, T>             \
-  void fields([[maybe_unused]] A& a, [[maybe_unused]] M& m)
-
-POOLGATE_CHANNEL_FIELDS(AssociationName) {
+POOLGATE_FIELDS(AssociationName) {
   a("epoch", m.epoch);
   a("stack", m.stack);
   a("id", m.id);
 }
-POOLGATE_CHANNEL_FIELDS(Welcome) {
+POOLGATE_FIELDS(Welcome) {
   a("epoch", m.epoch);
   a("stacks", m.stacks);
   a("local_addresses", m.local_addresses);
   a("asap_port", m.asap_port);
   a("enrp_port", m.enrp_port);
 }
-POOLGATE_CHANNEL_FIELDS(AssociationUp) {
+POOLGATE_FIELDS(AssociationUp) {
   a("association", m.association);
   a("service", m.service);
   a("replayed", m.replayed);
@@ -40,17 +42,17 @@ POOLGATE_CHANNEL_FIELDS(AssociationUp) {
   a("streams_out", m.streams_out);
   a("peer_addresses", m.peer_addresses);
 }
-POOLGATE_CHANNEL_FIELDS(AssociationDown) {
+POOLGATE_FIELDS(AssociationDown) {
   a("association", m.association);
   a("request", m.request);
   a("reason", m.reason);
 }
-POOLGATE_CHANNEL_FIELDS(PathChange) {
+POOLGATE_FIELDS(PathChange) {
   a("association", m.association);
   a("peer_address", m.peer_address);
   a("state", m.state);
 }
-POOLGATE_CHANNEL_FIELDS(MessageUp) {
+POOLGATE_FIELDS(MessageUp) {
   a("association", m.association);
   a("sequence", m.sequence);
   a("replayed", m.replayed);
@@ -59,31 +61,31 @@ POOLGATE_CHANNEL_FIELDS(MessageUp) {
   a("ppid", m.ppid);
   a("payload", m.payload);
 }
-POOLGATE_CHANNEL_FIELDS(SendFailed) {
+POOLGATE_FIELDS(SendFailed) {
   a("association", m.association);
   a("ppid", m.ppid);
   a("payload", m.payload);
 }
-POOLGATE_CHANNEL_FIELDS(ReplayDone) {}
-POOLGATE_CHANNEL_FIELDS(PoolCommitted) { a("transaction", m.transaction); }
-POOLGATE_CHANNEL_FIELDS(PoolRefused) {
+POOLGATE_FIELDS(ReplayDone) {}
+POOLGATE_FIELDS(PoolCommitted) { a("transaction", m.transaction); }
+POOLGATE_FIELDS(PoolRefused) {
   a("transaction", m.transaction);
   a("reason", m.reason);
 }
-POOLGATE_CHANNEL_FIELDS(PeReport) {
+POOLGATE_FIELDS(PeReport) {
   a("handle", m.handle);
   a("pe_id", m.pe_id);
   a("registration", m.registration);
   a("how", m.how);
 }
-POOLGATE_CHANNEL_FIELDS(Resume) {}
-POOLGATE_CHANNEL_FIELDS(Refused) { a("reason", m.reason); }
+POOLGATE_FIELDS(Resume) {}
+POOLGATE_FIELDS(Refused) { a("reason", m.reason); }
 
-POOLGATE_CHANNEL_FIELDS(Hello) {
+POOLGATE_FIELDS(Hello) {
   a("incarnation", m.incarnation);
   a("server_id", m.server_id);
 }
-POOLGATE_CHANNEL_FIELDS(MessageDown) {
+POOLGATE_FIELDS(MessageDown) {
   a("association", m.association);
   a("answers", m.answers);
   a("unordered", m.unordered);
@@ -91,61 +93,43 @@ POOLGATE_CHANNEL_FIELDS(MessageDown) {
   a("ppid", m.ppid);
   a("payload", m.payload);
 }
-POOLGATE_CHANNEL_FIELDS(Acknowledge) {
+POOLGATE_FIELDS(Acknowledge) {
   a("association", m.association);
   a("sequence", m.sequence);
 }
-POOLGATE_CHANNEL_FIELDS(Connect) {
+POOLGATE_FIELDS(Connect) {
   a("request", m.request);
   a("service", m.service);
   a("peer_port", m.peer_port);
   a("peer_addresses", m.peer_addresses);
 }
-POOLGATE_CHANNEL_FIELDS(Close) {
+POOLGATE_FIELDS(Close) {
   a("association", m.association);
   a("abort", m.abort);
 }
-POOLGATE_CHANNEL_FIELDS(rserpool::PolicySettings) {
-  a("policy type", m.type);
-  a("weight", m.weight);
-  a("load", m.load);
-  a("load_degradation", m.load_degradation);
-  a("delay_factor", m.delay_factor);
-  a("distance", m.distance);
-}
-POOLGATE_CHANNEL_FIELDS(rserpool::Transport) {
-  a("transport type", m.type);
-  a("transport port", m.port);
-  a("transport use", m.use);
-  a("dccp_service_code", m.dccp_service_code);
-  a("transport addresses", m.addresses);
-  a("opaque transport", m.opaque);
-}
-POOLGATE_CHANNEL_FIELDS(PoolPe) {
+POOLGATE_FIELDS(PoolPe) {
   a("pe id", m.id);
   a("registration", m.registration);
   a("state", m.state);
   a("policy", m.policy);
   a("transport", m.transport);
 }
-POOLGATE_CHANNEL_FIELDS(PoolBegin) {
+POOLGATE_FIELDS(PoolBegin) {
   a("transaction", m.transaction);
   a("full", m.full);
 }
-POOLGATE_CHANNEL_FIELDS(PoolChunk) {
+POOLGATE_FIELDS(PoolChunk) {
   a("transaction", m.transaction);
   a("handle", m.handle);
   a("policy", m.policy);
   a("remove", m.remove);
   a("elements", m.elements);
 }
-POOLGATE_CHANNEL_FIELDS(PoolCommit) { a("transaction", m.transaction); }
-POOLGATE_CHANNEL_FIELDS(PeDown) {
+POOLGATE_FIELDS(PoolCommit) { a("transaction", m.transaction); }
+POOLGATE_FIELDS(PeDown) {
   a("handle", m.handle);
   a("pe_id", m.pe_id);
   a("registration", m.registration);
 }
-
-#undef POOLGATE_CHANNEL_FIELDS
 
 }  // namespace poolgate::channel

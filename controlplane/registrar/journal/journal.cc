@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "controlplane/registrar/journal/journal.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <system_error>
+#include <utility>
+
+#include "controlplane/registrar/journal/journal_fields.h"
+
+namespace poolgate::registrar {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Record types. Bytes begin with kRecordVersion.
+constexpr uint8_t kIdentity = 1;
+constexpr uint8_t kRecord = 2;
+constexpr uint8_t kRecordVersion = 1;
+constexpr uint64_t kSmall = 4u << 20;  // not worth a compaction
+
+template <class T>
+std::string to_bytes(const T& value) {
+  std::string out(1, static_cast<char>(kRecordVersion));
+  transport::FieldWriter w(out);
+  fields(w, value);
+  return out;
+}
+
+template <class T>
+Result<T> from_bytes(std::string_view bytes) {
+  if (bytes.empty() || static_cast<uint8_t>(bytes[0]) != kRecordVersion)
+    return Error{"written by another version of poolgate-registrar"};
+  T value;
+  transport::FieldReader r(bytes, 1);
+  fields(r, value);
+  if (!r.ok()) return Error{r.error()};
+  if (r.left() != 0) return Error{"has bytes behind its last field"};
+  return value;
+}
+
+bool sync_folder(const std::string& folder) {
+  const int fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return false;
+  const bool done = ::fsync(fd) == 0;
+  ::close(fd);
+  return done;
+}
+
+}  // namespace
+
+Result<Journal::Opened> Journal::open(const std::string& folder, const std::string& machine,
+                                      const Restore& restore) {
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error) return Error{"general.state_dir " + folder + ": " + error.message()};
+  Opened out;
+  out.journal.reset(new Journal(folder));
+  if (auto locked = out.journal->lock(); !locked.ok()) return locked.error();
+  fs::remove(folder + "/journal.new", error);  // of a compaction that a crash cut short
+  if (auto read = out.journal->read(machine, restore, out.identity); !read.ok())
+    out.journal->fail(read.error().text);
+  out.journal->identity_ = out.identity;
+  out.notes = out.journal->take_notes();
+  return out;
+}
+
+Journal::~Journal() {
+  if (lock_ >= 0) ::close(lock_);
+}
+
+Result<bool> Journal::lock() {
+  const std::string path = folder_ + "/lock";
+  lock_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  // A full or read-only disk is the journal's degraded mode, not the end; without rights nothing will ever
+  // work.
+  if (lock_ < 0 && (errno == ENOSPC || errno == EDQUOT || errno == EROFS)) return true;
+  if (lock_ < 0) return Error{"general.state_dir " + folder_ + ": " + std::strerror(errno)};
+  if (::flock(lock_, LOCK_EX | LOCK_NB) != 0)
+    return Error{"general.state_dir " + folder_ +
+                 ": another poolgate-registrar uses it: give each instance its own"};
+  return true;
+}
+
+std::string Journal::aside(const std::string& why) const {
+  for (unsigned n = 1;; ++n) {
+    std::string name = path() + "." + why + "-" + std::to_string(n);
+    if (!fs::exists(name)) return name;
+  }
+}
+
+Result<bool> Journal::read(const std::string& machine, const Restore& restore, Identity& identity) {
+  bool copied = false;
+  std::string unreadable;
+  const auto take = [&](uint8_t type, std::string_view bytes) {
+    if (type == kIdentity) {
+      auto found = from_bytes<Identity>(bytes);
+      if (!found.ok()) return unreadable = found.error().text, false;
+      copied = !machine.empty() && !found->machine.empty() && found->machine != machine;
+      if (copied) return false;
+      identity = std::move(*found);
+    } else if (type == kRecord) {
+      auto record = from_bytes<JournalRecord>(bytes);
+      if (!record.ok()) return unreadable = record.error().text, false;
+      restore(std::move(*record));
+    }
+    return true;
+  };
+  RecordFile::Recovery recovery;
+  auto file = RecordFile::open(path(), take, recovery);
+  if (!file.ok()) return file.error();
+  if (recovery.dropped_bytes > 0)
+    notes_.push_back(path() + ": " + std::to_string(recovery.dropped_bytes) + " bytes after record " +
+                     std::to_string(recovery.records) + " were cut short or damaged, and are dropped");
+  if (*file) {
+    file_ = std::move(*file);
+    return true;
+  }
+  if (copied) identity = {};
+  const std::string kept = aside(copied ? "copied" : recovery.foreign ? "foreign" : "unreadable");
+  notes_.push_back(path() +
+                   (copied             ? ": from another machine: this registrar takes a new server id"
+                    : recovery.foreign ? ": is no journal"
+                                       : ": a record " + unreadable) +
+                   "; set aside as " + kept);
+  if (std::rename(path().c_str(), kept.c_str()) != 0)
+    return Error{path() + ": rename: " + std::strerror(errno)};
+  auto fresh = RecordFile::create(path());
+  if (!fresh.ok()) return fresh.error();
+  file_ = std::move(*fresh);
+  rewrite_wanted_ = true;
+  return true;
+}
+
+void Journal::fail(const std::string& why) {
+  if (fault_ == why) return;
+  fault_ = why;
+  notes_.push_back("journal: " + why + ": going on without; a restart now would forget registrations");
+}
+
+void Journal::start(const Identity& identity) {
+  identity_ = identity;
+  if (!file_) return;
+  file_->append(kIdentity, to_bytes(identity_));
+  dirty_ = true;
+  commit();
+}
+
+void Journal::append(const JournalRecord& record) {
+  if (degraded()) return;
+  file_->append(kRecord, to_bytes(record));
+  dirty_ = true;
+}
+
+bool Journal::commit() {
+  if (degraded()) return false;
+  if (!std::exchange(dirty_, false)) return true;
+  if (auto done = file_->commit(); !done.ok()) {
+    fail(done.error().text);
+    return false;
+  }
+  ++commits_;
+  return true;
+}
+
+bool Journal::wants_compaction() const {
+  return file_ && (rewrite_wanted_ || (file_->size() > kSmall && file_->size() > 2 * live_size_));
+}
+
+bool Journal::compact(const Snapshot& snapshot) {
+  if (auto done = rewrite(snapshot); !done.ok()) {
+    std::error_code ignored;
+    fs::remove(path() + ".new", ignored);
+    fail(done.error().text);
+    return false;
+  }
+  if (degraded()) notes_.push_back("journal: the disk takes it again: all registrations are kept");
+  fault_.clear();
+  dirty_ = rewrite_wanted_ = false;
+  ++compactions_;
+  live_size_ = file_->size();
+  return true;
+}
+
+Result<bool> Journal::rewrite(const Snapshot& snapshot) {
+  auto made = RecordFile::create(path() + ".new");
+  if (!made.ok()) return made.error();
+  RecordFile& file = **made;
+  file.append(kIdentity, to_bytes(identity_));
+  Result<bool> written = true;
+  uint64_t on_disk = 0;
+  snapshot([&](const JournalRecord& record) {
+    if (!written.ok()) return;
+    file.append(kRecord, to_bytes(record));
+    if (file.size() - on_disk < (1u << 20)) return;
+    written = file.commit(false);
+    on_disk = file.size();
+  });
+  if (!written.ok()) return written.error();
+  if (auto done = file.commit(); !done.ok()) return done.error();
+  // Until here the old journal is whole; from the rename on the new one is.
+  if (std::rename(file.path().c_str(), path().c_str()) != 0)
+    return Error{path() + ": rename: " + std::strerror(errno)};
+  if (!sync_folder(folder_)) return Error{folder_ + ": fsync: " + std::strerror(errno)};
+  file.renamed(path());
+  file_ = std::move(*made);
+  return true;
+}
+
+std::vector<std::string> Journal::take_notes() { return std::exchange(notes_, {}); }
+
+}  // namespace poolgate::registrar

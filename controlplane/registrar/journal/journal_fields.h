@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The journal's records as lists of fields; changing one makes older journals unreadable: raise
+// kRecordVersion.
+#pragma once
+
+#include "controlplane/registrar/core/actions.h"
+#include "controlplane/registrar/journal/journal.h"
+#include "controlplane/transport/channel_fields.h"
+#include "controlplane/transport/rserpool_fields.h"
+
+namespace poolgate::transport {
+template <>
+inline constexpr uint64_t kLastValue<registrar::JournalRecord::Change> =
+    uint64_t(registrar::JournalRecord::Change::remove);
+template <>
+inline constexpr uint64_t kLastValue<config::LifeUnit> = uint64_t(config::LifeUnit::milliseconds);
+}  // namespace poolgate::transport
+
+namespace poolgate::registrar {
+
+POOLGATE_FIELDS(Identity) {
+  a("machine", m.machine);
+  a("server_id", m.server_id);
+  a("incarnation", m.incarnation);
+}
+POOLGATE_FIELDS(StoredPe) {
+  a("handle", m.handle);
+  a("element", m.element);
+  a("registration", m.registration);
+  a("life_unit", m.life_unit);
+  a("association", m.association);
+}
+POOLGATE_FIELDS(JournalRecord) {
+  a("change", m.change);
+  a("pe", m.pe);
+  a("association", m.association);
+  a("sequence", m.sequence);
+  a("stream", m.stream);
+  a("answer", m.answer);
+}
+
+}  // namespace poolgate::registrar

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// A file of checksummed records that only grows: "PGJRNL1\n", then [length u32][crc32c u32][type u8][bytes]
+// each, little-endian; length counts type and bytes, the checksum covers length, type and bytes.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "controlplane/rserpool/result.h"
+
+namespace poolgate::registrar {
+
+class RecordFile {
+ public:
+  // What reading a file found.
+  struct Recovery {
+    uint64_t records = 0;
+    uint64_t dropped_bytes = 0;  // from the first damaged record on: cut off
+    bool foreign = false;        // not a file of ours: left as it is, and not opened
+  };
+  // Return false to stop reading: the file is then closed, untouched.
+  using Take = std::function<bool(uint8_t type, std::string_view bytes)>;
+
+  // Opens or creates, hands every whole record over in order, and cuts off what a crash left behind them.
+  // Null in `file` if it was foreign or `take` stopped.
+  static Result<std::unique_ptr<RecordFile>> open(const std::string& path, const Take& take,
+                                                  Recovery& recovery);
+  // A new, empty file; replaces any.
+  static Result<std::unique_ptr<RecordFile>> create(const std::string& path);
+  ~RecordFile();
+  RecordFile(const RecordFile&) = delete;
+  RecordFile& operator=(const RecordFile&) = delete;
+
+  // Gathers in memory.
+  void append(uint8_t type, std::string_view bytes);
+  // Writes what was gathered and waits until it is on the disk (fdatasync), unless `sync` is false. On
+  // failure the file is as before, what was gathered is gone, and the error says why.
+  Result<bool> commit(bool sync = true);
+  // Bytes, with what is gathered.
+  uint64_t size() const { return size_ + pending_.size(); }
+  const std::string& path() const { return path_; }
+  void renamed(std::string path) { path_ = std::move(path); }
+
+ private:
+  RecordFile(std::string path, int fd, uint64_t size) : path_(std::move(path)), fd_(fd), size_(size) {}
+
+  std::string path_;
+  int fd_;
+  uint64_t size_;  // of whole records
+  std::string pending_;
+};
+
+}  // namespace poolgate::registrar
