@@ -22,6 +22,7 @@ enum class ChunkType : uint8_t {
   data = 0,
   init = 1,
   init_ack = 2,
+  heartbeat_ack = 5,
   abort = 6,
   cookie_echo = 10,
   cookie_ack = 11

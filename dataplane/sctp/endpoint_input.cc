@@ -134,8 +134,10 @@ void Endpoint::Impl::input_known(const InputPacket& packet, Association& associa
                                   [&](const Path& p) { return p.peer.address == packet.source; });
   Path* path = found != association.paths.end() ? &*found : nullptr;
   if (path == nullptr) {
-    // An INIT ACK may come from another address than the INIT went to.
-    if (type != ChunkType::init_ack || association.primary == nullptr) return drop(Drop::foreign_source);
+    // An INIT ACK may come from another address than the INIT went to, and any packet from an address that is
+    // not a path: not yet, or beyond kMaxPaths.
+    const bool is_peers = type == ChunkType::init_ack || contains(association.peer_addresses, packet.source);
+    if (!is_peers || association.primary == nullptr) return drop(Drop::foreign_source);
     path = association.primary;
   } else if (path->peer.udp_port != packet.udp_port) {
     table_.rebind(*path, packet.udp_port);

@@ -16,8 +16,10 @@ void Endpoint::Impl::output(PathKey key, uint8_t* packet, size_t length) {
   const auto type = static_cast<ChunkType>(packet[kCommonHeaderSize]);
   const bool answers_current = current_.active && key == current_.key;
   const Path* path = table_.by_key(key);
-  // An INIT ACK goes where its INIT came from, whatever path the association has (RFC 9260 §5.1.2).
-  const bool to_current = answers_current && (path == nullptr || type == ChunkType::init_ack);
+  // INIT ACK and HEARTBEAT ACK go where their request came from, whatever paths the association has (RFC 9260
+  // §5.1, §8.3).
+  const bool to_source = type == ChunkType::init_ack || type == ChunkType::heartbeat_ack;
+  const bool to_current = answers_current && (path == nullptr || to_source);
   if (!to_current && path == nullptr) return drop(Drop::unknown_path);
   const IpAddress& local = to_current ? current_.local : path->local;
   const IpAddress& peer = to_current ? current_.peer : path->peer.address;

@@ -39,13 +39,19 @@ struct Packet {
 // One end: an endpoint, its events, and what it put on the wire.
 class Node : public Network, public Events {
  public:
-  Node(Config config, uint16_t encapsulation_port = 0)
-      : config_(std::move(config)), encapsulation_port_(encapsulation_port) {
-    auto made = Endpoint::create(config_, *this, *this);
-    EXPECT_TRUE(made) << made.error().text;
-    if (made) endpoint = std::move(*made);
-  }
+  Node(Config config, uint16_t port = 0) : encapsulation_port(port), config_(std::move(config)) { start(); }
   ~Node() override { endpoint.reset(); }
+
+  // As a process that dies and comes back: nobody is told.
+  void restart() {
+    on_output = [](const Packet&) { return false; };
+    endpoint.reset();
+    on_output = nullptr;
+    sent.clear();
+    ups.clear();
+    downs.clear();
+    start();
+  }
 
   void output(const OutputPacket& p) override {
     Packet packet{p.source, p.destination, p.udp_port, {p.data, p.data + p.length}, p.checksum_done};
@@ -87,11 +93,15 @@ class Node : public Network, public Events {
   SendStatus say(const std::string& text, uint32_t association = 0, uint32_t ppid = 11, uint16_t stream = 0) {
     return endpoint->send({association != 0 ? association : id(), stream, ppid, false, text});
   }
-  uint16_t encapsulation_port() const { return encapsulation_port_; }
+  uint16_t encapsulation_port = 0;  // where its UDP packets come from
 
  private:
+  void start() {
+    auto made = Endpoint::create(config_, *this, *this);
+    EXPECT_TRUE(made) << made.error().text;
+    if (made) endpoint = std::move(*made);
+  }
   Config config_;
-  uint16_t encapsulation_port_;
 };
 
 inline Config config_of(std::vector<const char*> addresses, const poolgate_sctp_stack& stack,
@@ -146,13 +156,13 @@ class Pair {
     const size_t up_a = a.ups.size(), up_b = b.ups.size();
     std::vector<IpAddress> peers;
     for (const char* t : to) peers.push_back(ip(t));
-    const auto done = b.endpoint->connect(channel::SctpService::asap, peers, 3863, 1, a.encapsulation_port());
+    const auto done = b.endpoint->connect(channel::SctpService::asap, peers, 3863, 1, a.encapsulation_port);
     EXPECT_TRUE(done) << done.error().text;
     return done && until([&] { return a.ups.size() > up_a && b.ups.size() > up_b; });
   }
 
   Node a, b;
-  std::function<bool(const Packet&)> passes = [](const Packet&) { return true; };  // the wire
+  std::function<bool(Packet&)> passes = [](Packet&) { return true; };  // the wire; may change what it carries
 
  private:
   bool carry_from(Node& from, Node& to) {
@@ -166,8 +176,8 @@ class Pair {
       in.destination = p.destination;
       in.data = p.bytes.data();
       in.length = p.bytes.size();
-      in.udp_port = p.udp_port != 0 ? from.encapsulation_port() : uint16_t{0};
-      in.checksum_good = !p.checksum_done;
+      in.udp_port = p.udp_port != 0 ? from.encapsulation_port : uint16_t{0};
+      in.checksum_good = !p.checksum_done;  // as a NIC would say of what it filled in
       to.endpoint->input(in);
     }
     return true;

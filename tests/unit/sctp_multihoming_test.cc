@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <algorithm>
+
+#include "tests/unit/sctp_pair.h"
+
+namespace poolgate::sctp {
+namespace {
+
+const std::vector<const char*> kA = {"10.1.0.1", "10.2.0.1", "fd00:3::1"};
+const std::vector<const char*> kB = {"10.1.0.2", "10.2.0.2", "fd00:3::2"};
+
+// Three links; each address talks to the one on the same link.
+class Multihomed : public Pair {
+ public:
+  Multihomed() : Multihomed(config_of(kA, poolgate_sctp_stack_0), config_of(kB, poolgate_sctp_stack_1)) {}
+  Multihomed(Config of_a, Config of_b) : Pair(std::move(of_a), std::move(of_b)) {
+    for (size_t i = 0; i < kA.size(); ++i) {
+      a.sources[ip(kB[i])] = ip(kA[i]);
+      b.sources[ip(kA[i])] = ip(kB[i]);
+    }
+    passes = [this](Packet& p) { return !is_cut(p.source) && !is_cut(p.destination); };
+  }
+  void cut(size_t link) { cut_.push_back(link); }
+  void mend() { cut_.clear(); }
+  std::vector<PathInfo> paths_of_a() {
+    std::vector<PathInfo> paths;
+    a.endpoint->for_each_association([&](const AssociationInfo& info) { paths = info.paths; });
+    return paths;
+  }
+  bool all_confirmed() {
+    const auto paths = paths_of_a();
+    return paths.size() == 3 &&
+           std::all_of(paths.begin(), paths.end(), [](const PathInfo& p) { return p.reachable; });
+  }
+
+ private:
+  bool is_cut(const IpAddress& address) const {
+    return std::any_of(cut_.begin(), cut_.end(),
+                       [&](size_t link) { return address == ip(kA[link]) || address == ip(kB[link]); });
+  }
+  std::vector<size_t> cut_;
+};
+
+TEST(SctpMultihoming, the_peers_addresses_become_paths_each_from_our_address_of_its_link) {
+  Multihomed pair;
+  ASSERT_TRUE(pair.set_up());
+  EXPECT_EQ(pair.a.ups[0].peer_addresses, (std::vector{ip(kB[0]), ip(kB[1]), ip(kB[2])}));
+  EXPECT_EQ(pair.b.ups[0].peer_addresses, (std::vector{ip(kA[0]), ip(kA[1]), ip(kA[2])}));
+  ASSERT_TRUE(pair.until([&] { return pair.all_confirmed(); }));
+  const auto paths = pair.paths_of_a();
+  for (size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(paths[i].local, ip(kA[i]));
+    EXPECT_EQ(paths[i].peer, ip(kB[i]));
+    EXPECT_EQ(paths[i].primary, i == 0);
+  }
+}
+
+TEST(SctpMultihoming, messages_survive_a_cut_link_and_the_primary_moves_off_it) {
+  Multihomed pair;
+  ASSERT_TRUE(pair.set_up());
+  ASSERT_TRUE(pair.until([&] { return pair.all_confirmed(); }));
+  pair.cut(0);
+  const uint64_t begin = now_us();
+  ASSERT_EQ(pair.a.say("during"), SendStatus::sent);
+  ASSERT_TRUE(pair.until([&] { return pair.b.messages.size() == 1; }));
+  EXPECT_LT(now_us() - begin, 1'500'000u);  // one time-out, on its way to 1 s
+  ASSERT_TRUE(pair.until([&] { return pair.a.endpoint->counters().primary_moves == 1; }, 8000));
+  EXPECT_TRUE(
+      std::any_of(pair.a.path_changes.begin(), pair.a.path_changes.end(), [](const channel::PathChange& c) {
+        return c.state == channel::PathState::unreachable && c.peer_address == ip(kB[0]);
+      }));
+  const auto paths = pair.paths_of_a();
+  EXPECT_FALSE(paths[0].reachable);
+  EXPECT_FALSE(paths[0].primary);
+
+  // The next message does not try the dead path first.
+  const uint64_t next = now_us();
+  ASSERT_EQ(pair.a.say("after"), SendStatus::sent);
+  ASSERT_TRUE(pair.until([&] { return pair.b.messages.size() == 2; }));
+  EXPECT_LT(now_us() - next, 100'000u);
+  EXPECT_TRUE(pair.a.downs.empty());
+
+  pair.mend();
+  ASSERT_TRUE(pair.until([&] { return pair.paths_of_a()[0].reachable; }));
+}
+
+TEST(SctpMultihoming, with_two_of_three_links_cut_the_third_carries_everything) {
+  Multihomed pair;
+  ASSERT_TRUE(pair.set_up());
+  ASSERT_TRUE(pair.until([&] { return pair.all_confirmed(); }));
+  pair.cut(0);
+  pair.cut(1);
+  for (int i = 0; i < 20; ++i) ASSERT_EQ(pair.a.say(std::to_string(i)), SendStatus::sent);
+  ASSERT_TRUE(pair.until([&] { return pair.b.messages.size() == 20; }, 8000));
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(pair.b.messages[i].payload, std::to_string(i));
+  EXPECT_TRUE(pair.a.downs.empty());
+}
+
+TEST(SctpMultihoming, a_connect_goes_on_to_the_peers_next_address_when_the_first_is_silent) {
+  Multihomed pair;
+  pair.cut(0);
+  ASSERT_TRUE(pair.set_up({"10.1.0.1", "10.2.0.1"}));
+}
+
+TEST(SctpMultihoming, addresses_that_are_ours_never_become_paths) {
+  Config of_a = config_of(kA, poolgate_sctp_stack_0);
+  of_a.never_paths = {ip("192.0.2.1")};
+  // A PE with the VIP on its loopback, and with an address of ours by mistake.
+  Config of_b = config_of({"10.1.0.2", "192.0.2.1", "10.2.0.1"}, poolgate_sctp_stack_1);
+  Multihomed pair(of_a, of_b);
+  ASSERT_TRUE(pair.set_up());
+  EXPECT_EQ(pair.a.ups[0].peer_addresses, std::vector{ip("10.1.0.2")});
+  const auto paths = pair.paths_of_a();
+  ASSERT_EQ(paths.size(), 1u);
+  EXPECT_EQ(paths[0].peer, ip("10.1.0.2"));
+}
+
+TEST(SctpMultihoming, a_packet_with_a_good_tag_from_elsewhere_is_dropped) {
+  Multihomed pair;
+  ASSERT_TRUE(pair.set_up());
+  pair.passes = [](Packet& p) {
+    if (p.chunk() == 0) p.source = ip("10.66.6.6");
+    return true;
+  };
+  ASSERT_EQ(pair.b.say("x"), SendStatus::sent);
+  pair.run(50);
+  EXPECT_TRUE(pair.a.messages.empty());
+  EXPECT_GE(pair.a.endpoint->counters().drops[static_cast<size_t>(Drop::foreign_source)], 1u);
+}
+
+TEST(SctpMultihoming, at_most_eight_paths_whatever_the_peer_lists) {
+  std::vector<const char*> many = {"10.1.0.2", "10.1.0.3", "10.1.0.4",  "10.1.0.5",  "10.1.0.6", "10.1.0.7",
+                                   "10.1.0.8", "10.1.0.9", "10.1.0.10", "10.1.0.11", "10.1.0.12"};
+  Pair pair(config_of({"10.1.0.1"}, poolgate_sctp_stack_0), config_of(many, poolgate_sctp_stack_1));
+  ASSERT_TRUE(pair.set_up());
+  EXPECT_EQ(pair.a.ups[0].peer_addresses.size(), many.size());
+  pair.a.endpoint->for_each_association(
+      [](const AssociationInfo& info) { EXPECT_EQ(info.paths.size(), 8u); });
+}
+
+}  // namespace
+}  // namespace poolgate::sctp

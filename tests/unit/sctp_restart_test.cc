@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Patch 0001: without it the cookies of these INITs are never accepted.
+#include "tests/unit/sctp_pair.h"
+
+namespace poolgate::sctp {
+namespace {
+
+Config two_links(const char* first, const char* second, const poolgate_sctp_stack& stack) {
+  return config_of({first, second}, stack);
+}
+
+TEST(SctpRestart, a_peer_that_lost_its_state_comes_back_as_the_same_association_restarted) {
+  Pair pair;
+  ASSERT_TRUE(pair.set_up());
+  const uint32_t id = pair.a.id();
+  pair.b.restart();
+  ASSERT_TRUE(pair.b.endpoint->connect(channel::SctpService::asap, {ip("10.1.0.1")}, 3863, 2));
+  ASSERT_TRUE(pair.until([&] { return pair.a.ups.size() == 2 && pair.b.ups.size() == 1; }));
+  EXPECT_TRUE(pair.a.ups[1].restarted);
+  EXPECT_EQ(pair.a.ups[1].association.id, id);
+  EXPECT_EQ(pair.a.endpoint->associations(), 1u);
+  EXPECT_EQ(pair.a.endpoint->counters().restarts, 1u);
+  EXPECT_TRUE(pair.a.downs.empty());
+  EXPECT_EQ(pair.b.say("again"), SendStatus::sent);
+  EXPECT_EQ(pair.a.say("welcome back", id), SendStatus::sent);
+  ASSERT_TRUE(pair.until([&] { return pair.a.messages.size() == 1 && pair.b.messages.size() == 1; }));
+}
+
+TEST(SctpRestart, RFC9260_5_2_2_a_restart_from_another_address_of_the_peer_is_a_restart) {
+  Pair pair(two_links("10.1.0.1", "10.2.0.1", poolgate_sctp_stack_0),
+            two_links("10.1.0.2", "10.2.0.2", poolgate_sctp_stack_1));
+  for (Node* n : {&pair.a, &pair.b}) {
+    const char* last = n == &pair.a ? "1" : "2";
+    const std::string peer = n == &pair.a ? "2" : "1";
+    for (const std::string net : {"10.1.0.", "10.2.0."})
+      n->sources[ip((net + peer).c_str())] = ip((net + last).c_str());
+  }
+  ASSERT_TRUE(pair.set_up());
+  ASSERT_TRUE(pair.until([&] { return !pair.a.path_changes.empty(); }));
+  pair.b.restart();
+  ASSERT_TRUE(pair.b.endpoint->connect(channel::SctpService::asap, {ip("10.2.0.1")}, 3863, 2));
+  ASSERT_TRUE(pair.until([&] { return pair.a.ups.size() == 2 && pair.b.ups.size() == 1; }));
+  EXPECT_TRUE(pair.a.ups[1].restarted);
+  EXPECT_EQ(pair.a.endpoint->associations(), 1u);
+}
+
+TEST(SctpRestart, RFC9260_5_2_1_both_sides_connect_at_once_and_get_one_association) {
+  Pair pair;
+  ASSERT_TRUE(pair.a.endpoint->connect(channel::SctpService::enrp, {ip("10.1.0.2")}, 9901, 8));
+  ASSERT_TRUE(pair.b.endpoint->connect(channel::SctpService::enrp, {ip("10.1.0.1")}, 9901, 9));
+  ASSERT_TRUE(pair.until([&] { return !pair.a.ups.empty() && !pair.b.ups.empty(); }));
+  pair.run(300);
+  EXPECT_EQ(pair.a.endpoint->associations(), 1u);
+  EXPECT_EQ(pair.b.endpoint->associations(), 1u);
+  EXPECT_EQ(pair.a.ups[0].service, channel::SctpService::enrp);
+  EXPECT_EQ(pair.a.ups[0].request, 8u);
+  EXPECT_EQ(pair.b.ups[0].request, 9u);
+  EXPECT_EQ(pair.a.say("presence", 0, 12), SendStatus::sent);
+  EXPECT_EQ(pair.b.say("presence", 0, 12), SendStatus::sent);
+  ASSERT_TRUE(pair.until([&] { return pair.a.messages.size() == 1 && pair.b.messages.size() == 1; }));
+}
+
+TEST(SctpRestart, a_lost_cookie_ack_is_answered_again) {
+  Pair pair;
+  int lost = 0;
+  pair.passes = [&](Packet& p) { return p.chunk() != 11 || ++lost > 1; };
+  ASSERT_TRUE(pair.set_up());
+  EXPECT_EQ(lost, 2);
+  EXPECT_EQ(pair.a.ups.size(), 1u);
+  EXPECT_EQ(pair.b.say("x"), SendStatus::sent);
+  EXPECT_TRUE(pair.until([&] { return pair.a.messages.size() == 1; }));
+}
+
+TEST(SctpRestart, a_cookie_echo_from_another_address_than_its_init_is_taken) {
+  Pair pair(two_links("10.1.0.1", "10.2.0.1", poolgate_sctp_stack_0),
+            two_links("10.1.0.2", "10.2.0.2", poolgate_sctp_stack_1));
+  int moved = 0;
+  pair.passes = [&](Packet& p) {
+    if (p.chunk() == 10) {
+      p.source = ip("10.2.0.2");
+      p.destination = ip("10.2.0.1");
+      ++moved;
+    }
+    return true;
+  };
+  ASSERT_TRUE(pair.set_up());
+  EXPECT_EQ(moved, 1);
+  EXPECT_EQ(pair.a.ups[0].peer_addresses, (std::vector{ip("10.1.0.2"), ip("10.2.0.2")}));
+}
+
+TEST(SctpRestart, a_forged_cookie_is_dropped_with_its_reason) {
+  Pair pair;
+  pair.passes = [](Packet& p) {
+    if (p.chunk() == 10) p.bytes[60] ^= 1, p.checksum_done = false;
+    return true;
+  };
+  ASSERT_TRUE(pair.b.endpoint->connect(channel::SctpService::asap, {ip("10.1.0.1")}, 3863, 2));
+  pair.run(200);
+  EXPECT_GE(pair.a.endpoint->counters().drops[static_cast<size_t>(Drop::bad_cookie)], 1u);
+  EXPECT_EQ(pair.a.endpoint->associations(), 0u);
+}
+
+TEST(SctpTags, each_tag_says_which_stack_chose_it) {  // patch 0004
+  Pair pair;
+  ASSERT_TRUE(pair.set_up());
+  int seen = 0;
+  pair.a.endpoint->for_each_association([&](const AssociationInfo& info) {
+    ++seen;
+    EXPECT_EQ(info.local_tag >> 28, 3u);
+    EXPECT_EQ(info.peer_tag >> 28, 5u);
+  });
+  EXPECT_EQ(seen, 1);
+}
+
+TEST(SctpRestart, after_a_new_start_of_ours_the_peer_is_aborted_and_may_come_back) {
+  Pair pair;
+  ASSERT_TRUE(pair.set_up());
+  pair.a.restart();
+  EXPECT_EQ(pair.b.say("are you there"), SendStatus::sent);
+  ASSERT_TRUE(pair.until([&] { return !pair.b.downs.empty(); }, 1000));
+  EXPECT_EQ(pair.b.downs[0].reason, channel::DownReason::aborted);
+  EXPECT_EQ(pair.a.endpoint->counters().aborts_out, 1u);
+  EXPECT_TRUE(pair.set_up());
+}
+
+}  // namespace
+}  // namespace poolgate::sctp
