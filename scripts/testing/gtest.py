@@ -2,6 +2,7 @@
 """Runs the GoogleTest programs that meson knows, and counts their test cases."""
 import json
 import os
+import re
 import subprocess
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -37,9 +38,10 @@ def run_program(report, program, suite):
         listed = list_cases(program) if outcome.status != 0 or not cases else None
     for case, (ok, detail, seconds) in cases.items():
         report.add(suite, f"{title}/{case}", ok, detail, seconds)
-    if not cases:  # it died: each of its tests is one that did not pass
+    if not cases:  # it died: those that it had not ended with OK are those that did not pass
+        passed = set(re.findall(r"^\[       OK \] (\S+)", outcome.output, re.MULTILINE))
         for case in listed or ["(no test case)"]:
-            report.add(suite, f"{title}/{case}", False, f"{outcome.how}\n{outcome.output[-6000:]}")
+            report.add(suite, f"{title}/{case}", case in passed, f"{outcome.how}\n{outcome.output[-6000:]}")
     elif outcome.status != 0 and all(ok for ok, _, _ in cases.values()):
         report.add(suite, f"{title}/(exit)", False, f"{outcome.how}\n{outcome.output[-6000:]}", outcome.seconds)
 
