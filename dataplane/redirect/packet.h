@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "dataplane/redirect/drop_reasons.h"
+#include "dataplane/session/flow_key.h"
 
 struct rte_mbuf;
 
@@ -20,22 +21,7 @@ enum class PacketKind : uint8_t {
   bad,       // drop says why
 };
 
-// The flow as it stands on the wire: 16 bytes compared and hashed at once. Ports and addresses in network
-// order. IPv6 addresses do not fit: `source` and `destination` then hold 64 bits of a keyed hash of both (the
-// session stage sets them; the parser leaves 0), and whoever finds an equal key compares the addresses
-// themselves.
-struct alignas(16) FlowKey {
-  uint32_t source = 0;
-  uint32_t destination = 0;
-  uint16_t source_port = 0;
-  uint16_t destination_port = 0;
-  uint8_t protocol = 0;
-  uint8_t family = 0;  // 4 or 6
-  uint16_t zero = 0;
-
-  bool operator==(const FlowKey&) const = default;
-};
-static_assert(sizeof(FlowKey) == 16);
+using session::FlowKey;
 
 struct alignas(32) PacketInfo {
   FlowKey flow;            // ports 0 in fragments and icmp

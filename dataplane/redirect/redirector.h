@@ -65,8 +65,9 @@ struct RedirectorOptions {
   pool::PoolTable* pools = nullptr;             // must outlive the redirector
   const drivers::NextHop* next_hops = nullptr;  // the drivers' table, indexed by NextHopIndex
   uint32_t max_next_hops = 0;
-  DropCounters* drops = nullptr;  // the worker's; must outlive the redirector
-  uint64_t random_seed = 0;       // 0: from the kernel
+  DropCounters* drops = nullptr;                            // the worker's; must outlive the redirector
+  uint64_t random_seed = 0;                                 // 0: from the kernel
+  uint16_t snat_first_port = 1024, snat_last_port = 65535;  // shared out: port modulo the number of workers
 };
 
 // Counters that the worker alone writes, each a relaxed store; any thread may read them.
@@ -74,12 +75,16 @@ struct alignas(64) ServiceCounters {
   std::atomic<uint64_t> packets{0}, bytes{0};
   std::atomic<uint64_t> sessions{0};      // live now
   std::atomic<uint64_t> new_sessions{0};  // ever
+  std::atomic<uint64_t> steered{0};       // packets sent to a PE without a session, by rendezvous
   std::atomic<uint64_t> refused{0};       // clients told so
   std::atomic<uint64_t> aborted{0};       // sessions ended by a PE's death
 };
 
 struct SessionStats {
-  uint64_t used = 0, capacity = 0, half_open = 0, half_open_quota = 0, aliases = 0, reattached = 0;
+  uint64_t sessions = 0;
+  uint64_t used = 0, capacity = 0;  // lines of 64 bytes: an alias takes one too, IPv6 two
+  uint64_t half_open = 0, half_open_quota = 0;
+  uint64_t reattached = 0;
 };
 
 // One session as `show session` prints it.
@@ -90,7 +95,6 @@ struct SessionView {
   const char* state = "";
   std::string service;
   uint32_t pe_id = 0, idle_ms = 0, tag_p = 0, tag_c = 0;
-  unsigned aliases = 0;
 };
 
 class Redirector {

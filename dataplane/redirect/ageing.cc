@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Sessions that are over, or silent for too long, go: found by a slow walk over the table, a slice at a time.
+// Nothing is re-armed per packet, and no live session makes room for a new one.
+#include <algorithm>
+
+#include "dataplane/redirect/impl.h"
+#include "dataplane/redirect/wire.h"
+
+namespace poolgate::redirect {
+namespace {
+
+constexpr uint32_t kHalfOpenMs = 15'000;  // three INITs or SYNs of a patient client
+constexpr uint32_t kClosingMs = 60'000;
+constexpr uint32_t kClosedMs = 3'000;
+constexpr uint32_t kDefaultIdleMs = 3'600'000, kDefaultUdpIdleMs = 60'000;
+
+// The whole table once in this time, and at most so many entries in one call.
+constexpr uint64_t kRoundUs = 2'000'000;
+constexpr uint32_t kMaxSlice = 4096;
+
+}  // namespace
+
+uint32_t Redirector::Impl::timeout_ms(const Session& s) const {
+  switch (s.state) {
+    case State::half_open:
+      return kHalfOpenMs;
+    case State::closing:
+      return kClosingMs;
+    case State::closed:
+      return kClosedMs;
+    case State::established:
+      break;
+  }
+  const ServiceEntry* service = service_of(s);
+  if (service == nullptr) return kHalfOpenMs;  // the service is gone: what still moves may end in peace
+  const uint32_t configured = service->settings.idle_timeout_s;
+  if (configured != 0) return configured > 2'000'000 ? 2'000'000'000 : configured * 1000;
+  return s.key.protocol == wire::kUdp ? kDefaultUdpIdleMs : kDefaultIdleMs;
+}
+
+void Redirector::Impl::age() {
+  const uint32_t end = sessions.end();
+  const uint64_t elapsed = std::min(now_us - aged_us, kRoundUs);
+  const auto due = static_cast<uint32_t>(uint64_t{end} * elapsed / kRoundUs);
+  if (due == 0) return;
+  aged_us = now_us;
+  uint32_t slice = std::min(due, kMaxSlice);
+  for (; slice > 0; --slice) {
+    if (age_cursor >= end) age_cursor = 2;
+    const SessionIndex i = age_cursor++;
+    if (i >= end) return;
+    const Session& s = sessions.at(i);
+    if (s.kind != session::Kind::session) continue;
+    const auto idle = static_cast<int32_t>(now_ms - s.last_seen_ms);
+    if (idle > 0 && static_cast<uint32_t>(idle) >= timeout_ms(s)) session_ended(i);
+  }
+}
+
+}  // namespace poolgate::redirect

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <vector>
+
+namespace poolgate::redirect {
+
+// Where a client's packets came from is where packets to it go: the two MAC addresses, the port, the VLAN
+// tag. Clients behind one router share a line; a session keeps its 16-bit number. 0 is "not known".
+struct ClientHop {
+  uint8_t ether_addresses[12] = {};  // as they stand in a frame to the client: its side, then ours
+  uint16_t port_id = 0;
+  uint16_t vlan_tci = 0;  // host order; 0: none
+
+  bool operator==(const ClientHop&) const = default;
+};
+static_assert(sizeof(ClientHop) == 16);
+
+// One worker's. Holds 65,535; when there are more, the last are not known and get no packets but replies.
+class ClientHops {
+ public:
+  ClientHops() : hops_(65536), index_(kIndex, 0) {}
+
+  const ClientHop& operator[](uint16_t i) const { return hops_[i]; }
+  // `frame`: one of the client's.
+  static ClientHop of_frame(const uint8_t* frame, uint16_t port_id, uint16_t vlan_tci) {
+    ClientHop hop;
+    std::memcpy(hop.ether_addresses, frame + 6, 6);
+    std::memcpy(hop.ether_addresses + 6, frame, 6);
+    hop.port_id = port_id;
+    hop.vlan_tci = vlan_tci;
+    return hop;
+  }
+  // Its number; a new one is added if there is room. 0: there is none.
+  uint16_t learn(const ClientHop& hop) {
+    uint64_t words[2];
+    std::memcpy(words, &hop, 16);
+    uint64_t h = (words[0] ^ words[1] * 0x9e3779b97f4a7c15) * 0xbf58476d1ce4e5b9;
+    h ^= h >> 31;
+    for (size_t at = h & (kIndex - 1);; at = (at + 1) & (kIndex - 1)) {
+      if (index_[at] == 0) {
+        if (used_ == 65535) return 0;
+        index_[at] = ++used_;
+        hops_[used_] = hop;
+        return used_;
+      }
+      if (hops_[index_[at]] == hop) return index_[at];
+    }
+  }
+
+ private:
+  static constexpr size_t kIndex = 131072;  // never more than half full
+  std::vector<ClientHop> hops_;
+  std::vector<uint16_t> index_;
+  uint16_t used_ = 0;
+};
+
+}  // namespace poolgate::redirect

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The parts of a worker's redirect stage, and what they share. Private to dataplane/redirect: each .cc has
+// one idea.
+#pragma once
+
+#include <rte_mbuf.h>
+
+#include <memory>
+#include <vector>
+
+#include "dataplane/redirect/chooser.h"
+#include "dataplane/redirect/client_hops.h"
+#include "dataplane/redirect/redirector.h"
+#include "dataplane/redirect/replies.h"
+#include "dataplane/redirect/token_bucket.h"
+#include "dataplane/session/session_table.h"
+
+namespace poolgate::redirect {
+
+using session::Session;
+using session::SessionIndex;
+using session::State;
+
+// One packet of the burst, as the slow path sees it.
+struct Packet {
+  rte_mbuf* mbuf;
+  PacketInfo& info;
+
+  uint8_t* frame() const { return rte_pktmbuf_mtod(mbuf, uint8_t*); }
+  uint8_t* l3() const { return frame() + info.l3_offset; }
+  uint8_t* l4() const { return frame() + info.l4_offset; }
+  // Source and destination, one after the other; of IPv6, what SecondLine holds.
+  uint8_t* addresses() const { return l3() + (info.flow.family == 6 ? 8 : 12); }
+  const uint8_t* source() const { return addresses(); }
+  const uint8_t* destination() const { return addresses() + address_size(); }
+  size_t address_size() const { return info.flow.family == 6 ? 16 : 4; }
+  // Bytes of the transport packet in the first segment.
+  size_t l4_readable() const {
+    const size_t readable = mbuf->data_len - info.l4_offset;
+    return readable < info.l4_length ? readable : info.l4_length;
+  }
+};
+
+// Where a burst's packet goes on from the look at its session.
+enum class Verdict : uint8_t {
+  forward,   // to the session's PE (or client)
+  consumed,  // answered or dropped: the mbuf is gone
+  renew,     // the session has been erased: as if none had been found
+};
+
+struct Redirector::Impl {
+  Impl(const RedirectorOptions& options, std::unique_ptr<session::SessionTable> sessions,
+       ServiceCounters* service_counters);
+
+  // ---- redirector.cc: the burst
+  void process(rte_mbuf* const* mbufs, PacketInfo* infos, unsigned n);
+  void begin(const ServiceTable* table, uint64_t now, Output& output);
+  void one(Packet& packet, SessionIndex candidate);
+  void hit(Packet& packet, SessionIndex entry);
+  void miss(Packet& packet);
+  void exception(rte_mbuf* mbuf) const { out->exception[out->n_exception++] = mbuf; }
+  void drop(rte_mbuf* mbuf, DropReason reason) {
+    drops.add(reason);
+    rte_pktmbuf_free(mbuf);
+  }
+
+  // ---- forward.cc: out of the appliance
+  void to_next_hop(rte_mbuf* mbuf, uint32_t ip_length, drivers::NextHopIndex next_hop);
+  void to_client(Packet& packet, const Session& s);
+  void transmit(rte_mbuf* mbuf, uint16_t port) {
+    Output::Port& p = out->ports[port];
+    p.mbufs[p.n++] = mbuf;
+    out->ports_used |= 1u << port;
+  }
+
+  // ---- new_flow.cc: no session has this packet's key
+  void new_flow(Packet& packet, const ServiceEntry& service);
+  bool find_association(Packet& packet, const ServiceEntry& service);
+  void start(Packet& packet, const ServiceEntry& service);
+  void steer(Packet& packet, const ServiceEntry& service);
+  pool::PeSlotIndex choose(Packet& packet, const ServiceEntry& service);
+  SessionIndex insert(Packet& packet, const ServiceEntry& service, pool::PeSlotIndex pe);
+  void empty_pool(Packet& packet, const ServiceEntry& service);
+  void learn_hop(const Packet& packet, Session& s);
+
+  // ---- sctp_flow.cc, tcp_flow.cc: what a packet does to its session
+  Verdict track_sctp(Packet& packet, SessionIndex i, bool from_pe);
+  Verdict sctp_control(Packet& packet, SessionIndex i, bool from_pe);
+  void sctp_init_from_client(Packet& packet, SessionIndex i, uint32_t tag);
+  void learn_addresses(Packet& packet, SessionIndex i);
+  Verdict track_tcp(Packet& packet, SessionIndex i, bool from_pe);
+
+  // ---- nat.cc, snat.cc
+  bool nat_begin(Packet& packet, const ServiceEntry& service, SessionIndex i);
+  bool nat_rewrite(Packet& packet, SessionIndex i, bool from_pe);
+
+  // ---- refuse.cc: telling clients
+  // Answers the packet (ABORT, RST, ICMP) and frees it, counting `reason`. `paced`: only within the service's
+  // rate.
+  void refuse(Packet& packet, ServiceIndex service, DropReason reason, bool paced);
+  bool end_session(SessionIndex i);  // tells the client without a packet of it; false: not known where it is
+  void send_reply(const uint8_t* frame, size_t length, uint16_t port);
+  ReplyPath path_of(const Packet& packet) const;
+
+  // ---- pe_death.cc
+  void catch_up();
+  void abort_some(unsigned budget, bool first);
+  Verdict dead_pe(Packet& packet, SessionIndex i, bool from_pe);
+
+  // ---- ageing.cc
+  void age();
+  uint32_t timeout_ms(const Session& s) const;
+
+  const ServiceEntry* service_of(const Session& s) const { return services->service(s.service); }
+  void count(ServiceIndex service, std::atomic<uint64_t> ServiceCounters::*counter, uint64_t n = 1) {
+    if (service >= kMaxServices) return;
+    auto& c = counters[service].*counter;
+    c.store(c.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+  }
+  void session_ended(SessionIndex i);  // erases it, with its count
+
+  const unsigned worker;
+  rte_mempool* const mempool;
+  pool::PoolTable& pools;
+  pool::PeSlots& slots;
+  pool::PeLine* const lines;
+  const drivers::NextHop* const next_hops;
+  const uint32_t max_next_hops;
+  DropCounters& drops;
+  ServiceCounters* const counters;
+  std::unique_ptr<session::SessionTable> owned_sessions;
+  session::SessionTable& sessions;
+  const uint32_t half_open_quota;
+  const uint16_t snat_first, snat_last;
+  Chooser chooser;
+  ClientHops hops;
+  std::vector<TokenBucket> refusals, aborts;  // by service
+  uint32_t random_state;
+
+  // Of the call in progress.
+  const ServiceTable* services = nullptr;
+  Output* out = nullptr;
+  uint64_t now_us = 0;
+  uint32_t now_ms = 0;
+  unsigned generated = 0;
+
+  uint64_t log_seen = 0;
+  // A PE whose sessions are being ended: the next of its list to look at. New sessions come before it.
+  struct Dying {
+    pool::PeSlotIndex pe;
+    SessionIndex next;
+  };
+  std::vector<Dying> dying;
+  SessionIndex age_cursor = 2;
+  uint64_t aged_us = 0;
+  uint32_t pressure_until_ms =
+      0;  // TCP: until then a segment without a session may be of one that we had no room for
+  bool pressure = false;
+};
+
+}  // namespace poolgate::redirect

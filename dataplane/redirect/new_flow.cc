@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// A packet to a service for which no session has a key: found by another way, started, steered, refused.
+#include "dataplane/redirect/impl.h"
+#include "dataplane/redirect/sctp_chunks.h"
+#include "dataplane/redirect/wire.h"
+
+namespace poolgate::redirect {
+namespace {
+
+// RFC 1122 §3.2.1.3, RFC 4291 §2.5-2.7: nobody sends from these.
+bool impossible_source(const Packet& packet) {
+  const uint8_t *from = packet.source(), *to = packet.destination();
+  if (std::memcmp(from, to, packet.address_size()) == 0) return true;
+  if (packet.info.flow.family == 4) return from[0] == 0 || from[0] == 127 || from[0] >= 224;
+  if (from[0] == 0xff) return true;
+  for (int i = 0; i < 15; ++i) {
+    if (from[i] != 0) return false;
+  }
+  return from[15] <= 1;
+}
+
+constexpr uint8_t kSyn = 2, kRst = 4, kAck = 16;
+
+}  // namespace
+
+void Redirector::Impl::new_flow(Packet& packet, const ServiceEntry& service) {
+  const auto& flow = packet.info.flow;
+  if (flow.source_port == 0 || flow.destination_port == 0) return drop(packet.mbuf, DropReason::l4_port_zero);
+  if (impossible_source(packet)) return drop(packet.mbuf, DropReason::ip_address);
+  // Without a session only a packet's own content says what it is: have all of it in one piece.
+  if (packet.mbuf->nb_segs > 1 && rte_pktmbuf_linearize(packet.mbuf) != 0)
+    return drop(packet.mbuf, DropReason::header_split);
+
+  const bool stateless = service.settings.selection == config::Selection::rendezvous;
+  if (flow.protocol == wire::kUdp) return start(packet, service);
+  if (flow.protocol == wire::kTcp) {
+    const uint8_t flags = packet.l4()[13];
+    if (flags & kRst) return drop(packet.mbuf, DropReason::session_unknown);
+    if ((flags & (kSyn | kAck)) == kSyn) return start(packet, service);
+    if (pressure && static_cast<int32_t>(pressure_until_ms - now_ms) < 0) pressure = false;
+    if (stateless || pressure) return steer(packet, service);
+    return refuse(packet, service.index, DropReason::session_unknown, true);
+  }
+
+  sctp::Chunks chunks(packet.l4(), packet.l4_readable());
+  sctp::ChunkView chunk;
+  if (!chunks.next(chunk)) return drop(packet.mbuf, DropReason::sctp_chunk);
+  if (chunk.type == sctp::kInit) {
+    // RFC 9260 §4.3, §8.5.1 A: INIT is alone and its packet's tag is 0.
+    sctp::InitView init;
+    if (!sctp::parse_init(chunk, init)) return drop(packet.mbuf, DropReason::sctp_chunk);
+    if (!chunks.last() || sctp::verification_tag(packet.l4()) != 0)
+      return drop(packet.mbuf, DropReason::sctp_init_bundled);
+    return find_association(packet, service) ? void() : start(packet, service);
+  }
+  if (find_association(packet, service)) return;
+  switch (chunk.type) {
+    case sctp::kCookieEcho:
+      // Its INIT went to the PE that rendezvous gives: past a full table, or by another appliance.
+      return start(packet, service);
+    case sctp::kAbort:  // RFC 9260 §8.4: these get no answer
+    case sctp::kShutdownComplete:
+    case sctp::kCookieAck:
+    case sctp::kError:
+      return drop(packet.mbuf, DropReason::session_unknown);
+    default:
+      if (stateless) return steer(packet, service);
+      return refuse(packet, service.index, DropReason::session_unknown, true);
+  }
+}
+
+// SCTP: the association of an INIT by the addresses in it; of other packets by (service, client port, Tp).
+// True: found, and the packet is dealt with. A match by tag forwards; it does not add an address.
+bool Redirector::Impl::find_association(Packet& packet, const ServiceEntry& service) {
+  sctp::Chunks chunks(packet.l4(), packet.l4_readable());
+  sctp::ChunkView chunk;
+  if (!chunks.next(chunk)) return false;
+  if (chunk.type != sctp::kInit) {
+    const auto found = sessions.find_by_tag(service.index, packet.info.flow.source_port,
+                                            sctp::verification_tag(packet.l4()));
+    if (found.match == session::SessionTable::TagMatch::none) return false;
+    if (found.match == session::SessionTable::TagMatch::several)
+      drop(packet.mbuf, DropReason::session_ambiguous);
+    else
+      hit(packet, found.session);
+    return true;
+  }
+  sctp::InitView init;
+  if (!sctp::parse_init(chunk, init)) return false;
+  for (size_t a = 0; a < init.n; ++a) {
+    session::FlowKey key = packet.info.flow;
+    uint8_t both[32];
+    if (init.addresses[a].family != key.family) continue;
+    if (key.family == 4) {
+      key.source = wire::raw32(init.addresses[a].bytes);
+    } else {
+      std::memcpy(both, init.addresses[a].bytes, 16);
+      std::memcpy(both + 16, packet.destination(), 16);
+      session::set_v6_words(key, both, sessions.secret());
+    }
+    const SessionIndex entry = sessions.find(key, session::hash_flow(key, sessions.secret()), both);
+    if (entry == session::kNone || (sessions.at(entry).flags & session::kFromPe) != 0) continue;
+    if (sessions.at(sessions.session_of(entry)).state == State::closed) continue;
+    hit(packet, entry);
+    return true;
+  }
+  return false;
+}
+
+pool::PeSlotIndex Redirector::Impl::choose(Packet& packet, const ServiceEntry& service) {
+  const auto& flow = packet.info.flow;
+  pool::ViewGeneration& now = Chooser::current(service, flow.family);
+  if (slots.head() != log_seen) catch_up();
+  // The one packet that must go where its INIT went without a session is chosen for as that INIT was (see
+  // steer()).
+  const bool cookie = flow.protocol == wire::kSctp && packet.l4()[12] == sctp::kCookieEcho;
+  return cookie ? chooser.steer(now, flow.family, packet.source(), flow.source_port)
+                : chooser.choose(service, now, flow.family, packet.source(), flow.source_port);
+}
+
+void Redirector::Impl::start(Packet& packet, const ServiceEntry& service) {
+  if (service.drained) return refuse(packet, service.index, DropReason::service_blocked, true);
+  const bool confirms = packet.info.flow.protocol != wire::kUdp;  // it begins half-open
+  if (confirms && sessions.half_open() >= half_open_quota) {
+    pressure = true;
+    pressure_until_ms = now_ms + 10'000;
+    if (service.settings.mode == config::Mode::nat) return drop(packet.mbuf, DropReason::half_open_quota);
+    return steer(packet, service);
+  }
+  const pool::PeSlotIndex pe = choose(packet, service);
+  if (pe == pool::kNoPeSlot) return empty_pool(packet, service);
+  const SessionIndex i = insert(packet, service, pe);
+  if (i == session::kNone) {
+    pressure = true;
+    pressure_until_ms = now_ms + 10'000;
+    if (service.settings.mode == config::Mode::nat) return drop(packet.mbuf, DropReason::session_table_full);
+    return steer(packet, service);
+  }
+  if (service.settings.mode == config::Mode::nat && !nat_begin(packet, service, i)) {
+    session_ended(i);
+    return refuse(packet, service.index, DropReason::nat_no_port, true);
+  }
+  count(service.index, &ServiceCounters::new_sessions);
+  hit(packet, i);
+}
+
+SessionIndex Redirector::Impl::insert(Packet& packet, const ServiceEntry& service, pool::PeSlotIndex pe) {
+  const auto& info = packet.info;
+  const SessionIndex i = sessions.insert(info.flow, info.hash, packet.addresses(), pe);
+  if (i == session::kNone) return i;
+  Session& s = sessions.at(i);
+  s.service = service.index;
+  s.last_seen_ms = now_ms;
+  learn_hop(packet, s);
+  if (info.flow.protocol == wire::kUdp) sessions.set_state(i, State::established);
+  count(service.index, &ServiceCounters::sessions);
+  return i;
+}
+
+void Redirector::Impl::learn_hop(const Packet& packet, Session& s) {
+  const ClientHop hop = ClientHops::of_frame(packet.frame(), packet.mbuf->port, packet.info.vlan_tci);
+  if (s.client_hop == 0 || !(hops[s.client_hop] == hop)) s.client_hop = hops.learn(hop);
+}
+
+// No room for a session, or the service knows none for what is in the middle: the PE that rendezvous gives,
+// packet by packet. Direct return only: `nat` cannot undo what it has not noted.
+void Redirector::Impl::steer(Packet& packet, const ServiceEntry& service) {
+  const auto& flow = packet.info.flow;
+  if (service.settings.mode == config::Mode::nat) return drop(packet.mbuf, DropReason::session_unknown);
+  pool::ViewGeneration& now = Chooser::current(service, flow.family);
+  if (slots.head() != log_seen) catch_up();
+  const pool::PeSlotIndex pe = chooser.steer(now, flow.family, packet.source(), flow.source_port);
+  if (pe == pool::kNoPeSlot) return empty_pool(packet, service);
+  count(service.index, &ServiceCounters::steered);
+  to_next_hop(packet.mbuf,
+              static_cast<uint32_t>(packet.info.l4_offset - packet.info.l3_offset) + packet.info.l4_length,
+              lines[pe].next_hop);
+}
+
+void Redirector::Impl::empty_pool(Packet& packet, const ServiceEntry& service) {
+  if (service.settings.empty_pool == config::EmptyPool::drop)
+    return drop(packet.mbuf, DropReason::pool_empty);
+  refuse(packet, service.index, DropReason::pool_empty, true);
+}
+
+}  // namespace poolgate::redirect

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// A PE was found dead (DESIGN.md §5): its sessions end as their services say. The first are told in the burst
+// after the down bit is seen, the others at the service's rate, and at once whoever sends.
+#include <algorithm>
+
+#include "dataplane/redirect/impl.h"
+#include "dataplane/redirect/sctp_chunks.h"
+#include "dataplane/redirect/wire.h"
+
+namespace poolgate::redirect {
+
+namespace {
+// Sessions looked at in one call, told or not.
+constexpr unsigned kMaxSteps = 512;
+}  // namespace
+
+// Copies what changed of the PE slots since the last time. Never waits.
+void Redirector::Impl::catch_up() {
+  const uint64_t head = slots.head();
+  const bool overrun = head - log_seen > pool::PeSlots::kLog / 2;
+  const auto see = [this](pool::PeSlotIndex pe) {
+    pool::PeLine& line = lines[pe];
+    const uint16_t deaths = line.deaths;
+    slots.refresh(line, pe);
+    if (line.deaths == deaths || line.first_session == session::kNone) return;
+    const auto known = std::find_if(dying.begin(), dying.end(), [pe](const Dying& d) { return d.pe == pe; });
+    if (known != dying.end())
+      known->next = line.first_session;
+    else
+      dying.push_back({pe, line.first_session});
+  };
+  if (overrun) {
+    for (pool::PeSlotIndex pe = 0; pe < slots.capacity(); ++pe) see(pe);
+  } else {
+    for (; log_seen != head; ++log_seen) see(slots.entry(log_seen));
+  }
+  log_seen = head;
+  if (!dying.empty()) abort_some(kMaxGenerated, true);
+}
+
+// `first`: the burst after a death, which goes out whatever the rate.
+void Redirector::Impl::abort_some(unsigned budget, bool first) {
+  unsigned steps = 0;
+  for (size_t d = 0; d < dying.size();) {
+    while (dying[d].next != session::kNone && steps < kMaxSteps) {
+      ++steps;
+      const SessionIndex i = dying[d].next;
+      Session& s = sessions.at(i);
+      const ServiceEntry* service = service_of(s);
+      const config::OnPeDeath rule =
+          service != nullptr ? service->settings.on_pe_death : config::OnPeDeath::abort;
+      const bool new_one = s.deaths == lines[dying[d].pe].deaths;
+      // A UDP flow has nobody to tell: its next datagram chooses again (dead_pe).
+      if (!new_one && rule == config::OnPeDeath::abort && s.key.protocol != wire::kUdp &&
+          s.state != State::closed && s.client_hop != 0) {
+        const uint32_t rate = service != nullptr ? service->settings.abort_rate / slots.workers() + 1 : 1000;
+        if (generated >= budget) return;
+        if (!first && !aborts[s.service % kMaxServices].take(now_us, rate)) return;
+        end_session(i);
+        count(s.service, &ServiceCounters::aborted);
+        session_ended(i);  // moves `next` on
+        continue;
+      }
+      dying[d].next = s.next_of_pe;
+    }
+    if (dying[d].next != session::kNone) return;
+    dying[d] = dying.back();
+    dying.pop_back();
+  }
+}
+
+// A packet of a session whose PE was found dead since it began.
+Verdict Redirector::Impl::dead_pe(Packet& packet, SessionIndex i, bool from_pe) {
+  Session& s = sessions.at(i);
+  const ServiceEntry* service = service_of(s);
+  const config::OnPeDeath rule =
+      service != nullptr ? service->settings.on_pe_death : config::OnPeDeath::abort;
+  const bool udp = packet.info.flow.protocol == wire::kUdp;
+  // hold: nothing changes. drain: the connection goes on to where it was, but UDP has none.
+  if (rule == config::OnPeDeath::hold || (rule == config::OnPeDeath::drain && !udp)) {
+    s.deaths = lines[s.pe].deaths;
+    return Verdict::forward;
+  }
+  if (from_pe) {
+    drop(packet.mbuf, DropReason::pe_dead);
+    return Verdict::consumed;
+  }
+  const uint8_t* p = packet.l4();
+  const bool init = packet.info.flow.protocol == wire::kSctp && packet.l4_readable() > wire::kSctpHeader &&
+                    p[12] == sctp::kInit;
+  const bool syn = packet.info.flow.protocol == wire::kTcp && (p[13] & 0x12) == 0x02;
+  const ServiceIndex index = s.service;
+  session_ended(i);
+  if (udp || init || syn) return Verdict::renew;
+  count(index, &ServiceCounters::aborted);
+  refuse(packet, index, DropReason::pe_dead, false);
+  return Verdict::consumed;
+}
+
+}  // namespace poolgate::redirect

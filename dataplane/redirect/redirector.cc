@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The burst: hash and prefetch, find, track, rewrite, send. What happens once a flow is elsewhere.
+#include "dataplane/redirect/redirector.h"
+
+#include <sys/random.h>
+
+#include "dataplane/redirect/impl.h"
+#include "dataplane/redirect/sctp_chunks.h"
+#include "dataplane/redirect/wire.h"
+
+namespace poolgate::redirect {
+namespace {
+
+// How many counters a worker's line of a PE has to be written for each packet.
+void add(std::atomic<uint64_t>& counter, uint64_t n) {
+  counter.store(counter.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+}
+
+}  // namespace
+
+Redirector::Impl::Impl(const RedirectorOptions& options, std::unique_ptr<session::SessionTable> table,
+                       ServiceCounters* service_counters)
+    : worker(options.worker),
+      mempool(options.mempool),
+      pools(*options.pools),
+      slots(options.pools->slots()),
+      lines(slots.lines(options.worker)),
+      next_hops(options.next_hops),
+      max_next_hops(options.max_next_hops),
+      drops(*options.drops),
+      counters(service_counters),
+      owned_sessions(std::move(table)),
+      sessions(*owned_sessions),
+      half_open_quota(options.half_open_sessions),
+      snat_first(options.snat_first_port),
+      snat_last(options.snat_last_port),
+      chooser(options.worker, lines),
+      refusals(kMaxServices),
+      aborts(kMaxServices),
+      random_state(static_cast<uint32_t>(options.random_seed | 1)) {}
+
+Redirector::Redirector() : service_counters_(std::make_unique<ServiceCounters[]>(kMaxServices)) {}
+Redirector::~Redirector() = default;
+
+Result<std::unique_ptr<Redirector>> Redirector::create(const RedirectorOptions& given) {
+  RedirectorOptions options = given;
+  if (options.pools == nullptr || options.drops == nullptr || options.next_hops == nullptr)
+    return Error{"redirector: pools, drops and next_hops must be given"};
+  if (options.worker >= options.pools->slots().workers())
+    return Error{"redirector: the pool table was made for fewer workers"};
+  if (options.random_seed == 0 && getrandom(&options.random_seed, sizeof options.random_seed, 0) < 0)
+    return Error{"redirector: no random seed"};
+  pool::PeSlots& slots = options.pools->slots();
+  pool::PeLine* lines = slots.lines(options.worker);
+  const uint64_t seen = slots.head();
+  for (pool::PeSlotIndex i = 0; i < slots.capacity(); ++i) slots.refresh(lines[i], i);
+  auto sessions =
+      session::SessionTable::open(options.session_file, options.sessions, lines, slots.capacity());
+  if (!sessions) return sessions.error();
+
+  std::unique_ptr<Redirector> redirector(new Redirector);
+  redirector->impl_ =
+      std::make_unique<Impl>(options, std::move(*sessions), redirector->service_counters_.get());
+  Impl& impl = *redirector->impl_;
+  impl.log_seen = seen;
+  for (SessionIndex i = 2; i < impl.sessions.end(); ++i) {
+    Session& s = impl.sessions.at(i);
+    if (!impl.sessions.valid(i) || s.kind != session::Kind::session) continue;
+    s.client_hop = 0;  // the numbers were the former process's
+    impl.count(s.service, &ServiceCounters::sessions);
+  }
+  return redirector;
+}
+
+void Redirector::process(rte_mbuf* const* mbufs, PacketInfo* infos, unsigned n, uint64_t now_us,
+                         Output& out) {
+  impl_->begin(services_.load(std::memory_order_acquire), now_us, out);
+  impl_->process(mbufs, infos, n);
+}
+
+void Redirector::service_timers(uint64_t now_us, Output& out) {
+  impl_->begin(services_.load(std::memory_order_acquire), now_us, out);
+  if (impl_->services == nullptr) return;
+  if (!impl_->dying.empty()) impl_->abort_some(kMaxGenerated, false);
+  impl_->age();
+}
+
+void Redirector::Impl::begin(const ServiceTable* table, uint64_t now, Output& output) {
+  services = table;
+  out = &output;
+  now_us = now;
+  now_ms = static_cast<uint32_t>(now / 1000);
+  generated = 0;
+  if (services != nullptr && slots.head() != log_seen) [[unlikely]]
+    catch_up();
+}
+
+void Redirector::Impl::process(rte_mbuf* const* mbufs, PacketInfo* infos, unsigned n) {
+  SessionIndex candidates[kMaxBurst];
+  for (unsigned i = 0; i < n; ++i) {
+    PacketInfo& info = infos[i];
+    if (info.flow.family == 6) [[unlikely]] {
+      const Packet packet{mbufs[i], info};
+      session::set_v6_words(info.flow, packet.addresses(), sessions.secret());
+    }
+    info.hash = session::hash_flow(info.flow, sessions.secret());
+    sessions.prefetch_bucket(info.hash);
+  }
+  for (unsigned i = 0; i < n; ++i) {
+    candidates[i] = sessions.first_candidate(infos[i].hash);
+    sessions.prefetch(candidates[i]);
+  }
+  for (unsigned i = 0; i < n; ++i) {
+    Packet packet{mbufs[i], infos[i]};
+    one(packet, candidates[i]);
+  }
+}
+
+void Redirector::Impl::one(Packet& packet, SessionIndex candidate) {
+  const PacketInfo& info = packet.info;
+  switch (info.kind) {
+    [[likely]] case PacketKind::l4 : {
+      const uint8_t* v6 = packet.addresses();
+      if (candidate == session::kNone || !sessions.matches(candidate, info.flow, v6)) [[unlikely]] {
+        candidate = sessions.find(info.flow, info.hash, v6);
+        if (candidate == session::kNone) return miss(packet);
+      }
+      return hit(packet, candidate);
+    }
+    case PacketKind::bad:
+      return drop(packet.mbuf, info.drop);
+    case PacketKind::fragment: {
+      const Classified to = services == nullptr ? Classified{} : services->classify(packet.frame(), info);
+      if (to.destination == Destination::exception) return exception(packet.mbuf);
+      return drop(packet.mbuf, DropReason::fragment);
+    }
+    case PacketKind::icmp:
+    case PacketKind::other:
+      return exception(packet.mbuf);
+  }
+}
+
+void Redirector::Impl::hit(Packet& packet, SessionIndex entry) {
+  SessionIndex i = entry;
+  bool from_pe = false;
+  Session* s = &sessions.at(i);
+  if (s->kind == session::Kind::alias) [[unlikely]] {
+    from_pe = (s->flags & session::kFromPe) != 0;
+    i = s->session;
+    s = &sessions.at(i);
+  }
+  if (services == nullptr) [[unlikely]]
+    return exception(packet.mbuf);
+  Verdict verdict = Verdict::forward;
+  if (s->deaths != lines[s->pe].deaths) [[unlikely]]
+    verdict = dead_pe(packet, i, from_pe);
+  if (verdict == Verdict::forward) {
+    // Where the client is: looked at about once a second.
+    if (((now_ms ^ s->last_seen_ms) >> 10) != 0 && !from_pe) [[unlikely]]
+      learn_hop(packet, *s);
+    switch (packet.info.flow.protocol) {
+      case wire::kSctp: {
+        // DATA comes last in a packet: a packet that begins with it changes no state (RFC 9260 §6.10).
+        const uint8_t* p = packet.l4();
+        if (packet.l4_readable() >= wire::kSctpHeader + 4 && p[12] == sctp::kData &&
+            sctp::verification_tag(p) == s->tag_p && s->state == State::established && !from_pe) [[likely]] {
+          s->last_seen_ms = now_ms;
+        } else {
+          verdict = track_sctp(packet, i, from_pe);
+        }
+        break;
+      }
+      case wire::kTcp:
+        verdict = track_tcp(packet, i, from_pe);
+        break;
+      default:
+        s->last_seen_ms = now_ms;
+    }
+  }
+  if (verdict != Verdict::forward) [[unlikely]] {
+    if (verdict == Verdict::renew) miss(packet);
+    return;
+  }
+  pool::PeLine& line = lines[s->pe];
+  add(line.packets, 1);
+  add(line.bytes, packet.mbuf->pkt_len);
+  count(s->service, &ServiceCounters::packets);
+  count(s->service, &ServiceCounters::bytes, packet.mbuf->pkt_len);
+  if (s->flags & session::kNat) [[unlikely]] {
+    if (!nat_rewrite(packet, i, from_pe)) return;
+    if (from_pe) return to_client(packet, *s);
+  }
+  to_next_hop(packet.mbuf,
+              static_cast<uint32_t>(packet.info.l4_offset - packet.info.l3_offset) + packet.info.l4_length,
+              line.next_hop);
+}
+
+void Redirector::Impl::miss(Packet& packet) {
+  if (services == nullptr) return exception(packet.mbuf);
+  const Classified to = services->classify(packet.frame(), packet.info);
+  switch (to.destination) {
+    case Destination::service: {
+      const ServiceEntry* service = services->service(to.service);
+      return service != nullptr ? new_flow(packet, *service)
+                                : drop(packet.mbuf, DropReason::service_protocol);
+    }
+    case Destination::service_no_port:
+      return refuse(packet, to.service, DropReason::service_protocol, true);
+    case Destination::nat_return:
+      return drop(packet.mbuf, DropReason::nat_no_session);
+    case Destination::endpoint:
+      out->endpoint_info[out->n_endpoint] = packet.info;
+      out->endpoint[out->n_endpoint++] = packet.mbuf;
+      return;
+    case Destination::exception:
+      return exception(packet.mbuf);
+  }
+}
+
+void Redirector::Impl::session_ended(SessionIndex i) {
+  for (auto& d : dying) {
+    if (d.next == i) d.next = sessions.at(i).next_of_pe;
+  }
+  count(sessions.at(i).service, &ServiceCounters::sessions, static_cast<uint64_t>(-1));
+  sessions.erase(i);
+}
+
+}  // namespace poolgate::redirect

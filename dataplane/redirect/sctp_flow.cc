@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What an SCTP packet does to its session (RFC 9260 §4, §5.2, §8.5; DESIGN.md §5). Packets are forwarded
+// whatever their tag: the PE judges them. Only the right tag changes our state or keeps the session young.
+#include "dataplane/redirect/impl.h"
+#include "dataplane/redirect/sctp_chunks.h"
+#include "dataplane/redirect/wire.h"
+
+namespace poolgate::redirect {
+namespace {
+
+// RFC 9260 §8.5.1 B, C: the receiver's own tag with T=0, or its peer's with T=1. `own`: the tag of packets in
+// this direction; 0 stands for "not known" and fits nothing.
+bool ends(uint32_t tag, uint8_t flags, uint32_t own, uint32_t peers) {
+  const uint32_t wanted = (flags & sctp::kFlagT) != 0 ? peers : own;
+  return wanted != 0 && tag == wanted;
+}
+
+}  // namespace
+
+Verdict Redirector::Impl::track_sctp(Packet& packet, SessionIndex i, bool from_pe) {
+  Session& s = sessions.at(i);
+  const uint8_t* p = packet.l4();
+  const uint32_t tag = sctp::verification_tag(p);
+  if (packet.l4_readable() >= wire::kSctpHeader + 4) {
+    // The rest of the common cases in one look: DATA with another tag or from the PE, and a lone SACK or
+    // HEARTBEAT.
+    const uint8_t type = p[12];
+    const bool data = type == sctp::kData || type == sctp::kIData;
+    const bool lone = (type == sctp::kSack || type == sctp::kHeartbeat || type == sctp::kHeartbeatAck) &&
+                      ((wire::get16(p + 14) + 3u) & ~3u) + wire::kSctpHeader >= packet.info.l4_length;
+    if ((data || lone) && (s.state != State::half_open || from_pe)) {
+      const uint32_t own = from_pe ? s.tag_c : s.tag_p;
+      if (own == 0 || tag == own) s.last_seen_ms = now_ms;
+      return Verdict::forward;
+    }
+  }
+  return sctp_control(packet, i, from_pe);
+}
+
+Verdict Redirector::Impl::sctp_control(Packet& packet, SessionIndex i, bool from_pe) {
+  if (packet.mbuf->nb_segs > 1 && rte_pktmbuf_linearize(packet.mbuf) != 0) {
+    drop(packet.mbuf, DropReason::header_split);
+    return Verdict::consumed;
+  }
+  Session& s = sessions.at(i);
+  const uint32_t tag = sctp::verification_tag(packet.l4());
+  const uint32_t own = from_pe ? s.tag_c : s.tag_p, peers = from_pe ? s.tag_p : s.tag_c;
+  if (own != 0 && tag == own) {
+    s.last_seen_ms = now_ms;
+    // Picked up by its COOKIE ECHO: a second packet with the same tag.
+    if (s.state == State::half_open && !from_pe) sessions.set_state(i, State::established);
+  }
+  sctp::Chunks chunks(packet.l4(), packet.l4_readable());
+  sctp::ChunkView chunk;
+  unsigned n = 0;
+  for (; chunks.next(chunk); ++n) {
+    switch (chunk.type) {
+      case sctp::kInit: {
+        if (from_pe) break;
+        sctp::InitView init;
+        if (!sctp::parse_init(chunk, init)) {
+          drop(packet.mbuf, DropReason::sctp_chunk);
+          return Verdict::consumed;
+        }
+        if (n != 0 || !chunks.last() || tag != 0) {
+          drop(packet.mbuf, DropReason::sctp_init_bundled);
+          return Verdict::consumed;
+        }
+        if (s.state == State::closed) {
+          session_ended(i);
+          return Verdict::renew;
+        }
+        sctp_init_from_client(packet, i, init.tag);
+        return Verdict::forward;
+      }
+      case sctp::kCookieEcho:
+        if (from_pe || n != 0) break;
+        if (s.state == State::half_open) {
+          // Without its INIT it is not established before something else confirms the tag.
+          if (s.tag_p != tag) sessions.set_tag_p(i, tag);
+          if (s.tag_c != 0) sessions.set_state(i, State::established);
+          s.last_seen_ms = now_ms;
+        } else if (s.tag_c_pending != 0 && tag != s.tag_p) {
+          // A restart (RFC 9260 §5.2.2): what the INIT announced holds from here on.
+          sessions.set_tag_p(i, tag);
+          s.tag_c = s.tag_c_pending;
+          s.tag_c_pending = 0;
+          sessions.set_state(i, State::established);
+          s.last_seen_ms = now_ms;
+        }
+        break;
+      case sctp::kAbort:
+      case sctp::kShutdownComplete:
+        if (ends(tag, chunk.flags, own, peers)) sessions.set_state(i, State::closed);
+        break;
+      case sctp::kShutdown:
+      case sctp::kShutdownAck:
+        if (own != 0 && tag == own && s.state == State::established) sessions.set_state(i, State::closing);
+        break;
+      default:
+        break;
+    }
+  }
+  if (chunks.bad() || n == 0) {
+    drop(packet.mbuf, DropReason::sctp_chunk);
+    return Verdict::consumed;
+  }
+  return Verdict::forward;
+}
+
+void Redirector::Impl::sctp_init_from_client(Packet& packet, SessionIndex i, uint32_t tag) {
+  Session& s = sessions.at(i);
+  if (s.state != State::half_open) {
+    s.tag_c_pending = tag;
+    return;
+  }
+  s.tag_c = tag;
+  s.last_seen_ms = now_ms;
+  learn_hop(packet, s);
+  // In `nat` the PE sees one address of the client's (nat.cc takes the others out of the INIT).
+  if ((s.flags & session::kNat) == 0) learn_addresses(packet, i);
+}
+
+// The addresses in an INIT become further keys, for each VIP that the service has of the family: an
+// association goes over any pair of them. Within this worker; bounded.
+void Redirector::Impl::learn_addresses(Packet& packet, SessionIndex i) {
+  constexpr unsigned kMaxAliases = 15;
+  const ServiceEntry* service = service_of(sessions.at(i));
+  sctp::Chunks chunks(packet.l4(), packet.l4_readable());
+  sctp::ChunkView chunk;
+  sctp::InitView init;
+  if (service == nullptr || !chunks.next(chunk) || !sctp::parse_init(chunk, init)) return;
+  init.addresses[init.n < init.kMaxAddresses ? init.n++ : init.n - 1] = {packet.info.flow.family,
+                                                                         packet.source()};
+  unsigned aliases = 0;
+  for (SessionIndex a = sessions.at(i).aliases; a != session::kNone; a = sessions.at(a).aliases) ++aliases;
+  for (size_t a = 0; a < init.n; ++a) {
+    for (const auto& vip : service->settings.vips) {
+      const uint8_t family = init.addresses[a].family;
+      if (static_cast<uint8_t>(vip.family()) != family || aliases >= kMaxAliases) continue;
+      session::FlowKey key = packet.info.flow;
+      key.family = family;
+      uint8_t both[32];
+      if (family == 4) {
+        key.source = wire::raw32(init.addresses[a].bytes);
+        key.destination = wire::raw32(vip.data());
+      } else {
+        std::memcpy(both, init.addresses[a].bytes, 16);
+        std::memcpy(both + 16, vip.data(), 16);
+        session::set_v6_words(key, both, sessions.secret());
+      }
+      // Also fails for a key that is known already, such as the session's own.
+      const uint32_t hash = session::hash_flow(key, sessions.secret());
+      if (sessions.insert_alias(i, key, hash, both, 0) != session::kNone) ++aliases;
+    }
+  }
+}
+
+}  // namespace poolgate::redirect

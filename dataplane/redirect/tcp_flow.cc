@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What a TCP segment does to its session (RFC 9293 §3.10). In direct return we see the client's half only.
+#include "dataplane/redirect/impl.h"
+#include "dataplane/redirect/wire.h"
+
+namespace poolgate::redirect {
+
+constexpr uint8_t kFin = 1, kSyn = 2, kRst = 4, kAck = 16;
+
+Verdict Redirector::Impl::track_tcp(Packet& packet, SessionIndex i, bool from_pe) {
+  Session& s = sessions.at(i);
+  const uint8_t* p = packet.l4();
+  const uint8_t flags = p[13];
+  if (!from_pe && (flags & kSyn) != 0 && (flags & kAck) == 0) {
+    // A new connection on the ports of one that is over.
+    if (s.state == State::closing || s.state == State::closed) {
+      session_ended(i);
+      return Verdict::renew;
+    }
+    if (s.state == State::half_open) s.tag_c = wire::get32(p + 4) + 1;
+    s.last_seen_ms = now_ms;
+    return Verdict::forward;
+  }
+  s.last_seen_ms = now_ms;
+  if (!from_pe && (flags & kAck) != 0) {
+    // What the client expects next: the sequence number of a RST that it accepts (RFC 5961 §3.2).
+    s.tag_p = wire::get32(p + 8);
+    if (s.state == State::half_open) sessions.set_state(i, State::established);
+  }
+  if (flags & kRst) {
+    sessions.set_state(i, State::closed);
+  } else if ((flags & kFin) != 0 && s.state == State::established) {
+    sessions.set_state(i, State::closing);
+  }
+  return Verdict::forward;
+}
+
+}  // namespace poolgate::redirect

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+namespace poolgate::session {
+
+// The flow as it stands on the wire: 16 bytes compared and hashed at once. Ports and addresses in network
+// order. IPv6 addresses do not fit: `source` and `destination` then hold 64 bits of a keyed hash of both (the
+// session stage sets them; the parser leaves 0), and whoever finds an equal key compares the addresses
+// themselves.
+struct alignas(16) FlowKey {
+  uint32_t source = 0;
+  uint32_t destination = 0;
+  uint16_t source_port = 0;
+  uint16_t destination_port = 0;
+  uint8_t protocol = 0;
+  uint8_t family = 0;  // 4 or 6
+  uint16_t zero = 0;
+
+  bool operator==(const FlowKey&) const = default;
+};
+static_assert(sizeof(FlowKey) == 16);
+
+// Both addresses of an IPv6 flow, as they stand in the header: source, destination.
+using V6Addresses = uint8_t[32];
+
+// The secret of one table: without it, nobody can choose flows that fall into one bucket.
+struct HashSecret {
+  uint64_t a = 0, b = 0, c = 0;
+};
+
+inline uint64_t mix(uint64_t a, uint64_t b) {
+  const auto product = static_cast<unsigned __int128>(a) * b;
+  return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
+}
+
+inline uint32_t hash_flow(const FlowKey& key, const HashSecret& secret) {
+  uint64_t words[2];
+  std::memcpy(words, &key, 16);
+  const uint64_t h = mix(words[0] ^ secret.a, words[1] ^ secret.b);
+  return static_cast<uint32_t>(h ^ h >> 32);
+}
+
+// What stands in source and destination of an IPv6 flow's key.
+inline void set_v6_words(FlowKey& key, const uint8_t* addresses, const HashSecret& secret) {
+  uint64_t words[4];
+  std::memcpy(words, addresses, 32);
+  const uint64_t h =
+      mix(words[0] ^ secret.c, words[1] ^ secret.a) ^ mix(words[2] ^ secret.b, words[3] ^ secret.c);
+  std::memcpy(&key.source, &h, 8);
+}
+
+}  // namespace poolgate::session

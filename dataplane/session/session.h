@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// One session in 64 bytes: an SCTP association, a TCP connection or a UDP flow, as seen from the client to
+// the VIP. Its first half is all that a packet of an established flow needs. Pointer-free: it outlives the
+// process.
+#pragma once
+
+#include <cstdint>
+
+#include "dataplane/session/flow_key.h"
+
+namespace poolgate::session {
+
+// Position in a worker's table; 0: none.
+using SessionIndex = uint32_t;
+inline constexpr SessionIndex kNone = 0;
+
+enum class Kind : uint8_t {
+  free = 0,
+  session,
+  alias,   // another key of a session: an address learnt from INIT, or (nat) the PE's side
+  second,  // the second line of the entry before it: IPv6 addresses
+};
+
+enum class State : uint8_t {
+  half_open = 0,  // INIT or SYN seen; or picked up in the middle, not confirmed yet
+  established,    // also every UDP flow
+  closing,        // SHUTDOWN or FIN seen
+  closed,         // ABORT, SHUTDOWN COMPLETE or RST seen: kept for what is still under way
+};
+
+enum Flags : uint8_t {
+  kNat = 1,         // the service's mode when the session began
+  kSnat = 2,        // nat with an address and port of ours
+  kFromPe = 4,      // of an alias: packets with this key come from the PE
+  kTagIndexed = 8,  // tag_p is in the tag index
+};
+
+struct alignas(64) Session {
+  FlowKey key;
+  uint32_t last_seen_ms = 0;  // CLOCK_MONOTONIC, wraps
+  union {
+    uint32_t pe = 0;   // slot of the PE
+    uint32_t session;  // of an alias
+  };
+  uint16_t deaths = 0;   // the PE's when the session began
+  uint16_t service = 0;  // its number
+  State state = State::half_open;
+  uint8_t flags = 0;
+  Kind kind = Kind::free;
+  uint8_t generation = 0;  // low bits of the file's: the entry is of this table
+
+  uint32_t tag_p = 0;          // SCTP: in packets to the PE (0: not known). TCP: the client's last ACK
+  uint32_t tag_c = 0;          // SCTP: in packets to the client. TCP: the client's next sequence number
+  uint32_t tag_c_pending = 0;  // of an INIT that no COOKIE ECHO has confirmed
+  SessionIndex next_of_pe = kNone, previous_of_pe = kNone;  // also the free list's
+  SessionIndex aliases = kNone;                             // first of the session's; of an alias: the next
+  uint16_t client_hop = 0;  // where the client's packets came from; 0: not known
+  uint16_t snat_port = 0;   // network order
+};
+static_assert(sizeof(Session) == 64);
+
+// The line after a session or an alias of IPv6.
+struct alignas(64) SecondLine {
+  uint8_t addresses[32];  // source, destination
+  uint8_t unused[32];
+};
+static_assert(sizeof(SecondLine) == 64);
+
+inline const char* to_string(State state) {
+  switch (state) {
+    case State::half_open:
+      return "half-open";
+    case State::established:
+      return "established";
+    case State::closing:
+      return "closing";
+    case State::closed:
+      return "closed";
+  }
+  return "?";
+}
+
+}  // namespace poolgate::session

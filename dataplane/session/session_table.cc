@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "dataplane/session/session_table.h"
+
+#include <algorithm>
+
+namespace poolgate::session {
+namespace {
+
+// What lies in the file, in this order: entries, flow buckets, tag buckets.
+struct Plan {
+  explicit Plan(uint32_t capacity)
+      : entries(capacity + 2),
+        flow_buckets(BucketIndex::buckets_for(capacity)),
+        tag_buckets(TagIndex::buckets_for(capacity)) {}
+  size_t flow_offset() const { return size_t{entries} * sizeof(Session); }
+  size_t tag_offset() const { return flow_offset() + size_t{flow_buckets} * sizeof(BucketIndex::Bucket); }
+  size_t bytes() const { return tag_offset() + size_t{tag_buckets} * sizeof(TagIndex::Bucket); }
+
+  uint32_t entries, flow_buckets, tag_buckets;
+};
+
+uint64_t stretch(uint64_t& seed) {
+  seed += 0x9e3779b97f4a7c15;
+  uint64_t z = (seed ^ seed >> 30) * 0xbf58476d1ce4e5b9;
+  z = (z ^ z >> 27) * 0x94d049bb133111eb;
+  return z ^ z >> 31;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<SessionTable>> SessionTable::open(const std::string& path, uint32_t capacity,
+                                                         pool::PeLine* lines, uint32_t slots) {
+  capacity = std::clamp<uint32_t>(capacity + (capacity & 1), 16, TagIndex::kMaxSession - 3);
+  capacity &= ~1u;
+  const Plan plan(capacity);
+  const pool::MappedFile::Layout layout{
+      .magic = 0x50475345535331, .version = 1, .entry_size = sizeof(Session), .entries = capacity};
+  auto file = pool::MappedFile::open(path, plan.bytes(), layout);
+  if (!file) return file.error();
+  const bool attached = file->attached();
+  std::unique_ptr<SessionTable> table(new SessionTable(std::move(*file), capacity, lines, slots));
+  if (attached) table->reattach();
+  return table;
+}
+
+SessionTable::SessionTable(pool::MappedFile file, uint32_t capacity, pool::PeLine* lines, uint32_t slots)
+    : file_(std::move(file)),
+      capacity_(capacity),
+      lines_(lines),
+      slots_(slots),
+      entries_(reinterpret_cast<Session*>(file_.data())),
+      buckets_(reinterpret_cast<BucketIndex::Bucket*>(file_.data() + Plan(capacity).flow_offset()),
+               Plan(capacity).flow_buckets),
+      tags_(reinterpret_cast<TagIndex::Bucket*>(file_.data() + Plan(capacity).tag_offset()),
+            Plan(capacity).tag_buckets),
+      pool_(entries_, capacity) {
+  uint64_t seed = file_.generation();
+  generation_ = static_cast<uint8_t>(seed) | 1;  // never 0, which zeroed memory has
+  secret_ = {stretch(seed) | 1, stretch(seed) | 1, stretch(seed) | 1};
+  for (uint32_t i = 0; i < slots; ++i) lines_[i].first_session = kNone;
+}
+
+// ---- re-attaching
+
+// True if the entry can be taken over: whole, and what it names exists.
+bool SessionTable::sound(SessionIndex i) const {
+  const Session& e = entries_[i];
+  if (e.generation != generation_ || (e.key.family != 4 && e.key.family != 6)) return false;
+  if (e.key.family == 6 && ((i & 1) != 0 || entries_[i + 1].kind != Kind::second)) return false;
+  if (e.kind == Kind::session) return e.pe < slots_ && e.state <= State::closed;
+  return e.kind == Kind::alias && e.session >= 2 && e.session < capacity_ + 2 &&
+         entries_[e.session].kind == Kind::session;
+}
+
+void SessionTable::reattach() {
+  const Plan plan(capacity_);
+  std::memset(file_.data() + plan.flow_offset(), 0, plan.bytes() - plan.flow_offset());
+  uint32_t last = 1;
+  for (SessionIndex i = 2; i < capacity_ + 2; ++i) {
+    if (entries_[i].kind != Kind::free) last = i;
+  }
+  pool_.set_fresh((last | 1) + 1);
+  // Sessions first, as aliases hang on them; what is not sound becomes free.
+  for (SessionIndex i = 2; i <= last; ++i) {
+    Session& e = entries_[i];
+    if (e.kind != Kind::session) continue;
+    if (!sound(i) || !buckets_.insert(hash_flow(e.key, secret_), i)) {
+      e.kind = Kind::free;
+      continue;
+    }
+    pool_.count_used(e.key.family == 6 ? 2 : 1);
+    e.aliases = kNone;
+    ++sessions_;
+    ++reattached_;
+    if (e.state == State::half_open) ++half_open_;
+    link(i);
+    if ((e.flags & kTagIndexed) != 0 && !tags_.insert(hash_tag(e.service, e.key.source_port, e.tag_p), i))
+      e.flags &= static_cast<uint8_t>(~kTagIndexed);
+  }
+  for (SessionIndex i = 2; i <= last; ++i) {
+    Session& e = entries_[i];
+    if (e.kind != Kind::alias) continue;
+    if (!sound(i) || !buckets_.insert(hash_flow(e.key, secret_), i)) {
+      e.kind = Kind::free;
+      continue;
+    }
+    pool_.count_used(e.key.family == 6 ? 2 : 1);
+    e.aliases = entries_[e.session].aliases;
+    entries_[e.session].aliases = i;
+  }
+  for (SessionIndex even = 2; even <= last; even += 2) {
+    Session &a = entries_[even], &b = entries_[even + 1];
+    const bool a_used = a.kind == Kind::session || a.kind == Kind::alias;
+    const bool b_used = b.kind == Kind::session || b.kind == Kind::alias;
+    if (!a_used && !b_used) {
+      pool_.count_used(2);
+      pool_.give_pair(even);
+    } else if (!a_used || (!b_used && a.key.family == 4)) {
+      Session& lone = a_used ? b : a;
+      lone = Session{};
+      lone.kind = Kind::second;  // until give_single() has seen that the other is in use
+      pool_.count_used(1);
+      pool_.give_single(a_used ? even + 1 : even);
+    }
+  }
+}
+
+// ---- changes
+
+void SessionTable::link(SessionIndex session) {
+  Session& s = entries_[session];
+  pool::PeLine& line = lines_[s.pe];
+  s.previous_of_pe = kNone;
+  s.next_of_pe = line.first_session;
+  if (line.first_session != kNone) entries_[line.first_session].previous_of_pe = session;
+  line.first_session = session;
+  line.sessions.store(line.sessions.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+}
+
+void SessionTable::unlink(SessionIndex session) {
+  const Session& s = entries_[session];
+  pool::PeLine& line = lines_[s.pe];
+  if (s.previous_of_pe != kNone) entries_[s.previous_of_pe].next_of_pe = s.next_of_pe;
+  if (s.next_of_pe != kNone) entries_[s.next_of_pe].previous_of_pe = s.previous_of_pe;
+  if (line.first_session == session) line.first_session = s.next_of_pe;
+  line.sessions.store(line.sessions.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
+}
+
+SessionIndex SessionTable::insert(const FlowKey& key, uint32_t hash, const uint8_t* v6,
+                                  pool::PeSlotIndex pe) {
+  const SessionIndex i = key.family == 6 ? pool_.take_pair() : pool_.take_single();
+  if (i == kNone) return kNone;
+  if (!buckets_.insert(hash, i)) {
+    key.family == 6 ? pool_.give_pair(i) : pool_.give_single(i);
+    return kNone;
+  }
+  Session& s = entries_[i];
+  s.key = key;
+  if (key.family == 6) std::memcpy(second(i).addresses, v6, 32);
+  s.pe = pe;
+  s.deaths = lines_[pe].deaths;
+  s.kind = Kind::session;
+  link(i);
+  ++sessions_;
+  ++half_open_;
+  s.generation = generation_;  // last: now it is whole
+  return i;
+}
+
+SessionIndex SessionTable::insert_alias(SessionIndex session, const FlowKey& key, uint32_t hash,
+                                        const uint8_t* v6, uint8_t flags) {
+  if (find(key, hash, v6) != kNone) return kNone;
+  const SessionIndex i = key.family == 6 ? pool_.take_pair() : pool_.take_single();
+  if (i == kNone) return kNone;
+  if (!buckets_.insert(hash, i)) {
+    key.family == 6 ? pool_.give_pair(i) : pool_.give_single(i);
+    return kNone;
+  }
+  Session& a = entries_[i];
+  a.key = key;
+  if (key.family == 6) std::memcpy(second(i).addresses, v6, 32);
+  a.session = session;
+  a.flags = flags;
+  a.kind = Kind::alias;
+  a.aliases = entries_[session].aliases;
+  entries_[session].aliases = i;
+  a.generation = generation_;
+  return i;
+}
+
+void SessionTable::give(SessionIndex i) {
+  Session& e = entries_[i];
+  e.generation = 0;  // first: from here on nobody takes it for whole
+  buckets_.erase(hash_flow(e.key, secret_), i);
+  e.key.family == 6 ? pool_.give_pair(i) : pool_.give_single(i);
+}
+
+void SessionTable::erase_aliases(SessionIndex session) {
+  for (SessionIndex a = entries_[session].aliases; a != kNone;) {
+    const SessionIndex next = entries_[a].aliases;
+    give(a);
+    a = next;
+  }
+  entries_[session].aliases = kNone;
+}
+
+void SessionTable::erase(SessionIndex session) {
+  Session& s = entries_[session];
+  erase_aliases(session);
+  if (s.flags & kTagIndexed) tags_.erase(hash_tag(s.service, s.key.source_port, s.tag_p), session);
+  if (s.state == State::half_open) --half_open_;
+  --sessions_;
+  unlink(session);
+  give(session);
+}
+
+void SessionTable::move_to_pe(SessionIndex session, pool::PeSlotIndex pe) {
+  unlink(session);
+  entries_[session].pe = pe;
+  entries_[session].deaths = lines_[pe].deaths;
+  link(session);
+}
+
+void SessionTable::set_state(SessionIndex session, State state) {
+  Session& s = entries_[session];
+  if (s.state == State::half_open) --half_open_;
+  if (state == State::half_open) ++half_open_;
+  s.state = state;
+}
+
+// ---- by tag
+
+uint32_t SessionTable::hash_tag(uint16_t service, uint16_t client_port, uint32_t tag) {
+  const uint64_t words = uint64_t{tag} << 32 | uint64_t{service} << 16 | client_port;
+  const uint64_t h = mix(words ^ 0x2545f4914f6cdd1d, 0x9e3779b97f4a7c15);
+  return static_cast<uint32_t>(h ^ h >> 32);
+}
+
+void SessionTable::set_tag_p(SessionIndex session, uint32_t tag) {
+  Session& s = entries_[session];
+  if (s.flags & kTagIndexed) tags_.erase(hash_tag(s.service, s.key.source_port, s.tag_p), session);
+  s.flags &= static_cast<uint8_t>(~kTagIndexed);
+  s.tag_p = tag;
+  // A full chain only means that this session is not found by its tag.
+  if (tag != 0 && tags_.insert(hash_tag(s.service, s.key.source_port, tag), session)) s.flags |= kTagIndexed;
+}
+
+SessionTable::ByTag SessionTable::find_by_tag(uint16_t service, uint16_t client_port, uint32_t tag_p) const {
+  ByTag result;
+  if (tag_p == 0) return result;
+  tags_.for_each(hash_tag(service, client_port, tag_p), [&](SessionIndex i) {
+    const Session& s = entries_[i];
+    if (s.kind != Kind::session || s.tag_p != tag_p || s.service != service ||
+        s.key.source_port != client_port)
+      return true;
+    if (result.match == TagMatch::one) {
+      result = {TagMatch::several, kNone};
+      return false;
+    }
+    result = {TagMatch::one, i};
+    return true;
+  });
+  return result;
+}
+
+}  // namespace poolgate::session

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// One worker's sessions: found by flow, by further flows (aliases) and by tag. Fixed size, in memory that
+// outlives the process; one writer. The entries are the truth: a re-attached table builds its indices and
+// lists anew from those whose generation is the file's, so that a crash in the middle of a change loses at
+// most the entry it was in.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+
+#include "controlplane/rserpool/result.h"
+#include "dataplane/pool/mapped_file.h"
+#include "dataplane/pool/pe_slot.h"
+#include "dataplane/session/bucket_index.h"
+#include "dataplane/session/entry_pool.h"
+#include "dataplane/session/session.h"
+#include "dataplane/session/tag_index.h"
+
+namespace poolgate::session {
+
+class SessionTable {
+ public:
+  // `capacity`: lines of 64 bytes: a session or an alias takes one, of IPv6 two. At most 2^24 - 4.
+  // `lines`: the worker's lines of the PE slots (head of each PE's list, count of sessions); `slots` of them.
+  static Result<std::unique_ptr<SessionTable>> open(const std::string& path, uint32_t capacity,
+                                                    pool::PeLine* lines, uint32_t slots);
+
+  const HashSecret& secret() const { return secret_; }
+  Session& at(SessionIndex i) { return entries_[i]; }
+  const Session& at(SessionIndex i) const { return entries_[i]; }
+  SessionIndex index_of(const Session& s) const { return static_cast<SessionIndex>(&s - entries_); }
+  SecondLine& second(SessionIndex i) { return reinterpret_cast<SecondLine&>(entries_[i + 1]); }
+  const SecondLine& second(SessionIndex i) const {
+    return reinterpret_cast<const SecondLine&>(entries_[i + 1]);
+  }
+
+  // ---- lookup in stages, for bursts: prefetch_bucket, then first_candidate (and prefetch it), then matches
+  // or find.
+  void prefetch_bucket(uint32_t hash) const { __builtin_prefetch(buckets_.home(hash)); }
+  SessionIndex first_candidate(uint32_t hash) const { return buckets_.first_candidate(hash); }
+  void prefetch(SessionIndex i) const { __builtin_prefetch(&entries_[i], 1); }
+  // `v6`: both addresses as in the header, for IPv6 keys.
+  bool matches(SessionIndex i, const FlowKey& key, const uint8_t* v6) const {
+    const __m128i a = _mm_load_si128(reinterpret_cast<const __m128i*>(&key));
+    const __m128i b = _mm_load_si128(reinterpret_cast<const __m128i*>(&entries_[i].key));
+    if (_mm_movemask_epi8(_mm_cmpeq_epi8(a, b)) != 0xffff) return false;
+    return key.family == 4 || std::memcmp(second(i).addresses, v6, 32) == 0;
+  }
+  // The entry (a session or an alias) with this key; kNone.
+  SessionIndex find(const FlowKey& key, uint32_t hash, const uint8_t* v6) const {
+    return buckets_.find(hash, [&](SessionIndex i) { return matches(i, key, v6); });
+  }
+  // The session that the entry is, or is an alias of.
+  SessionIndex session_of(SessionIndex i) const {
+    return entries_[i].kind == Kind::alias ? entries_[i].session : i;
+  }
+
+  // ---- changes. kNone: the table (or the bucket's chain) is full.
+  SessionIndex insert(const FlowKey& key, uint32_t hash, const uint8_t* v6, pool::PeSlotIndex pe);
+  // Another key for the session. kNone also if the key is in the table already.
+  SessionIndex insert_alias(SessionIndex session, const FlowKey& key, uint32_t hash, const uint8_t* v6,
+                            uint8_t flags);
+  void erase(SessionIndex session);  // with its aliases
+  void erase_aliases(SessionIndex session);
+  void move_to_pe(SessionIndex session, pool::PeSlotIndex pe);
+  void set_state(SessionIndex session, State state);
+
+  // ---- by tag (SCTP)
+  void set_tag_p(SessionIndex session, uint32_t tag);
+  enum class TagMatch : uint8_t { none, one, several };
+  struct ByTag {
+    TagMatch match = TagMatch::none;
+    SessionIndex session = kNone;
+  };
+  ByTag find_by_tag(uint16_t service, uint16_t client_port, uint32_t tag_p) const;
+
+  // Head of the list of its sessions; next_of_pe leads on.
+  SessionIndex first_of_pe(pool::PeSlotIndex pe) const { return lines_[pe].first_session; }
+
+  // ---- figures
+  uint32_t capacity() const { return capacity_; }
+  uint32_t used() const { return pool_.used(); }  // lines
+  uint32_t end() const { return pool_.fresh(); }  // entries from 2 to this may be in use
+  uint32_t half_open() const { return half_open_; }
+  uint32_t sessions() const { return sessions_; }
+  uint32_t reattached() const { return reattached_; }
+  bool valid(SessionIndex i) const {
+    return entries_[i].generation == generation_ &&
+           (entries_[i].kind == Kind::session || entries_[i].kind == Kind::alias);
+  }
+  size_t bytes() const { return file_.size(); }
+
+ private:
+  SessionTable(pool::MappedFile file, uint32_t capacity, pool::PeLine* lines, uint32_t slots);
+  void reattach();
+  bool sound(SessionIndex i) const;
+  void link(SessionIndex session);
+  void unlink(SessionIndex session);
+  void give(SessionIndex i);
+  static uint32_t hash_tag(uint16_t service, uint16_t client_port, uint32_t tag);
+
+  pool::MappedFile file_;
+  uint32_t capacity_;
+  pool::PeLine* lines_;
+  uint32_t slots_;
+  Session* entries_;
+  BucketIndex buckets_;
+  TagIndex tags_;
+  EntryPool pool_;
+  HashSecret secret_;
+  uint8_t generation_;
+  uint32_t half_open_ = 0;
+  uint32_t sessions_ = 0;
+  uint32_t reattached_ = 0;
+};
+
+}  // namespace poolgate::session
