@@ -19,15 +19,8 @@ std::string device_name(const std::string& device) { return device.substr(0, dev
 std::vector<std::string> eal_arguments(const config::Config& config) {
   std::string cores = std::to_string(config.dataplane.main_core);
   for (const unsigned core : config.dataplane.worker_cores) cores += "," + std::to_string(core);
-  std::vector<std::string> arguments = {
-      "poolgate-dataplane",
-      "-l",
-      cores,
-      "--main-lcore",
-      std::to_string(config.dataplane.main_core),
-      "--file-prefix",
-      config.general.name,
-  };
+  std::vector<std::string> arguments = {"poolgate-dataplane", "-l", cores, "--main-lcore",
+                                        std::to_string(config.dataplane.main_core)};
   bool pci = false;
   for (const config::Port& port : config.ports) {
     const bool vdev = is_vdev(port.device);
@@ -36,9 +29,11 @@ std::vector<std::string> eal_arguments(const config::Config& config) {
     arguments.push_back(port.device);
   }
   const auto& further = config.dataplane.eal;
-  const auto has = [&](const char* option) {
-    return std::find(further.begin(), further.end(), option) != further.end();
+  const auto has = [&](const std::string& option) {
+    return std::any_of(further.begin(), further.end(),
+                       [&](const std::string& a) { return a == option || a.rfind(option + "=", 0) == 0; });
   };
+  if (!has("--file-prefix")) arguments.insert(arguments.end(), {"--file-prefix", config.general.name});
   // Without a PCI port there is no reason to touch the host's devices.
   if (!pci && !has("--no-pci")) arguments.emplace_back("--no-pci");
   arguments.insert(arguments.end(), further.begin(), further.end());

@@ -36,7 +36,7 @@ bool hear_multicast(uint16_t id) {
 
 }  // namespace
 
-Result<PortInfo> start_port(const config::Port& port, unsigned workers, rte_mempool* pool) {
+Result<PortInfo> start_port(const config::Port& port, QueuesWanted wanted, rte_mempool* pool) {
   PortInfo info;
   info.name = port.name;
   const std::string device = device_name(port.device);
@@ -50,8 +50,8 @@ Result<PortInfo> start_port(const config::Port& port, unsigned workers, rte_memp
     return failed(port, "device info", error);
   info.driver = device_info.driver_name;
   info.socket = rte_eth_dev_socket_id(id);
-  info.rx_queues = queues(port.rx_queues != 0 ? port.rx_queues : workers, device_info.max_rx_queues);
-  info.tx_queues = queues(workers, device_info.max_tx_queues);
+  info.rx_queues = queues(port.rx_queues != 0 ? port.rx_queues : wanted.rx, device_info.max_rx_queues);
+  info.tx_queues = queues(wanted.tx, device_info.max_tx_queues);
 
   rte_eth_conf conf{};
   conf.rxmode.mtu = port.mtu;
@@ -102,15 +102,14 @@ void stop_port(uint16_t port_id) {
   rte_eth_dev_close(port_id);
 }
 
-std::vector<std::string> port_shortcomings(const PortInfo& port, unsigned workers) {
+std::vector<std::string> port_shortcomings(const PortInfo& port, QueuesWanted wanted) {
   std::vector<std::string> said;
   const std::string who = port.name + " (" + port.driver + ") ";
-  if (port.rx_queues < workers)
+  if (port.rx_queues < wanted.rx)
     said.push_back(who + "has " + std::to_string(port.rx_queues) + " receive queue(s) for " +
-                   std::to_string(workers) + " workers: the others get its packets by hand-over only");
-  if (port.tx_queues < workers)
-    said.push_back(who + "has " + std::to_string(port.tx_queues) + " transmit queue(s) for " +
-                   std::to_string(workers) + " workers: the others send through the one that has it");
+                   std::to_string(wanted.rx) + " workers: the others get its packets by hand-over only");
+  if (port.tx_queues < wanted.tx)
+    said.push_back(who + "has " + std::to_string(port.tx_queues) + " transmit queue(s) for " + std::to_string(wanted.tx) + " workers: the others send through the one that has it");
   if (port.rx_queues > 1 && !port.rss)
     said.push_back(who + "does not say how it spreads packets over its queues (no RSS)");
   if (port.rss && !port.rss_sctp_ports)

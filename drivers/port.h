@@ -34,12 +34,17 @@ struct PortInfo {
   bool all_multicast = false;  // or promiscuous: neighbour discovery needs one
 };
 
-// Configures and starts the device of `port`: a receive queue a worker where it can, a transmit queue a
-// worker where it can, the offloads that it has.
-Result<PortInfo> start_port(const config::Port& port, unsigned workers, rte_mempool* pool);
+// How many workers receive and send: a queue each where the device can.
+struct QueuesWanted {
+  unsigned rx = 1;
+  unsigned tx = 1;
+};
+
+// Configures and starts the device of `port`, with the offloads that it has.
+Result<PortInfo> start_port(const config::Port& port, QueuesWanted wanted, rte_mempool* pool);
 void stop_port(uint16_t port_id);
 
 // What the port cannot do and what that costs, one sentence each; said once at start.
-std::vector<std::string> port_shortcomings(const PortInfo& port, unsigned workers);
+std::vector<std::string> port_shortcomings(const PortInfo& port, QueuesWanted wanted);
 
 }  // namespace poolgate::drivers

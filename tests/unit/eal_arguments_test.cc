@@ -24,10 +24,10 @@ TEST(EalArguments, lab_without_hugepages) {
   config.dataplane.eal = {"--no-huge", "-m", "512"};
   config.dataplane.worker_cores = {1};
   config.ports = {port("a", "net_af_packet0,iface=veth0"), port("b", "net_ring0")};
-  EXPECT_THAT(
-      eal_arguments(config),
-      ElementsAre("poolgate-dataplane", "-l", "0,1", "--main-lcore", "0", "--file-prefix", "lab", "--vdev",
-                  "net_af_packet0,iface=veth0", "--vdev", "net_ring0", "--no-pci", "--no-huge", "-m", "512"));
+  EXPECT_THAT(eal_arguments(config),
+              ElementsAre("poolgate-dataplane", "-l", "0,1", "--main-lcore", "0", "--vdev",
+                          "net_af_packet0,iface=veth0", "--vdev", "net_ring0", "--file-prefix", "lab",
+                          "--no-pci", "--no-huge", "-m", "512"));
 }
 
 TEST(EalArguments, pci_devices_are_allowed_by_address_and_pci_stays_on) {
@@ -36,15 +36,16 @@ TEST(EalArguments, pci_devices_are_allowed_by_address_and_pci_stays_on) {
   config.dataplane.worker_cores = {3, 4};
   config.ports = {port("a", "0000:3b:00.1")};
   EXPECT_THAT(eal_arguments(config), ElementsAre("poolgate-dataplane", "-l", "2,3,4", "--main-lcore", "2",
-                                                 "--file-prefix", "poolgate", "--allow", "0000:3b:00.1"));
+                                                 "--allow", "0000:3b:00.1", "--file-prefix", "poolgate"));
 }
 
 TEST(EalArguments, what_the_configuration_says_is_not_said_twice) {
   config::Config config;
-  config.dataplane.eal = {"--no-pci"};
+  config.dataplane.eal = {"--no-pci", "--file-prefix=other"};
   config.ports = {port("a", "net_null0")};
   const auto arguments = eal_arguments(config);
   EXPECT_EQ(std::count(arguments.begin(), arguments.end(), "--no-pci"), 1);
+  EXPECT_EQ(std::count(arguments.begin(), arguments.end(), "--file-prefix"), 0);
 }
 
 TEST(EalArguments, tells_vdevs_from_pci_addresses) {

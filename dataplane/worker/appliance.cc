@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "dataplane/worker/appliance.h"
+
+#include <rte_eal.h>
+#include <rte_launch.h>
+#include <rte_malloc.h>
+#include <rte_mempool.h>
+#include <rte_rcu_qsbr.h>
+#include <signal.h>
+#include <spdlog/spdlog.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+namespace poolgate::worker {
+namespace {
+
+constexpr uint64_t kTickUs = 50'000;
+// The main lcore sleeps until an event; at most this long, as pools are published and deadlines kept by
+// turns.
+constexpr int kSleepActiveMs = 1;
+constexpr int kSleepIdleMs = 20;
+constexpr uint64_t kActiveUs = 20'000;
+
+}  // namespace
+
+Appliance::~Appliance() {
+  stop();
+  if (endpoint_ != nullptr) {
+    endpoint_.reset();  // its ABORTs leave by the worker that ran it
+    for (const auto& worker : workers_) worker->flush_after_stop();
+  }
+  std::vector<uint16_t> ports;
+  for (const ExceptionPath::Twin& twin : exceptions_ != nullptr ? exceptions_->twins() : twins_)
+    ports.push_back(twin.port.port_id);
+  exceptions_.reset();
+  channel_.reset();
+  workers_.clear();
+  for (const uint16_t port : ports) drivers::stop_port(port);
+  services_.reset();
+  old_services_.clear();
+  pools_.reset();
+  neighbours_.reset();
+  for (const auto& [socket, pool] : mempools_) rte_mempool_free(pool);
+  rte_free(rcu_);
+  if (epoll_ >= 0) close(epoll_);
+}
+
+Result<bool> Appliance::watch(int fd, uint32_t what) {
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.u32 = what;
+  if (epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event) != 0)
+    return Error{std::string("epoll: ") + std::strerror(errno)};
+  return true;
+}
+
+void Appliance::quit() {
+  quitting_.store(true);
+  doorbell_.ring();
+}
+
+void Appliance::on_signal() {
+  signalfd_siginfo info{};
+  while (read(signals_, &info, sizeof info) == static_cast<ssize_t>(sizeof info)) {
+    if (info.ssi_signo != SIGHUP) {
+      spdlog::info("{}: stopping", info.ssi_signo == SIGTERM ? "SIGTERM" : "SIGINT");
+      quitting_.store(true);
+    } else if (const auto done = reload(); !done) {
+      spdlog::error("SIGHUP: nothing was changed:\n{}", done.error().text);
+    }
+  }
+}
+
+unsigned Appliance::work() {
+  const uint64_t now_us = clock_.now_us();
+  unsigned done = exceptions_->run_rings(now_us / 1000);
+  done += channel_->run();
+  done += requests_.run();
+  pools_->tick(now_us);
+  if (now_us - tick_us_ >= kTickUs) ticks(now_us);
+  if (done > 0) active_us_ = now_us;
+  return done;
+}
+
+void Appliance::ticks(uint64_t now_us) {
+  tick_us_ = now_us;
+  neighbours_->tick(now_us / 1000);
+  exceptions_->tick(now_us / 1000);
+  free_old_services();
+  if (!waits_said_ && !channel_->server().registrar_connected()) {
+    waits_said_ = true;
+    spdlog::info(
+        "waiting for a registrar on {}; until one connects, associations wait for answers and pools are "
+        "empty",
+        config_.channel_path());
+  }
+}
+
+int Appliance::run() {
+  exceptions_->set_ready(true);
+  epoll_event events[16];
+  while (!quitting_.load(std::memory_order_relaxed)) {
+    int sleep_ms = 0;
+    if (work() == 0) {
+      sleep_ms = clock_.now_us() - active_us_ < kActiveUs ? kSleepActiveMs : kSleepIdleMs;
+      doorbell_.arm();
+      if (work() > 0) sleep_ms = 0;  // came between the last look and the bell
+    }
+    const int n = epoll_wait(epoll_, events, std::size(events), sleep_ms);
+    doorbell_.disarm();
+    for (int i = 0; i < n; ++i) {
+      const uint32_t what = events[i].data.u32;
+      if (what == kBell)
+        doorbell_.drain();
+      else if (what == kSignals)
+        on_signal();
+      else if (what == kNetlink)
+        neighbours_->on_readable();
+      else if (what >= kFirstTap)
+        exceptions_->run_tap(what - kFirstTap);
+      active_us_ = clock_.now_us();
+    }
+  }
+  stop();
+  return 0;
+}
+
+void Appliance::stop() {
+  if (exceptions_ != nullptr) exceptions_->set_ready(false);
+  for (const auto& worker : workers_) worker->stop();
+  rte_eal_mp_wait_lcore();
+}
+
+}  // namespace poolgate::worker

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "controlplane/config/config.h"
+#include "controlplane/rserpool/result.h"
+#include "dataplane/pool/pool_table.h"
+#include "dataplane/redirect/classify.h"
+#include "dataplane/worker/channel_bridge.h"
+#include "dataplane/worker/doorbell.h"
+#include "dataplane/worker/endpoint_stage.h"
+#include "dataplane/worker/exception_path.h"
+#include "dataplane/worker/requests.h"
+#include "dataplane/worker/tsc_clock.h"
+#include "dataplane/worker/worker.h"
+#include "drivers/neighbours.h"
+#include "drivers/port.h"
+
+struct rte_rcu_qsbr;
+
+namespace poolgate::worker {
+
+// The whole data plane: what is started, in order, and the main lcore's loop. The EAL is up before start().
+class Appliance {
+ public:
+  // `signals`: a signalfd of SIGTERM, SIGINT and SIGHUP, or -1.
+  static Result<std::unique_ptr<Appliance>> start(const config::Config& config, int signals);
+  ~Appliance();
+  Appliance(const Appliance&) = delete;
+  Appliance& operator=(const Appliance&) = delete;
+
+  // The main lcore's loop, until SIGTERM, SIGINT or quit(); then everything is stopped in order.
+  int run();
+
+  // ---- any thread
+  void quit();
+  void set_forwarding(bool on) { forwarding_.store(on, std::memory_order_relaxed); }
+  bool forwarding() const { return forwarding_.load(std::memory_order_relaxed); }
+  // What must be asked of the main lcore: pools, services, associations, neighbours.
+  Requests& requests() { return requests_; }
+  const std::vector<std::unique_ptr<Worker>>& workers() const { return workers_; }
+  const config::Config& config() const { return config_; }  // as started; services(): as reloaded
+
+  // ---- main lcore only (or by requests())
+  pool::PoolTable& pools() { return *pools_; }
+  const redirect::ServiceTable& services() const { return *services_; }
+  ExceptionPath& exceptions() { return *exceptions_; }
+  ChannelBridge& channel() { return *channel_; }
+  EndpointStage& endpoint() { return *endpoint_; }
+  drivers::Neighbours& neighbours() { return *neighbours_; }
+  // Reads the configuration again: services only; what else differs is named and waits for a restart.
+  Result<bool> reload();
+  // `set service NAME drain|up`: false if there is none.
+  bool set_service_drained(const std::string& name, bool drained);
+  uint64_t now_us() const { return clock_.now_us(); }
+
+ private:
+  explicit Appliance(const config::Config& config) : config_(config), requests_(doorbell_) {}
+
+  // Bring-up, in this order (appliance_start.cc).
+  Result<bool> start_memory();
+  Result<bool> start_ports();
+  Result<bool> start_neighbours();
+  Result<bool> start_channel_and_endpoint();
+  Result<bool> start_workers();
+  Result<bool> launch();
+  Result<rte_mempool*> pool_on(int socket);
+  std::string state_file(const std::string& what) const;  // what a restart attaches to again
+  size_t tap_for(const rserpool::IpAddress& address) const;
+  void say_what_is_up() const;
+
+  // Services (appliance_services.cc).
+  Result<bool> publish_services(const config::Config& config);
+  void move_service_addresses(const config::Config& config);
+  void replace_services(std::unique_ptr<const redirect::ServiceTable> table);
+  void free_old_services();
+
+  // The loop (appliance.cc). What epoll's events mean:
+  static constexpr uint32_t kBell = 0, kSignals = 1, kNetlink = 2, kChannel = 3, kFirstTap = 16;
+  Result<bool> watch(int fd, uint32_t what);
+  unsigned work();
+  void on_signal();
+  void ticks(uint64_t now_us);
+  void stop();
+
+  config::Config config_;
+  TscClock clock_;
+  Doorbell doorbell_;
+  Requests requests_;
+  std::atomic<bool> forwarding_{true};
+  std::atomic<bool> quitting_{false};
+  int signals_ = -1;
+  int epoll_ = -1;
+
+  rte_rcu_qsbr* rcu_ = nullptr;
+  std::map<int, rte_mempool*> mempools_;
+  rte_mempool* mempool_ = nullptr;          // of packets made here
+  std::vector<ExceptionPath::Twin> twins_;  // until exceptions_ has them
+  std::vector<LocalAddress> local_;
+  std::vector<rserpool::IpAddress> own_addresses_;
+  std::unique_ptr<drivers::Neighbours> neighbours_;
+  std::unique_ptr<pool::PoolTable> pools_;
+  std::unique_ptr<ChannelBridge> channel_;
+  std::unique_ptr<EndpointStage> endpoint_;
+  std::vector<std::unique_ptr<Worker>> workers_;
+  std::unique_ptr<ExceptionPath> exceptions_;
+
+  std::unique_ptr<const redirect::ServiceTable> services_;
+  struct OldServices {
+    uint64_t token;
+    std::unique_ptr<const redirect::ServiceTable> table;
+  };
+  std::vector<OldServices> old_services_;
+  std::map<rserpool::IpAddress, size_t> service_addresses_;  // on the TAPs, for VIPs and SNAT addresses
+
+  uint64_t tick_us_ = 0;
+  uint64_t active_us_ = 0;  // when something last happened
+  bool waits_said_ = false;
+};
+
+}  // namespace poolgate::worker

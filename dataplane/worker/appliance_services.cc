@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The services of a running data plane: published, reloaded, drained.
+#include <rte_rcu_qsbr.h>
+#include <spdlog/spdlog.h>
+
+#include "dataplane/worker/appliance.h"
+
+namespace poolgate::worker {
+
+using rserpool::IpAddress;
+
+Result<bool> Appliance::publish_services(const config::Config& config) {
+  auto built = redirect::ServiceTable::build(config, own_addresses_, *pools_, services_.get(), now_us());
+  if (!built) return built.error();
+  replace_services(std::move(*built));
+  config_.services = config.services;
+  move_service_addresses(config);
+  return true;
+}
+
+void Appliance::replace_services(std::unique_ptr<const redirect::ServiceTable> table) {
+  for (const auto& worker : workers_) worker->redirector().set_services(table.get());
+  if (services_ != nullptr) old_services_.push_back({rte_rcu_qsbr_start(rcu_), std::move(services_)});
+  services_ = std::move(table);
+}
+
+bool Appliance::set_service_drained(const std::string& name, bool drained) {
+  auto table = services_->with_drain(name, drained);
+  if (table == nullptr) return false;
+  replace_services(std::move(table));
+  return true;
+}
+
+// VIPs and SNAT addresses are the kernel's, too, so that it answers ARP and neighbour solicitations for them.
+void Appliance::move_service_addresses(const config::Config& config) {
+  std::map<IpAddress, size_t> wanted;
+  for (const config::Service& service : config.services) {
+    for (const IpAddress& vip : service.vips) wanted[vip] = tap_for(vip);
+    for (const IpAddress& snat : service.snat) wanted[snat] = tap_for(snat);
+  }
+  for (const config::Port& port : config_.ports)
+    for (const config::Prefix& own : port.addresses) wanted.erase(own.address);
+  auto& twins = exceptions_ != nullptr ? exceptions_->twins() : twins_;
+  const auto length = [](const IpAddress& address) { return static_cast<uint8_t>(address.size() * 8); };
+  const auto say = [](const Result<bool>& done) {
+    if (!done) spdlog::error("{}", done.error().text);
+  };
+  for (const auto& [address, tap] : service_addresses_)
+    if (!wanted.contains(address)) say(twins[tap].tap.remove_address(address, length(address)));
+  for (const auto& [address, tap] : wanted)
+    if (!service_addresses_.contains(address)) say(twins[tap].tap.add_address(address, length(address)));
+  service_addresses_ = std::move(wanted);
+}
+
+void Appliance::free_old_services() {
+  std::erase_if(old_services_,
+                [this](const OldServices& old) { return rte_rcu_qsbr_check(rcu_, old.token, false) == 1; });
+}
+
+Result<bool> Appliance::reload() {
+  auto read = config::load(config_.file);
+  if (!read) return read.error();
+  if (auto published = publish_services(*read); !published) return published.error();
+  spdlog::info("{}: read again, {} service(s)", config_.file, read->services.size());
+  return true;
+}
+
+}  // namespace poolgate::worker

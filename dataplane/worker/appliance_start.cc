@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Bring-up of the data plane, step by step. An error names the step and what to look at.
+#include <rte_ether.h>
+#include <rte_launch.h>
+#include <rte_lcore.h>
+#include <rte_malloc.h>
+#include <rte_mbuf.h>
+#include <rte_random.h>
+#include <rte_rcu_qsbr.h>
+#include <spdlog/spdlog.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "dataplane/worker/appliance.h"
+
+namespace poolgate::worker {
+namespace {
+
+using rserpool::IpAddress;
+
+constexpr uint32_t kNeighbours = 65536;
+constexpr unsigned kMempoolCache = 256;
+
+bool covers(const config::Prefix& prefix, const IpAddress& address) {
+  return prefix.address.family() == address.family() &&
+         drivers::masked(prefix.address, prefix.length) == drivers::masked(address, prefix.length);
+}
+
+std::string tap_name(const config::Port& port) { return port.tap.empty() ? "pg-" + port.name : port.tap; }
+
+}  // namespace
+
+Result<std::unique_ptr<Appliance>> Appliance::start(const config::Config& config, int signals) {
+  std::unique_ptr<Appliance> made(new Appliance(config));
+  made->signals_ = signals;
+  for (const auto step :
+       {&Appliance::start_memory, &Appliance::start_ports, &Appliance::start_neighbours,
+        &Appliance::start_channel_and_endpoint, &Appliance::start_workers, &Appliance::launch})
+    if (auto done = (made.get()->*step)(); !done) return done.error();
+  made->say_what_is_up();
+  return made;
+}
+
+Result<bool> Appliance::start_memory() {
+  const unsigned readers = static_cast<unsigned>(config_.dataplane.worker_cores.size());
+  rcu_ = static_cast<rte_rcu_qsbr*>(
+      rte_zmalloc("poolgate_rcu", rte_rcu_qsbr_get_memsize(readers), RTE_CACHE_LINE_SIZE));
+  if (rcu_ == nullptr || rte_rcu_qsbr_init(rcu_, readers) != 0) return Error{"no memory for rte_rcu_qsbr"};
+  auto pool = pool_on(SOCKET_ID_ANY);
+  if (!pool) return pool.error();
+  mempool_ = *pool;
+  return true;
+}
+
+std::string Appliance::state_file(const std::string& what) const {
+  return config_.dataplane.session_dir + "/poolgate-" + config_.general.name + "-" + what;
+}
+
+Result<rte_mempool*> Appliance::pool_on(int socket) {
+  if (const auto found = mempools_.find(socket); found != mempools_.end()) return found->second;
+  uint16_t mtu = 0;
+  for (const config::Port& port : config_.ports) mtu = std::max(mtu, port.mtu);
+  const auto room =
+      std::max<unsigned>(RTE_MBUF_DEFAULT_DATAROOM, mtu + RTE_ETHER_HDR_LEN + 2 * RTE_VLAN_HLEN);
+  const std::string name = "poolgate_mbufs_" + (socket < 0 ? std::string("any") : std::to_string(socket));
+  rte_mempool* pool = rte_pktmbuf_pool_create(name.c_str(), config_.dataplane.mbufs, kMempoolCache, 0,
+                                              static_cast<uint16_t>(room + RTE_PKTMBUF_HEADROOM), socket);
+  if (pool == nullptr)
+    return Error{"no memory for " + std::to_string(config_.dataplane.mbufs) +
+                 " buffers: " + rte_strerror(rte_errno) +
+                 "; more hugepages (or -m in [dataplane] eal), or less [dataplane] mbufs"};
+  mempools_[socket] = pool;
+  return pool;
+}
+
+Result<bool> Appliance::start_ports() {
+  const unsigned workers = static_cast<unsigned>(config_.dataplane.worker_cores.size());
+  const drivers::QueuesWanted wanted{workers > 1 ? workers - 1 : 1, workers};
+  for (const config::Port& port : config_.ports) {
+    auto info = drivers::start_port(port, wanted, mempool_);
+    if (!info) return info.error();
+    if (info->port_id >= redirect::kMaxPorts)
+      return Error{"more than " + std::to_string(redirect::kMaxPorts) + " ports"};
+    for (const std::string& said : drivers::port_shortcomings(*info, wanted)) spdlog::info("port {}", said);
+    auto tap = drivers::Tap::open(tap_name(port), info->mac, info->mtu);
+    if (!tap) return tap.error();
+    for (const config::Prefix& own : port.addresses) {
+      if (auto added = tap->add_address(own.address, own.length); !added) return added.error();
+      local_.push_back({own.address, own.length, tap->ifindex()});
+    }
+    twins_.push_back({*info, std::move(*tap)});
+  }
+  for (const config::Route& route : config_.routes)
+    if (auto added = twins_[tap_for(route.gateway)].tap.add_route(route); !added) return added.error();
+  return true;
+}
+
+// The TAP whose subnet has the address, else the first.
+size_t Appliance::tap_for(const IpAddress& address) const {
+  for (size_t i = 0; i < config_.ports.size(); ++i)
+    for (const config::Prefix& own : config_.ports[i].addresses)
+      if (covers(own, address)) return i;
+  return 0;
+}
+
+Result<bool> Appliance::start_neighbours() {
+  std::vector<drivers::NeighbourInterface> interfaces;
+  for (const ExceptionPath::Twin& twin : twins_)
+    interfaces.push_back({twin.tap.ifindex(), twin.port.port_id, twin.port.mac, twin.port.mtu});
+  auto neighbours = drivers::Neighbours::open(std::move(interfaces), rcu_, kNeighbours);
+  if (!neighbours) return neighbours.error();
+  neighbours_ = std::move(*neighbours);
+  neighbours_->tick(clock_.now_us() / 1000);
+  pool::PoolTableOptions options;
+  options.qsbr = rcu_;
+  options.resolve = [this](const IpAddress& address) {
+    const auto way = neighbours_->way(address);
+    return pool::Route{neighbours_->resolve(address, true), way.has_value() && !way->gateway.is_set()};
+  };
+  options.workers = static_cast<unsigned>(config_.dataplane.worker_cores.size());
+  options.slot_file = state_file("elements");
+  options.random_seed = rte_rand();
+  auto pools = pool::PoolTable::create(std::move(options));
+  if (!pools) return pools.error();
+  pools_ = std::move(*pools);
+  neighbours_->on_routes([this] { pools_->routes_changed(clock_.now_us()); });
+  return true;
+}
+
+Result<bool> Appliance::start_channel_and_endpoint() {
+  const config::Sctp& sctp = config_.sctp;
+  own_addresses_ = sctp.addresses;
+  if (own_addresses_.empty())
+    for (const LocalAddress& local : local_) own_addresses_.push_back(local.address);
+
+  std::error_code made;
+  std::filesystem::create_directories(config_.general.run_dir, made);
+  if (made) return Error{"general.run_dir " + config_.general.run_dir + ": " + made.message()};
+  dataplane::ChannelServerOptions channel;
+  channel.path = config_.channel_path();
+  channel.welcome.stacks = 1;
+  channel.welcome.local_addresses = own_addresses_;
+  channel.welcome.asap_port = sctp.asap_port;
+  channel.welcome.enrp_port = sctp.enrp_port;
+  channel_ = std::make_unique<ChannelBridge>(*pools_, [this] { return clock_.now_us(); });
+  if (auto listening = channel_->listen(channel); !listening) return listening.error();
+
+  EndpointStageOptions stage;
+  stage.sctp.epoch = channel_->server().epoch();
+  stage.sctp.addresses = own_addresses_;
+  stage.sctp.sctp = sctp;
+  stage.sctp.checksum_offload =
+      std::all_of(twins_.begin(), twins_.end(), [](const auto& twin) { return twin.port.tx_sctp_checksum; });
+  for (const LocalAddress& local : local_) stage.sctp.never_paths.push_back(local.address);
+  for (const config::Service& service : config_.services)
+    stage.sctp.never_paths.insert(stage.sctp.never_paths.end(), service.vips.begin(), service.vips.end());
+  for (const ExceptionPath::Twin& twin : twins_)
+    stage.sctp.path_mtu = std::min(stage.sctp.path_mtu, twin.port.mtu);
+  // A source is one that the endpoint announces.
+  std::copy_if(
+      local_.begin(), local_.end(), std::back_inserter(stage.local), [this](const LocalAddress& local) {
+        return std::find(own_addresses_.begin(), own_addresses_.end(), local.address) != own_addresses_.end();
+      });
+  stage.neighbours = neighbours_.get();
+  stage.pool = mempool_;
+  stage.shared = config_.dataplane.worker_cores.size() == 1;
+  auto endpoint = EndpointStage::create(std::move(stage));
+  if (!endpoint) return Error{"SCTP endpoint: " + endpoint.error().text};
+  endpoint_ = std::move(*endpoint);
+  channel_->attach(endpoint_.get());
+  return true;
+}
+
+Result<bool> Appliance::start_workers() {
+  const config::DataPlane& settings = config_.dataplane;
+  const unsigned count = static_cast<unsigned>(settings.worker_cores.size());
+  for (unsigned i = 0; i < count; ++i) {
+    WorkerOptions options;
+    options.index = i;
+    options.lcore = settings.worker_cores[i];
+    options.burst = std::clamp(settings.burst, 1u, redirect::kMaxBurst);
+    options.idle_sleep_us = settings.idle_sleep_us;
+    options.sessions = settings.sessions;
+    options.half_open_sessions = settings.half_open_sessions;
+    options.session_file = state_file("sessions-" + std::to_string(i));
+    options.pool = mempool_;
+    options.rcu = rcu_;
+    options.pools = pools_.get();
+    options.neighbours = neighbours_.get();
+    options.doorbell = &doorbell_;
+    options.forwarding = &forwarding_;
+    auto worker = Worker::create(options);
+    if (!worker) return Error{"worker " + std::to_string(i) + ": " + worker.error().text};
+    workers_.push_back(std::move(*worker));
+  }
+
+  // The endpoint's worker: the one asked for, else the last. With others beside it, it receives nothing
+  // itself.
+  unsigned endpoint_worker = count - 1;
+  for (unsigned i = 0; i < count; ++i)
+    if (std::to_string(settings.worker_cores[i]) == settings.endpoint_core) endpoint_worker = i;
+  workers_[endpoint_worker]->run_endpoint(endpoint_.get());
+  std::vector<Worker*> receivers;
+  for (const auto& worker : workers_) {
+    if (worker.get() == workers_[endpoint_worker].get()) continue;
+    worker->hand_endpoint_to(workers_[endpoint_worker]->endpoint_ring());
+    receivers.push_back(worker.get());
+  }
+  if (receivers.empty()) receivers.push_back(workers_[0].get());
+
+  size_t next = 0;  // single queues of several ports go round
+  for (ExceptionPath::Twin& twin : twins_) {
+    for (uint16_t q = 0; q < twin.port.rx_queues; ++q)
+      receivers[next++ % receivers.size()]->add_rx_queue(twin.port.port_id, q);
+    const uint16_t queues = twin.port.tx_queues;
+    for (unsigned i = 0; i < count; ++i) {
+      const bool own = i < queues;
+      const auto queue = static_cast<uint16_t>(i % queues);
+      workers_[i]->set_tx_route(twin.port.port_id, {own, queue, own ? nullptr : workers_[queue]->tx_ring()});
+    }
+    twin.sender = workers_[std::min<unsigned>(endpoint_worker, queues - 1u)].get();
+  }
+  return true;
+}
+
+Result<bool> Appliance::launch() {
+  std::vector<Worker*> workers;
+  for (const auto& worker : workers_) workers.push_back(worker.get());
+  exceptions_ = std::make_unique<ExceptionPath>(std::move(twins_), mempool_, neighbours_.get(), workers);
+  if (auto published = publish_services(config_); !published) return published.error();
+
+  epoll_ = epoll_create1(EPOLL_CLOEXEC);
+  std::vector<std::pair<int, uint32_t>> watched = {
+      {doorbell_.fd(), kBell}, {neighbours_->fd(), kNetlink}, {channel_->server().fd(), kChannel}};
+  if (signals_ >= 0) watched.emplace_back(signals_, kSignals);
+  uint32_t tap = kFirstTap;
+  for (const ExceptionPath::Twin& twin : exceptions_->twins()) watched.emplace_back(twin.tap.fd(), tap++);
+  for (const auto& [fd, what] : watched)
+    if (auto done = watch(fd, what); !done) return done.error();
+
+  for (const auto& worker : workers_) {
+    const auto loop = [](void* which) { return static_cast<Worker*>(which)->run(); };
+    if (const int error = rte_eal_remote_launch(loop, worker.get(), worker->lcore()); error != 0)
+      return Error{"worker core " + std::to_string(worker->lcore()) + ": " + rte_strerror(-error)};
+  }
+  return true;
+}
+
+void Appliance::say_what_is_up() const {
+  for (const ExceptionPath::Twin& twin : exceptions_->twins()) {
+    const drivers::MacAddress& mac = twin.port.mac;
+    spdlog::info("port {}: {} {:02x}:{:02x}:{:02x}:{:02x}:{:02x}:{:02x}, {} rx and {} tx queue(s), TAP {}",
+                 twin.port.name, twin.port.driver, mac[0], mac[1], mac[2], mac[3], mac[4], mac[5],
+                 twin.port.rx_queues, twin.port.tx_queues, twin.tap.name());
+  }
+  for (const auto& worker : workers_)
+    spdlog::info("worker {}: core {}{}", worker->index(), worker->lcore(),
+                 worker->has_endpoint() ? ", SCTP endpoint" : "");
+  std::string addresses;
+  for (const IpAddress& address : own_addresses_) addresses += " " + address.to_string();
+  spdlog::info("SCTP endpoint:{}, ASAP port {}, ENRP port {}", addresses, config_.sctp.asap_port,
+               config_.sctp.enrp_port);
+}
+
+}  // namespace poolgate::worker

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "dataplane/worker/channel_bridge.h"
+
+#include <spdlog/spdlog.h>
+
+#include <utility>
+
+namespace poolgate::worker {
+namespace {
+
+constexpr unsigned kShare = 256;  // events a call
+
+}  // namespace
+
+Result<bool> ChannelBridge::listen(const dataplane::ChannelServerOptions& options) {
+  auto server = dataplane::ChannelServer::listen(options, *this);
+  if (!server) return server.error();
+  server_ = std::move(*server);
+  return true;
+}
+
+unsigned ChannelBridge::run() {
+  unsigned done = 0;
+  while (!blocks_.empty() && stage_->command(blocks_.front())) blocks_.erase(blocks_.begin());
+  for (; done < kShare; ++done) {
+    const std::unique_ptr<EndpointEvent> event = stage_->next_event();
+    if (!event) break;
+    std::visit([this](auto& told) { server_->submit(std::move(told)); }, *event);
+  }
+  return done + server_->run_once();
+}
+
+bool ChannelBridge::send_message(const channel::MessageDown& message) {
+  EndpointStage* stage = stage_;
+  return stage_->command([stage, message](sctp::Endpoint& endpoint) {
+    const sctp::Message out{message.association.id, message.stream, message.ppid, message.unordered,
+                            message.payload};
+    const sctp::SendStatus status = endpoint.send(out);
+    // Of an association that is gone the registrar hears by its AssociationDown.
+    if (status == sctp::SendStatus::full || status == sctp::SendStatus::invalid)
+      stage->tell(channel::SendFailed{message.association, message.ppid, message.payload});
+  });
+}
+
+bool ChannelBridge::connect(const channel::Connect& request) {
+  EndpointStage* stage = stage_;
+  return stage_->command([stage, request](sctp::Endpoint& endpoint) {
+    const auto begun =
+        endpoint.connect(request.service, request.peer_addresses, request.peer_port, request.request);
+    if (begun) return;
+    channel::AssociationDown failed;
+    failed.request = request.request;
+    failed.reason = channel::DownReason::cannot_start;
+    stage->tell(failed);
+  });
+}
+
+bool ChannelBridge::close(const channel::Close& request) {
+  return stage_->command(
+      [request](sctp::Endpoint& endpoint) { endpoint.close(request.association.id, request.abort); });
+}
+
+bool ChannelBridge::pe_down(const channel::PeDown& down) {
+  if (!pools_.pe_down(down, now_us_()))
+    spdlog::debug("PE down: {:#x} is not known, or registered anew", down.pe_id);
+  return true;
+}
+
+std::string ChannelBridge::apply_pools(dataplane::PoolTransaction&& transaction) {
+  const auto reason = [](const Result<bool>& result) { return result ? std::string() : result.error().text; };
+  if (auto why = reason(pools_.begin({transaction.transaction, transaction.full})); !why.empty()) return why;
+  for (const channel::PoolChunk& chunk : transaction.pools)
+    if (auto why = reason(pools_.chunk(chunk)); !why.empty()) return why;
+  return reason(pools_.commit({transaction.transaction}, now_us_()));
+}
+
+void ChannelBridge::queue_block(EndpointCommand command) {
+  if (!blocks_.empty() || !stage_->command(command)) blocks_.push_back(std::move(command));
+}
+
+void ChannelBridge::block(const channel::AssociationName& association, bool blocked) {
+  queue_block(
+      [id = association.id, blocked](sctp::Endpoint& endpoint) { endpoint.set_blocked(id, blocked); });
+}
+
+void ChannelBridge::block_all(bool blocked) {
+  queue_block([blocked](sctp::Endpoint& endpoint) { endpoint.set_all_blocked(blocked); });
+}
+
+void ChannelBridge::registrar_up(const channel::Hello& hello) {
+  spdlog::info("registrar: connected (server id {:#x}, incarnation {})", hello.server_id, hello.incarnation);
+}
+
+void ChannelBridge::registrar_down(const std::string& reason) {
+  lost_reason_ = reason;
+  pools_.abandon_transaction();
+  spdlog::warn("registrar: gone ({}); redirecting goes on with the pools as they are", reason);
+}
+
+}  // namespace poolgate::worker

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "controlplane/config/config.h"
+#include "dataplane/channel/channel_server.h"
+#include "dataplane/pool/pool_table.h"
+#include "dataplane/worker/endpoint_stage.h"
+
+namespace poolgate::worker {
+
+// Between the channel and what it speaks for: commands go down to the endpoint's worker by ring, events come
+// up; pool transactions go to the pool table. Main lcore.
+class ChannelBridge final : public dataplane::ChannelHandler {
+ public:
+  ChannelBridge(pool::PoolTable& pools, std::function<uint64_t()> now_us)
+      : pools_(pools), now_us_(std::move(now_us)) {}
+
+  // Before the first run(); `stage` outlives this.
+  Result<bool> listen(const dataplane::ChannelServerOptions& options);
+  void attach(EndpointStage* stage) { stage_ = stage; }
+
+  // Events up, packets of the channel both ways: a bounded share; returns how much was done.
+  unsigned run();
+  dataplane::ChannelServer& server() { return *server_; }
+  // Said once a change: connected, or why not.
+  const std::string& registrar_lost_reason() const { return lost_reason_; }
+
+  bool send_message(const channel::MessageDown& message) override;
+  bool connect(const channel::Connect& request) override;
+  bool close(const channel::Close& request) override;
+  bool pe_down(const channel::PeDown& down) override;
+  std::string apply_pools(dataplane::PoolTransaction&& transaction) override;
+  void block(const channel::AssociationName& association, bool blocked) override;
+  void block_all(bool blocked) override;
+  void registrar_up(const channel::Hello& hello) override;
+  void registrar_down(const std::string& reason) override;
+
+ private:
+  void queue_block(EndpointCommand command);
+
+  pool::PoolTable& pools_;
+  std::function<uint64_t()> now_us_;
+  EndpointStage* stage_ = nullptr;
+  std::unique_ptr<dataplane::ChannelServer> server_;
+  std::vector<EndpointCommand> blocks_;  // that found the ring full: order among them is kept
+  std::string lost_reason_ = "none has connected yet";
+};
+
+}  // namespace poolgate::worker

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "dataplane/worker/endpoint_stage.h"
+
+#include <rte_cycles.h>
+
+#include "dataplane/worker/ip_frame.h"
+#include "drivers/route_table.h"
+
+namespace poolgate::worker {
+
+using redirect::DropReason;
+using rserpool::IpAddress;
+
+EndpointStage::EndpointStage(EndpointStageOptions options)
+    : options_(std::move(options)), queue_(std::make_unique<Waiting[]>(kQueue)) {}
+
+Result<std::unique_ptr<EndpointStage>> EndpointStage::create(EndpointStageOptions options) {
+  std::unique_ptr<EndpointStage> stage(new EndpointStage(std::move(options)));
+  auto commands = make_ring("poolgate_sctp_commands", kCommands, RING_F_SP_ENQ | RING_F_SC_DEQ);
+  if (!commands) return commands.error();
+  stage->commands_ = std::move(*commands);
+  auto events = make_ring("poolgate_sctp_events", kEvents, RING_F_SP_ENQ | RING_F_SC_DEQ);
+  if (!events) return events.error();
+  stage->events_ = std::move(*events);
+  auto endpoint = sctp::Endpoint::create(stage->options_.sctp, *stage, *stage);
+  if (!endpoint) return endpoint.error();
+  stage->endpoint_ = std::move(*endpoint);
+  stage->route_epoch_ = stage->options_.neighbours->epoch();
+  return stage;
+}
+
+EndpointStage::~EndpointStage() {
+  endpoint_.reset();
+  for (unsigned i = 0; i < queued_; ++i) rte_pktmbuf_free(queue_[(queue_head_ + i) % kQueue].packet);
+  void* left = nullptr;
+  while (commands_ && rte_ring_dequeue(commands_.get(), &left) == 0)
+    delete static_cast<EndpointCommand*>(left);
+  while (events_ && rte_ring_dequeue(events_.get(), &left) == 0) delete static_cast<EndpointEvent*>(left);
+}
+
+void EndpointStage::input(rte_mbuf* packet, const redirect::PacketInfo& info) {
+  if (queued_ == kQueue) {
+    options_.drops->add(DropReason::endpoint_queue_full);
+    rte_pktmbuf_free(packet);
+    return;
+  }
+  queue_[(queue_head_ + queued_++) % kQueue] = {packet, info};
+}
+
+unsigned EndpointStage::run_input(uint64_t deadline, unsigned most) {
+  unsigned done = 0;
+  while (queued_ > 0 && done < most) {
+    const Waiting& next = queue_[queue_head_];
+    if (const auto input = sctp_input(next.packet, next.info))
+      endpoint_->input(*input);
+    else
+      options_.drops->add(DropReason::header_split);
+    rte_pktmbuf_free(next.packet);
+    queue_head_ = (queue_head_ + 1) % kQueue;
+    --queued_;
+    if (++done % 4 == 0 && rte_rdtsc() >= deadline) break;
+  }
+  return done;
+}
+
+unsigned EndpointStage::run_commands() {
+  void* entries[kBudgetPackets];
+  const unsigned n = rte_ring_dequeue_burst(commands_.get(), entries, kBudgetPackets, nullptr);
+  for (unsigned i = 0; i < n; ++i) {
+    const std::unique_ptr<EndpointCommand> command(static_cast<EndpointCommand*>(entries[i]));
+    (*command)(*endpoint_);
+  }
+  return n;
+}
+
+bool EndpointStage::run(uint64_t tsc, const TscClock& clock, bool& told) {
+  const uint64_t told_before = told_;
+  const uint64_t deadline = options_.shared ? tsc + clock.cycles_of_us(kBudgetUs) : UINT64_MAX;
+  unsigned done = run_input(deadline, options_.shared ? kBudgetPackets : kQueue);
+  // Never more events than the ring has room for: what is not read pushes back on the peers.
+  const unsigned room = rte_ring_free_count(events_.get());
+  if (room > 2 * kBudgetPackets && rte_rdtsc() < deadline) done += endpoint_->poll(kBudgetPackets);
+  // A command may answer with an event of its own.
+  if (room > 2 * kBudgetPackets) done += run_commands();
+  if (options_.neighbours->epoch() != route_epoch_) {
+    route_epoch_ = options_.neighbours->epoch();
+    endpoint_->refresh_sources();
+  }
+  endpoint_->tick(clock.us(tsc));
+  told = told_ != told_before;
+  return done > 0;
+}
+
+bool EndpointStage::command(EndpointCommand command) {
+  auto* entry = new EndpointCommand(std::move(command));
+  if (rte_ring_enqueue(commands_.get(), entry) == 0) return true;
+  delete entry;
+  return false;
+}
+
+std::unique_ptr<EndpointEvent> EndpointStage::next_event() {
+  void* entry = nullptr;
+  if (rte_ring_dequeue(events_.get(), &entry) != 0) return nullptr;
+  return std::unique_ptr<EndpointEvent>(static_cast<EndpointEvent*>(entry));
+}
+
+void EndpointStage::tell(EndpointEvent event) {
+  auto* entry = new EndpointEvent(std::move(event));
+  ++told_;
+  if (rte_ring_enqueue(events_.get(), entry) == 0) return;
+  options_.drops->add(DropReason::endpoint_event_lost);
+  delete entry;
+}
+
+void EndpointStage::message(const sctp::Message& message) {
+  channel::MessageUp up;
+  up.association.id = message.association;
+  up.association.stack = options_.sctp.stack_index;
+  up.association.epoch = options_.sctp.epoch;
+  up.unordered = message.unordered;
+  up.stream = message.stream;
+  up.ppid = message.ppid;
+  up.payload.assign(message.payload);
+  tell(std::move(up));
+}
+
+void EndpointStage::output(const sctp::OutputPacket& packet) {
+  rte_mbuf* frame = sctp_frame(options_.pool, packet, options_.sctp.sctp.udp_encapsulation_port, ip_id_++);
+  if (frame == nullptr) {
+    options_.drops->add(DropReason::no_mbuf);
+    return;
+  }
+  const drivers::NextHopIndex next_hop = options_.neighbours->lookup(packet.destination);
+  if (next_hop != drivers::kNoNextHop) options_.neighbours->mark_used(next_hop);
+  sink_->send_frame(frame, next_hop);
+}
+
+std::optional<IpAddress> EndpointStage::source_for(const IpAddress& peer) {
+  const auto way = options_.neighbours->way(peer);
+  if (!way) return std::nullopt;
+  const IpAddress towards = way->gateway.family() == peer.family() ? way->gateway : peer;
+  std::optional<IpAddress> of_port;
+  for (const LocalAddress& local : options_.local) {
+    if (local.ifindex != way->ifindex || local.address.family() != peer.family()) continue;
+    if (drivers::masked(local.address, local.length) == drivers::masked(towards, local.length))
+      return local.address;
+    if (!of_port) of_port = local.address;
+  }
+  return of_port;
+}
+
+}  // namespace poolgate::worker

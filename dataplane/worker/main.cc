@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <rte_eal.h>
+#include <signal.h>
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+#include <sys/signalfd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdlib>
+#include <iostream>
+#include <string>
+
+#include "controlplane/config/config.h"
+#include "dataplane/worker/appliance.h"
+#include "drivers/eal.h"
+
+namespace {
+
+// Blocked before any thread starts, so that all of them leave these to the main lcore.
+int block_signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&set, signal);
+  pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  signal(SIGPIPE, SIG_IGN);
+  return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+}
+
+void start_logging(const std::string& level) {
+  spdlog::set_default_logger(spdlog::stderr_logger_mt("poolgate"));
+  // Under systemd the journal has time and program already.
+  spdlog::set_pattern(std::getenv("JOURNAL_STREAM") != nullptr ? "%l: %v" : "%Y-%m-%d %H:%M:%S.%e %l: %v");
+  spdlog::set_level(spdlog::level::from_str(level));
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::string file = "/etc/poolgate/poolgate.toml";
+  bool check = false;
+  CLI::App app(
+      "The data plane of Poolgate: redirects service traffic to live pool elements, and carries ASAP and "
+      "ENRP");
+  app.add_option("-c,--config", file, "the configuration of both processes")->capture_default_str();
+  app.add_flag("--check", check, "check the configuration and exit");
+  CLI11_PARSE(app, argc, argv);
+
+  auto config = poolgate::config::load(file);
+  if (!config) {
+    std::cerr << config.error().text << '\n';
+    return 1;
+  }
+  if (check) {
+    std::cout << file << ": no errors\n";
+    return 0;
+  }
+  start_logging(config->general.log_level);
+  const int signals = block_signals();
+  if (auto eal = poolgate::drivers::start_eal(poolgate::drivers::eal_arguments(*config)); !eal) {
+    spdlog::critical("{}", eal.error().text);
+    return 1;
+  }
+  int status = 1;
+  if (auto appliance = poolgate::worker::Appliance::start(*config, signals); appliance) {
+    status = (*appliance)->run();
+  } else {
+    spdlog::critical("{}", appliance.error().text);
+  }
+  rte_eal_cleanup();
+  if (status == 0) spdlog::info("stopped");
+  return status;
+}
