@@ -83,7 +83,12 @@ Result<bool> Endpoint::Impl::start() {
 
 Endpoint::Impl::~Impl() {
   if (!started_) return;
-  for (Association& association : table_.all()) stack_.end(association.socket, association.stack_id, 1);
+  for (Association& association : table_.all()) {
+    stack_.end(association.socket, association.stack_id, 1);
+    // Read what that leaves: the stack walks its queue at each end.
+    poolgate_sctp_event event{};
+    while (stack_.receive(association.socket, buffer_.data(), buffer_.size(), &event) != 0) continue;
+  }
   for (struct socket* so : sockets_) {
     if (so != nullptr) stack_.close(so);
   }

@@ -81,7 +81,8 @@ class Lab:
         self.client.connect((VIP, PORT))
 
     def server(self, n: int) -> subprocess.Popen:
-        return self.inside(n, f"{self.build}/tests/tools/poolgate-lab-echo", "--udp", f"{VIP}:{PORT}", "--name", f"pe{n}")
+        return self.inside(n, f"{self.build}/tests/tools/poolgate-lab-echo", "--transport", "udp", "--address", VIP,
+                           "--port", str(PORT), "--name", f"pe{n}")
 
     def agent(self, n: int) -> subprocess.Popen:
         return self.inside(n, f"{self.build}/controlplane/agent/poolgate-agent", "register", "--registrar", "10.0.2.1:3863",

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "controlplane/registrar/core/actions.h"
-#include "controlplane/rserpool/handlespace/timer_wheel.h"
+#include "controlplane/rserpool/handlespace/deadlines.h"
 
 namespace poolgate::registrar {
 

@@ -25,7 +25,6 @@ struct Context {
     const config::Registrar& r = settings.registrar;
     rserpool::HandlespaceOptions o;
     o.seed = seed;
-    o.now = clock.now_ms();
     o.max_pools = r.max_pools;
     o.max_elements = r.max_elements;
     // A pool's own limit may be above the general one: it is checked by Registration.

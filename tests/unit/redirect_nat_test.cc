@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Mode nat: both directions, checksums, SNAT ports, and what may be rewritten inside SCTP.
+#include "tests/unit/redirect_rig.h"
+
+#include "dataplane/redirect/crc32c.h"
+
+namespace poolgate::test {
+namespace {
+
+using redirect::DropReason;
+using rserpool::TransportType;
+
+const IpAddress kVip = ip("192.0.2.1"), kVip6 = ip("2001:db8::1");
+
+Flow client(unsigned n = 1) {
+  return {ip(("203.0.113." + std::to_string(n)).c_str()), kVip, static_cast<uint16_t>(40000 + n), 3868};
+}
+Flow client6(unsigned n = 1) {
+  return {ip(("2001:db8:c::" + std::to_string(n)).c_str()), kVip6, static_cast<uint16_t>(40000 + n), 3868};
+}
+
+struct Case {
+  config::Protocol protocol;
+  bool v6;
+  bool snat;
+  uint16_t pe_port;
+};
+
+Bytes packet(const Case& c, const Flow& f, const std::string& payload, uint32_t tag = 0) {
+  if (c.protocol == config::Protocol::udp) return udp(f, payload);
+  if (c.protocol == config::Protocol::tcp) return tcp(f, kAck, 1, 1, payload);
+  return sctp(f, tag, data_chunk(payload));
+}
+Bytes opening(const Case& c, const Flow& f) {
+  if (c.protocol == config::Protocol::udp) return udp(f, "first");
+  if (c.protocol == config::Protocol::tcp) return tcp(f, kSyn, 100, 0);
+  return sctp(f, 0, init_chunk(0xc11e47));
+}
+
+std::unique_ptr<Rig> make(const Case& c) {
+  auto rig = std::make_unique<Rig>(c.protocol == config::Protocol::udp   ? TransportType::udp
+                                   : c.protocol == config::Protocol::tcp ? TransportType::tcp
+                                                                         : TransportType::sctp);
+  auto& s = rig->service(c.protocol, config::Mode::nat);
+  if (c.snat) s.snat = {ip("198.51.100.77"), ip("fd01::77")};
+  rig->set_pool({{21, c.v6 ? "fd00::15" : "10.0.0.21", c.pe_port}});
+  rig->start();
+  return rig;
+}
+
+class EveryNat : public ::testing::TestWithParam<Case> {};
+
+TEST_P(EveryNat, both_directions_are_rewritten_and_every_checksum_stays_right) {
+  const Case c = GetParam();
+  const auto rig = make(c);
+  const Flow f = c.v6 ? client6() : client();
+  const IpAddress pe = ip(c.v6 ? "fd00::15" : "10.0.0.21");
+  const IpAddress source = c.snat ? ip(c.v6 ? "fd01::77" : "198.51.100.77") : f.from;
+
+  const auto there = rig->send(opening(c, f));
+  ASSERT_EQ(there.size(), 1u);
+  EXPECT_EQ(there[0].to(), pe);
+  EXPECT_EQ(there[0].to_port(), c.pe_port);
+  EXPECT_EQ(there[0].from(), source);
+  if (!c.snat) {
+    EXPECT_EQ(there[0].from_port(), f.from_port);
+  }
+  EXPECT_EQ(pe_of(there[0]), 21u);
+  EXPECT_EQ(there[0].port, 21u % 4);
+  EXPECT_TRUE(there[0].checksums_right());
+
+  const Flow back{pe, source, c.pe_port, static_cast<uint16_t>(there[0].from_port())};
+  const auto here = rig->send(packet(c, back, "answer of some odd length", 0xc11e47));
+  ASSERT_EQ(here.size(), 1u);
+  EXPECT_EQ(here[0].from(), f.to);
+  EXPECT_EQ(here[0].from_port(), 3868u);
+  EXPECT_EQ(here[0].to(), f.from);
+  EXPECT_EQ(here[0].to_port(), f.from_port);
+  EXPECT_EQ(here[0].destination_mac(), Bytes(kClientMac, kClientMac + 6));
+  EXPECT_EQ(here[0].source_mac(), Bytes(kOurMac, kOurMac + 6));
+  EXPECT_TRUE(here[0].checksums_right());
+
+  for (const std::string& payload : {std::string("x"), std::string(1000, 'y')}) {
+    const auto more = rig->send(packet(c, f, payload, 1));
+    ASSERT_EQ(more.size(), 1u);
+    EXPECT_EQ(more[0].from_port(), there[0].from_port());
+    EXPECT_TRUE(more[0].checksums_right());
+  }
+  EXPECT_EQ(rig->redirector->session_stats().sessions, 1u);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Modes, EveryNat,
+    ::testing::Values(
+        Case{config::Protocol::udp, false, false, 3868}, Case{config::Protocol::udp, false, true, 5001},
+        Case{config::Protocol::udp, true, false, 5001}, Case{config::Protocol::udp, true, true, 3868},
+        Case{config::Protocol::tcp, false, false, 5001}, Case{config::Protocol::tcp, false, true, 3868},
+        Case{config::Protocol::tcp, true, false, 3868}, Case{config::Protocol::tcp, true, true, 5001},
+        Case{config::Protocol::sctp, false, false, 3868}, Case{config::Protocol::sctp, false, true, 5001},
+        Case{config::Protocol::sctp, true, false, 5001}, Case{config::Protocol::sctp, true, true, 3868}),
+    [](const auto& i) {
+      return std::string(to_string(i.param.protocol)) + (i.param.v6 ? "_v6" : "_v4") +
+             (i.param.snat ? "_snat" : "") + "_" + std::to_string(i.param.pe_port);
+    });
+
+TEST(RedirectNat, RFC_768_a_udp_checksum_of_0_stays_0) {
+  const auto rig = make({config::Protocol::udp, false, true, 5001});
+  const auto got = rig->send(udp(client(), "a", false));
+  ASSERT_EQ(got.size(), 1u);
+  EXPECT_EQ(get16(got[0].bytes, got[0].l4() + 6), 0u);
+}
+
+TEST(RedirectNat, snat_ports_run_out_and_the_client_is_told) {
+  auto rig = std::make_unique<Rig>(TransportType::udp);
+  rig->service(config::Protocol::udp, config::Mode::nat).snat = {ip("198.51.100.77")};
+  rig->redirector_options.snat_first_port = 2000;
+  rig->redirector_options.snat_last_port = 2003;
+  rig->set_pool({{21, "10.0.0.21", 5001}});
+  rig->start();
+  std::set<unsigned> ports;
+  for (unsigned n = 1; n <= 4; ++n) {
+    const auto got = rig->send(udp(client(n), "a"));
+    ASSERT_EQ(got.size(), 1u);
+    EXPECT_EQ(got[0].protocol(), 17);
+    ports.insert(got[0].from_port());
+  }
+  EXPECT_EQ(ports, (std::set<unsigned>{2000, 2001, 2002, 2003}));
+  const auto refused = rig->send(udp(client(5), "a"));
+  ASSERT_EQ(refused.size(), 1u);
+  EXPECT_EQ(refused[0].protocol(), 1);
+  EXPECT_EQ(rig->dropped(DropReason::nat_no_port), 1u);
+  EXPECT_EQ(rig->redirector->session_stats().sessions, 4u);
+  // A port comes back with its session's end.
+  rig->pass_ms(65'000);
+  EXPECT_EQ(rig->send(udp(client(5), "a")).at(0).protocol(), 17);
+}
+
+TEST(RedirectNat, a_packet_to_a_snat_address_without_a_session_is_dropped_not_the_kernels) {
+  const auto rig = make({config::Protocol::udp, false, true, 5001});
+  EXPECT_TRUE(rig->send(udp({ip("10.0.0.21"), ip("198.51.100.77"), 5001, 3333}, "a")).empty());
+  EXPECT_TRUE(rig->exceptions.empty());
+  EXPECT_EQ(rig->dropped(DropReason::nat_no_session), 1u);
+}
+
+TEST(RedirectNat, a_client_of_ipv6_is_not_given_a_pe_of_ipv4) {
+  const auto rig = make({config::Protocol::udp, false, false, 5001});
+  const auto refused = rig->send(udp(client6(), "a"));
+  ASSERT_EQ(refused.size(), 1u);
+  EXPECT_EQ(refused[0].protocol(), 58);
+  EXPECT_EQ(rig->dropped(DropReason::pool_empty), 1u);
+}
+
+TEST(RedirectNat, addresses_leave_init_and_init_ack_and_asconf_leaves_the_extensions) {
+  const auto rig = make({config::Protocol::sctp, false, false, 5001});
+  const Flow f = client();
+  const Bytes cookie = parameter(7, Bytes(37, 0xcc));
+  Bytes parameters;
+  add(parameters, address_parameter(f.from));
+  add(parameters, parameter(0x8008, {0xc0, 0xc1, 0x80, 0x0f, 0x82}));
+  add(parameters, address_parameter(ip("198.18.0.1")));
+  add(parameters, parameter(0x8000, {}));
+  add(parameters, address_parameter(ip("2001:db8::77")));
+  const auto init = rig->send(sctp(f, 0, init_chunk(0xaa, parameters)));
+  ASSERT_EQ(init.size(), 1u);
+  EXPECT_TRUE(init[0].checksums_right());
+  Bytes kept = parameter(0x8008, {0xc0, 0x0f, 0x82});
+  add(kept, parameter(0x8000, {}));
+  EXPECT_EQ(slice(init[0].transport(), 12, init[0].ip_payload() - 12), init_chunk(0xaa, kept));
+
+  Bytes answer;
+  add(answer, address_parameter(ip("10.0.0.21")));
+  add(answer, cookie);
+  add(answer, address_parameter(ip("10.1.0.21")));
+  const auto ack =
+      rig->send(sctp({ip("10.0.0.21"), f.from, 5001, f.from_port}, 0xaa, init_chunk(0xbb, answer, 2)));
+  ASSERT_EQ(ack.size(), 1u);
+  EXPECT_TRUE(ack[0].checksums_right());
+  EXPECT_EQ(slice(ack[0].transport(), 12, ack[0].ip_payload() - 12), init_chunk(0xbb, cookie, 2));
+  EXPECT_EQ(ack[0].bytes.size(), ack[0].l4() + ack[0].ip_payload());
+
+  // Cookies and heartbeats are opaque.
+  const auto echo = rig->send(sctp(f, 0xbb, cookie_echo()));
+  ASSERT_EQ(echo.size(), 1u);
+  EXPECT_EQ(slice(echo[0].transport(), 12, 20), cookie_echo());
+  const Bytes heartbeat = chunk(4, 0, parameter(1, Bytes(20, 0x33)));
+  const auto beat = rig->send(sctp(f, 0xbb, heartbeat));
+  ASSERT_EQ(beat.size(), 1u);
+  EXPECT_EQ(slice(beat[0].transport(), 12, heartbeat.size()), heartbeat);
+  EXPECT_TRUE(beat[0].checksums_right());
+
+  EXPECT_TRUE(rig->send(sctp(f, 0xbb, chunk(0xc1, 0, Bytes(8, 0)))).empty());
+  EXPECT_EQ(rig->dropped(DropReason::nat_asconf), 1u);
+}
+
+TEST(RedirectNat, a_damaged_init_does_not_become_whole) {
+  const auto rig = make({config::Protocol::sctp, false, false, 5001});
+  Bytes damaged = sctp(client(), 0, init_chunk(0xaa, address_parameter(client().from)));
+  damaged.back() ^= 1;
+  EXPECT_TRUE(rig->send(damaged).empty());
+  EXPECT_EQ(rig->dropped(DropReason::checksum), 1u);
+}
+
+TEST(RedirectNat, a_damaged_packet_stays_damaged) {
+  const auto rig = make({config::Protocol::tcp, false, true, 5001});
+  rig->send(tcp(client(), kSyn, 1, 0));
+  Bytes damaged = tcp(client(), kAck, 1, 1, "payload");
+  damaged.back() ^= 1;
+  const auto got = rig->send(damaged);
+  ASSERT_EQ(got.size(), 1u);
+  EXPECT_FALSE(got[0].checksums_right());
+}
+
+TEST(Crc32c, the_increment_equals_the_whole_at_every_length) {
+  for (size_t n = 12; n < 12'000; n += n < 300 ? 1 : 97) {
+    Bytes p(n);
+    for (size_t i = 0; i < n; ++i) p[i] = static_cast<uint8_t>(i * 31 + n);
+    for (size_t i = 8; i < 12; ++i) p[i] = 0;
+    const uint32_t before = redirect::sctp_checksum(p.data(), n);
+    EXPECT_EQ(__builtin_bswap32(before), crc32c(p));
+    uint32_t from, to;
+    std::memcpy(&from, p.data(), 4);
+    p[0] ^= 0x5a;
+    p[3] ^= 0xff;
+    std::memcpy(&to, p.data(), 4);
+    EXPECT_EQ(redirect::sctp_checksum_ports(before, from, to, n), redirect::sctp_checksum(p.data(), n)) << n;
+  }
+}
+
+}  // namespace
+}  // namespace poolgate::test
