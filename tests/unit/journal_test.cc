@@ -33,8 +33,8 @@ class JournalTest : public ::testing::Test {
   };
   Run open(const std::string& machine = "m1") {
     Run run;
-    auto opened =
-        Journal::open(folder_, machine, [&](JournalRecord&& r) { run.records.push_back(std::move(r)); });
+    auto opened = Journal::open(
+        folder_, machine, [&](const Identity&, JournalRecord&& r) { run.records.push_back(std::move(r)); });
     EXPECT_TRUE(opened.ok()) << opened.error().text;
     run.journal = std::move(opened->journal);
     run.identity = opened->identity;
@@ -209,7 +209,7 @@ TEST_F(JournalTest, a_file_that_is_no_journal_is_kept_aside_untouched) {
 
 TEST_F(JournalTest, two_registrars_cannot_share_a_folder) {
   Run first = open();
-  const auto second = Journal::open(folder_, "m1", [](JournalRecord&&) {});
+  const auto second = Journal::open(folder_, "m1", [](const Identity&, JournalRecord&&) {});
   ASSERT_FALSE(second.ok());
   EXPECT_NE(second.error().text.find("another poolgate-registrar uses it"), std::string::npos)
       << second.error().text;
@@ -217,7 +217,7 @@ TEST_F(JournalTest, two_registrars_cannot_share_a_folder) {
 
 TEST_F(JournalTest, a_folder_that_cannot_be_made_is_an_error_that_names_it) {
   write_file("");
-  const auto opened = Journal::open(path() + "/below-a-file", "m1", [](JournalRecord&&) {});
+  const auto opened = Journal::open(path() + "/below-a-file", "m1", [](const Identity&, JournalRecord&&) {});
   ASSERT_FALSE(opened.ok());
   EXPECT_NE(opened.error().text.find("general.state_dir"), std::string::npos);
 }

@@ -108,7 +108,7 @@ Result<bool> Journal::read(const std::string& machine, const Restore& restore, I
     } else if (type == kRecord) {
       auto record = from_bytes<JournalRecord>(bytes);
       if (!record.ok()) return unreadable = record.error().text, false;
-      restore(std::move(*record));
+      restore(identity, std::move(*record));
     }
     return true;
   };

@@ -28,7 +28,8 @@ struct Identity {
 
 class Journal {
  public:
-  using Restore = std::function<void(JournalRecord&&)>;
+  // With the identity that wrote the record.
+  using Restore = std::function<void(const Identity&, JournalRecord&&)>;
   // Calls its argument with every record of the present state.
   using Snapshot = std::function<void(const std::function<void(const JournalRecord&)>&)>;
 

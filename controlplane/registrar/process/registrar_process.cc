@@ -1,0 +1,301 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "controlplane/registrar/process/registrar_process.h"
+
+#include <sys/random.h>
+
+#include <algorithm>
+#include <asio/post.hpp>
+#include <chrono>
+#include <cstdio>
+#include <future>
+
+namespace poolgate::registrar {
+namespace {
+
+using std::chrono::microseconds;
+
+constexpr Micros kLongestSleep = 1'000'000;
+constexpr Micros kBetweenCompactions = 10'000'000;
+
+Micros steady_now() {
+  return static_cast<Micros>(
+      std::chrono::duration_cast<microseconds>(std::chrono::steady_clock::now().time_since_epoch()).count());
+}
+
+template <class T>
+T random_number() {
+  T value = 0;
+  while (value == 0)
+    if (::getrandom(&value, sizeof value, 0) != sizeof value) value = 0;
+  return value;
+}
+
+std::string hex(uint64_t value, int digits) {
+  char text[32];
+  std::snprintf(text, sizeof text, "0x%0*llx", digits, static_cast<unsigned long long>(value));
+  return text;
+}
+
+}  // namespace
+
+// ---- start and end
+
+RegistrarProcess::RegistrarProcess(asio::io_context& loop, config::Config config)
+    : loop_(loop),
+      config_(std::move(config)),
+      tcp_(loop, TcpLimits{}, *this),
+      announcements_(
+          loop, [this](std::string_view bytes) { core_->announce_heard(steady_now(), bytes); },
+          [this](const std::string& key, const std::string& text) { say(Log::Level::warn, key, text); }),
+      timer_(loop) {}
+
+RegistrarProcess::~RegistrarProcess() { commands_.stop(); }
+
+Result<std::unique_ptr<RegistrarProcess>> RegistrarProcess::make(asio::io_context& loop,
+                                                                 config::Config config,
+                                                                 const std::string& machine) {
+  std::unique_ptr<RegistrarProcess> process(new RegistrarProcess(loop, std::move(config)));
+  if (auto opened = process->open_journal(machine); !opened.ok()) return opened.error();
+  RegistrarProcess* p = process.get();
+  transport::ChannelClientOptions options;
+  options.path = p->config_.channel_path();
+  options.incarnation = p->identity_.incarnation;
+  options.server_id = p->identity_.server_id;
+  p->client_ = std::make_unique<transport::ChannelClient>(loop, options, *p);
+  const auto table = [p](const rserpool::PoolHandle& handle, channel::PoolChunk& out) {
+    return p->core_->pool_table(handle, out);
+  };
+  const auto handles = [p] {
+    std::vector<rserpool::PoolHandle> all;
+    for (PoolSummary& pool : p->core_->pools()) all.push_back(std::move(pool.handle));
+    return all;
+  };
+  p->pusher_ = std::make_unique<PoolPusher>(loop, *p->client_, table, handles);
+  if (auto started = p->start_commands(); !started.ok()) return started.error();
+  return process;
+}
+
+void RegistrarProcess::make_core(rserpool::ServerId stored) {
+  identity_.server_id = config_.registrar.server_id != 0 ? config_.registrar.server_id : stored;
+  if (identity_.server_id == 0) identity_.server_id = random_number<rserpool::ServerId>();
+  core_.emplace(settings(), identity_.server_id, random_number<uint64_t>(), steady_now());
+}
+
+Result<bool> RegistrarProcess::open_journal(const std::string& machine) {
+  const auto restore = [this](const Identity& writer, JournalRecord&& record) {
+    if (!core_) make_core(writer.server_id);
+    // The server id may have been configured anew: what was ours stays ours.
+    if (record.pe.element.home == writer.server_id) record.pe.element.home = identity_.server_id;
+    core_->restore(record);
+  };
+  auto opened = Journal::open(config_.general.state_dir, machine, restore);
+  if (!opened.ok()) return opened.error();
+  for (const std::string& note : opened->notes) say(Log::Level::warn, "journal", note);
+  journal_ = std::move(opened->journal);
+  if (!core_) make_core(opened->identity.server_id);
+  core_->restored(steady_now());
+  identity_.machine = machine;
+  identity_.incarnation = opened->identity.incarnation + 1;
+  journal_->start(identity_);
+  const bool renamed = opened->identity.server_id != 0 && opened->identity.server_id != identity_.server_id;
+  if (renamed || journal_->wants_compaction())
+    journal_->compact([this](const auto& take) { core_->snapshot(take); });
+  keep_journal();
+  say(Log::Level::info, "start",
+      "server " + hex(identity_.server_id, 8) + ", incarnation " + std::to_string(identity_.incarnation) +
+          ", " + std::to_string(core_->element_count()) + " PEs from the journal");
+  return true;
+}
+
+Result<bool> RegistrarProcess::start_commands() {
+  // On the socket's own thread: the loop answers, within a bounded time.
+  const auto ask_loop = [this](std::string_view line) -> Result<std::string> {
+    auto answer = std::make_shared<std::promise<Result<std::string>>>();
+    auto future = answer->get_future();
+    asio::post(loop_, [this, answer, text = std::string(line)] {
+      answer->set_value(run_command(text, *core_, steady_now(), facts()));
+    });
+    if (future.wait_for(std::chrono::seconds(3)) != std::future_status::ready)
+      return Error{"the registrar is busy and did not answer in 3 s"};
+    return future.get();
+  };
+  return commands_.start(config_.registrar_cli_path(), ask_loop);
+}
+
+void RegistrarProcess::start() {
+  running_ = true;
+  client_->start();
+  tcp_.listen(config_.registrar.tcp_listen);
+  open_announcements();
+  act();
+}
+
+void RegistrarProcess::stop() {
+  if (!running_) return;
+  act();
+  running_ = false;
+  commands_.stop();
+  client_->stop();
+  tcp_.stop();
+  announcements_.stop();
+  pusher_->channel_lost();
+  timer_.cancel();
+}
+
+void RegistrarProcess::reload(config::Config config) {
+  const auto fixed = [&](const char* key, const auto& old_value, const auto& new_value) {
+    if (!(old_value == new_value))
+      say(Log::Level::warn, "reload", std::string(key) + " changed: takes a restart");
+  };
+  fixed("general.run_dir", config_.general.run_dir, config.general.run_dir);
+  fixed("general.state_dir", config_.general.state_dir, config.general.state_dir);
+  fixed("registrar.server_id", config_.registrar.server_id, config.registrar.server_id);
+  const bool listen_anew = config_.registrar.tcp_listen != config.registrar.tcp_listen;
+  const bool announce_anew = config_.registrar.announce != config.registrar.announce;
+  config.general.run_dir = config_.general.run_dir;
+  config.general.state_dir = config_.general.state_dir;
+  config_ = std::move(config);
+  RateLimitedLog::set_level(config_.general.log_level);
+  core_->reload(steady_now(), settings());
+  if (listen_anew) tcp_.listen(config_.registrar.tcp_listen);
+  if (announce_anew) open_announcements();
+  say(Log::Level::info, "reload", "configuration reloaded from " + config_.file);
+  act();
+}
+
+void RegistrarProcess::open_announcements() {
+  announcements_.open(config_.registrar.announce, config_.sctp.asap_port, announce_from_);
+}
+
+// ---- what comes
+
+void RegistrarProcess::channel_up(const channel::Welcome& welcome, bool new_epoch) {
+  epoch_ = welcome.epoch;
+  say(Log::Level::info, "channel up",
+      "connected to the data plane, epoch " + hex(welcome.epoch, 16) + (new_epoch ? " (new)" : ""));
+  if (announce_from_ != welcome.local_addresses) {
+    announce_from_ = welcome.local_addresses;
+    open_announcements();
+  }
+  core_->channel_up(steady_now(), welcome);
+}
+
+void RegistrarProcess::channel_event(channel::Up&& event) {
+  const Micros now = steady_now();
+  if (const auto* e = std::get_if<channel::MessageUp>(&event)) return core_->message(now, *e);
+  if (const auto* e = std::get_if<channel::AssociationUp>(&event)) return core_->association_up(now, *e);
+  if (const auto* e = std::get_if<channel::AssociationDown>(&event)) return core_->association_down(now, *e);
+  if (const auto* e = std::get_if<channel::SendFailed>(&event)) return core_->send_failed(now, *e);
+  if (const auto* e = std::get_if<channel::PeReport>(&event)) return core_->pe_report(now, *e);
+  if (const auto* e = std::get_if<channel::PoolCommitted>(&event)) return pusher_->committed(e->transaction);
+  if (const auto* e = std::get_if<channel::PoolRefused>(&event)) {
+    say(Log::Level::warn, "pool refused", "the data plane refused pool tables: " + e->reason);
+    return pusher_->refused(e->transaction);
+  }
+  if (std::holds_alternative<channel::ReplayDone>(event)) {
+    core_->replay_done(now);
+    // What the replay changed is carried out first: its answers are older than the tables.
+    act();
+    pusher_->channel_ready();
+  }
+}
+
+void RegistrarProcess::channel_lost(const std::string& reason) {
+  say(Log::Level::warn, "channel lost", "the channel to the data plane is lost: " + reason);
+  pusher_->channel_lost();
+  core_->channel_lost(steady_now());
+  act();
+}
+
+void RegistrarProcess::tcp_up(uint64_t connection, const rserpool::IpAddress& peer) {
+  core_->tcp_up(steady_now(), connection, peer);
+}
+void RegistrarProcess::tcp_message(uint64_t connection, std::string_view bytes) {
+  core_->tcp_message(steady_now(), connection, bytes);
+}
+void RegistrarProcess::tcp_down(uint64_t connection) { core_->tcp_down(steady_now(), connection); }
+
+// ---- what is to be done
+
+void RegistrarProcess::act() {
+  // Carrying out an action may make others: a TCP connection that is closed is told to the core.
+  for (std::vector<Action> actions = core_->take_actions(); !actions.empty();
+       actions = core_->take_actions()) {
+    for (const Action& action : actions)
+      if (const auto* put = std::get_if<JournalPut>(&action)) journal_->append(put->record);
+    journal_->commit();
+    for (Action& action : actions) carry_out(action);
+  }
+  keep_journal();
+  arm();
+}
+
+void RegistrarProcess::carry_out(Action& action) {
+  const auto send_down = [this](auto& message) { client_->send(std::move(message)); };
+  if (auto* a = std::get_if<channel::MessageDown>(&action)) return send_down(*a);
+  if (auto* a = std::get_if<channel::Acknowledge>(&action)) return send_down(*a);
+  if (auto* a = std::get_if<channel::PeDown>(&action)) return send_down(*a);
+  if (auto* a = std::get_if<channel::Connect>(&action)) return send_down(*a);
+  if (auto* a = std::get_if<channel::Close>(&action)) return send_down(*a);
+  if (auto* a = std::get_if<PoolChanged>(&action)) return pusher_->changed(a->handle);
+  if (auto* a = std::get_if<TcpSend>(&action)) return tcp_.send(a->connection, std::move(a->bytes));
+  if (auto* a = std::get_if<TcpClose>(&action)) return tcp_.close(a->connection);
+  if (auto* a = std::get_if<Announce>(&action)) return announcements_.send(a->bytes);
+  if (auto* a = std::get_if<Log>(&action)) log_.write(*a);
+}
+
+void RegistrarProcess::keep_journal() {
+  const Micros now = steady_now();
+  if ((journal_->degraded() || journal_->wants_compaction()) && now >= next_compaction_) {
+    journal_->compact([this](const auto& take) { core_->snapshot(take); });
+    next_compaction_ = steady_now() + kBetweenCompactions;
+  }
+  for (const std::string& note : journal_->take_notes()) say(Log::Level::error, "journal", note);
+}
+
+void RegistrarProcess::tick() {
+  // What the peers said before a deadline, but was not read yet, counts.
+  client_->read_now();
+  core_->tick(steady_now());
+  act();
+}
+
+void RegistrarProcess::arm() {
+  if (!running_) return;
+  const Micros now = steady_now();
+  const Micros at = std::min(core_->next_deadline(), now + kLongestSleep);
+  if (armed_ && *armed_ <= at) return;
+  armed_ = at;
+  timer_.expires_after(microseconds(at > now ? at - now : 0));
+  timer_.async_wait([this](const asio::error_code& error) {
+    if (error) return;
+    armed_.reset();
+    // Behind what became ready at the same time.
+    asio::post(loop_, [this] {
+      if (running_) tick();
+    });
+  });
+}
+
+Facts RegistrarProcess::facts() const {
+  Facts f;
+  f["name"] = config_.general.name;
+  f["server_id"] = hex(identity_.server_id, 8);
+  f["incarnation"] = identity_.incarnation;
+  f["channel"] = client_->connected() ? "connected" : "waiting for " + config_.channel_path();
+  f["epoch"] = epoch_ == 0 ? Facts(nullptr) : Facts(hex(epoch_, 16));
+  f["associations"] = core_->association_count();
+  f["pools"] = core_->pool_count();
+  f["elements"] = core_->element_count();
+  f["tables_in_step"] = pusher_->in_step();
+  f["pool_transactions"] = pusher_->transactions();
+  f["channel_queued_bytes"] = client_->queued_bytes();
+  f["tcp_connections"] = tcp_.connections();
+  f["tcp_refused"] = tcp_.counters().refused;
+  f["journal"] = journal_->degraded() ? journal_->fault() : "ok";
+  f["journal_bytes"] = journal_->size();
+  f["journal_commits"] = journal_->commits();
+  return f;
+}
+
+}  // namespace poolgate::registrar
