@@ -129,7 +129,7 @@ TEST(Deadlines, gives_every_deadline_in_its_time_and_order) {
   }
 }
 
-TEST(Deadlines, deadlines_ahead_come_in_ascending_order) {
+TEST(Deadlines, those_ahead_come_in_ascending_order) {
   std::vector<DeadlineNode> nodes(1000);
   const auto node = [&nodes](uint32_t i) -> DeadlineNode& { return nodes[i]; };
   Deadlines deadlines;
