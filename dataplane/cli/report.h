@@ -25,6 +25,8 @@ class Report {
   };
 
   Section& section(std::string name, std::vector<std::string> columns, bool transposed = false);
+  // A section by the order of adding; the reference is good until the next section().
+  Section& at(size_t i) { return sections_[i]; }
   // A line that follows the tables, in JSON the list "notes".
   void note(std::string text) { notes_.push_back(std::move(text)); }
 

@@ -12,6 +12,7 @@
 
 #include "controlplane/config/config.h"
 #include "dataplane/worker/appliance.h"
+#include "dataplane/worker/console.h"
 #include "drivers/eal.h"
 
 namespace {
@@ -37,11 +38,13 @@ void start_logging(const std::string& level) {
 
 int main(int argc, char** argv) {
   std::string file = "/etc/poolgate/poolgate.toml";
+  std::string commands;
   bool check = false;
   CLI::App app(
       "The data plane of Poolgate: redirects service traffic to live pool elements, and carries ASAP and "
       "ENRP");
   app.add_option("-c,--config", file, "the configuration of both processes")->capture_default_str();
+  app.add_option("--cmdline-file", commands, "commands to run once it is up, as poolgate-cli takes them");
   app.add_flag("--check", check, "check the configuration and exit");
   CLI11_PARSE(app, argc, argv);
 
@@ -62,7 +65,11 @@ int main(int argc, char** argv) {
   }
   int status = 1;
   if (auto appliance = poolgate::worker::Appliance::start(*config, signals); appliance) {
-    status = (*appliance)->run();
+    if (auto console = poolgate::worker::Console::open(**appliance, commands); console) {
+      status = (*appliance)->run();
+    } else {
+      spdlog::critical("{}", console.error().text);
+    }
   } else {
     spdlog::critical("{}", appliance.error().text);
   }

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <algorithm>
+
+#include "controlplane/rserpool/policy/policy_rules.h"
+#include "dataplane/worker/inspection.h"
+
+namespace poolgate::worker {
+
+using cli::hex32;
+using cli::printable;
+using cli::Report;
+
+namespace {
+
+std::string state_of(const pool::PeView& pe) {
+  std::string state;
+  const auto add = [&](const char* word) { state += (state.empty() ? "" : ",") + std::string(word); };
+  if (pe.found_dead) add("dead");
+  if (pe.held) add("held");
+  if (pe.operator_state == pool::OperatorState::block) add("blocked");
+  if (pe.operator_state == pool::OperatorState::drain || pe.state == channel::PeState::drain) add("draining");
+  return state.empty() ? "up" : state;
+}
+
+const char* transport_name(rserpool::TransportType type) {
+  switch (type) {
+    case rserpool::TransportType::sctp:
+      return "sctp";
+    case rserpool::TransportType::tcp:
+      return "tcp";
+    case rserpool::TransportType::udp:
+      return "udp";
+    case rserpool::TransportType::udp_lite:
+      return "udp-lite";
+    case rserpool::TransportType::dccp:
+      return "dccp";
+    case rserpool::TransportType::opaque:
+      return "opaque";
+  }
+  return "?";
+}
+
+// The addresses that traffic goes to, with the slot's counters summed over the workers.
+struct Traffic {
+  std::vector<std::string> addresses;
+  uint64_t sessions = 0, packets = 0, bytes = 0;
+};
+
+}  // namespace
+
+void Inspection::describe_pool(Report& report, const std::string& handle) {
+  pool::PoolTable& table = appliance_.pools();
+  auto& section = report.section("pool " + printable(handle),
+                                 {"pe", "transport", "addresses", "port", "policy", "weight", "load",
+                                  "registration", "state", "sessions", "packets", "bytes"});
+  for (const pool::PeView& pe : table.elements(handle)) {
+    Traffic traffic;
+    for (const auto* endpoint : {&pe.v4, &pe.v6}) {
+      if (!endpoint->address.is_set()) continue;
+      traffic.addresses.push_back(endpoint->address.to_string());
+      if (endpoint->slot == pool::kNoPeSlot) continue;
+      for (const auto& worker : appliance_.workers()) {
+        const redirect::Redirector& r = worker->redirector();
+        traffic.sessions += r.pe_sessions(endpoint->slot);
+        traffic.packets += r.pe_packets(endpoint->slot);
+        traffic.bytes += r.pe_bytes(endpoint->slot);
+      }
+    }
+    section.row({hex32(pe.id), transport_name(pe.transport.type), traffic.addresses, pe.transport.port,
+                 policy_name(pe.policy.type), pe.policy.weight, pe.policy.load, pe.registration, state_of(pe),
+                 traffic.sessions, traffic.packets, traffic.bytes});
+  }
+  if (table.guard_active(handle)) {
+    report.note("ALARM: too many elements of " + printable(handle) +
+                " were found dead at once: their sessions are held");
+  }
+}
+
+Result<Report> Inspection::pools(std::string_view wanted) {
+  return on_main([this, wanted = std::string(wanted)]() -> Result<Report> {
+    Report report;
+    const auto handles = appliance_.pools().handles();
+    if (wanted == "all") {
+      auto& summary = report.section("pools", {"pool", "policy", "elements", "up"});
+      for (const std::string& handle : handles) {
+        const auto elements = appliance_.pools().elements(handle);
+        const auto up = std::count_if(elements.begin(), elements.end(),
+                                      [](const pool::PeView& pe) { return state_of(pe) == "up"; });
+        summary.row({printable(handle), policy_name(appliance_.pools().policy(handle)), elements.size(), up});
+      }
+      for (const std::string& handle : handles) describe_pool(report, handle);
+      return report;
+    }
+    if (std::find(handles.begin(), handles.end(), wanted) == handles.end()) {
+      return Error{"no pool \"" + printable(wanted) + "\" (show pool all lists them)"};
+    }
+    describe_pool(report, wanted);
+    return report;
+  });
+}
+
+void Inspection::describe_service(Report::Section& services, Report::Section& elements,
+                                  const redirect::ServiceEntry& service) {
+  const config::Service& s = service.settings;
+  uint64_t sessions = 0, started = 0, packets = 0, bytes = 0, refused = 0, aborted = 0;
+  for (const auto& worker : appliance_.workers()) {
+    const auto& c = worker->redirector().counters(service.index);
+    sessions += c.sessions.load(std::memory_order_relaxed);
+    started += c.new_sessions.load(std::memory_order_relaxed);
+    packets += c.packets.load(std::memory_order_relaxed);
+    bytes += c.bytes.load(std::memory_order_relaxed);
+    refused += c.refused.load(std::memory_order_relaxed);
+    aborted += c.aborted.load(std::memory_order_relaxed);
+  }
+  std::vector<std::string> vips;
+  for (const auto& vip : s.vips) vips.push_back(vip.to_string());
+  services.row({s.name, config::to_string(s.protocol), vips, s.port, printable(s.pool),
+                config::to_string(s.mode), config::to_string(s.on_pe_death),
+                service.drained ? "draining" : "up", sessions, started, packets, bytes, refused, aborted});
+  bool v4 = false, v6 = false;
+  for (const auto& vip : s.vips) (vip.is_v4() ? v4 : v6) = true;
+  for (const pool::PeView& pe : appliance_.pools().elements(s.pool)) {
+    for (const auto& [family, wanted, eligibility] :
+         {std::tuple{"IPv4", v4, &service.eligibility_v4}, std::tuple{"IPv6", v6, &service.eligibility_v6}}) {
+      if (!wanted) continue;
+      const std::string because = pool::ineligible_because(pe, *eligibility);
+      elements.row(
+          {s.name, family, hex32(pe.id), because.empty() ? "yes" : "no", because.empty() ? "-" : because});
+    }
+  }
+}
+
+Result<Report> Inspection::services(std::string_view wanted) {
+  return on_main([this, wanted = std::string(wanted)]() -> Result<Report> {
+    Report report;
+    // Both sections before either is filled: adding one may move the other.
+    report.section("services", {"service", "protocol", "vips", "port", "pool", "mode", "on_pe_death", "state",
+                                "sessions", "new_sessions", "packets", "bytes", "refused", "aborted"});
+    report.section("elements", {"service", "clients", "pe", "eligible", "because"});
+    bool found = wanted == "all";
+    for (const auto& service : appliance_.services().services()) {
+      if (service.index == redirect::kNoService) continue;
+      if (wanted != "all" && wanted != service.settings.name) continue;
+      found = true;
+      describe_service(report.at(0), report.at(1), service);
+    }
+    if (!found) return Error{"no service \"" + wanted + "\" (show service all lists them)"};
+    return report;
+  });
+}
+
+Result<Report> Inspection::set_pe(std::string_view pool, uint32_t pe_id, std::string_view state) {
+  return on_main([this, pool = std::string(pool), pe_id, state = std::string(state)]() -> Result<Report> {
+    const auto wanted = state == "up"      ? pool::OperatorState::up
+                        : state == "drain" ? pool::OperatorState::drain
+                                           : pool::OperatorState::block;
+    if (!appliance_.pools().set_pe(pool, pe_id, wanted, appliance_.now_us())) {
+      return Error{"pool \"" + printable(pool) + "\" has no element " + hex32(pe_id) +
+                   " (show pool all lists them)"};
+    }
+    Report report;
+    report.note("element " + hex32(pe_id) + " of " + printable(pool) + ": " + state);
+    return report;
+  });
+}
+
+Result<Report> Inspection::set_service(std::string_view service, std::string_view state) {
+  return on_main([this, service = std::string(service), state = std::string(state)]() -> Result<Report> {
+    if (!appliance_.set_service_drained(service, state == "drain")) {
+      return Error{"no service \"" + service + "\" (show service all lists them)"};
+    }
+    Report report;
+    report.note("service " + service + ": " + state);
+    return report;
+  });
+}
+
+}  // namespace poolgate::worker

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <chrono>
+#include <future>
+
+#include "dataplane/worker/inspection.h"
+
+namespace poolgate::worker {
+
+using cli::hex32;
+using cli::Report;
+
+namespace {
+
+double percent(uint64_t part, uint64_t whole) {
+  return whole == 0 ? 0.0 : 100.0 * static_cast<double>(part) / static_cast<double>(whole);
+}
+
+double each(uint64_t cycles, uint64_t packets) {
+  return packets == 0 ? 0.0 : static_cast<double>(cycles) / static_cast<double>(packets);
+}
+
+const char* service_name(channel::SctpService service) {
+  return service == channel::SctpService::asap ? "asap" : "enrp";
+}
+
+void describe(Report& report, const std::vector<sctp::AssociationInfo>& associations) {
+  report.section("associations",
+                 {"id", "service", "peer_port", "peers", "blocked", "queued", "local_tag", "peer_tag"});
+  report.section("paths", {"id", "local", "peer", "udp_port", "primary", "reachable", "rto_ms", "srtt_ms"});
+  for (const auto& a : associations) {
+    std::vector<std::string> peers;
+    for (const auto& address : a.up.peer_addresses) peers.push_back(address.to_string());
+    report.at(0).row({a.up.association.id, service_name(a.up.service), a.up.peer_port, peers, a.blocked,
+                      a.queued, hex32(a.local_tag), hex32(a.peer_tag)});
+    for (const auto& p : a.paths) {
+      report.at(1).row({a.up.association.id, p.local.to_string(), p.peer.to_string(), p.udp_port, p.primary,
+                        p.reachable, p.rto_ms, p.srtt_ms});
+    }
+  }
+}
+
+}  // namespace
+
+Result<Report> Inspection::associations() {
+  using List = std::vector<sctp::AssociationInfo>;
+  const auto promise = std::make_shared<std::promise<List>>();
+  auto list = promise->get_future();
+  const auto asked = on_main([this, promise]() -> Result<Report> {
+    const auto collect = [promise](sctp::Endpoint& endpoint) {
+      List found;
+      endpoint.for_each_association([&](const sctp::AssociationInfo& a) { found.push_back(a); });
+      promise->set_value(std::move(found));
+    };
+    if (!appliance_.endpoint().command(collect)) return Error{"the endpoint's command ring is full"};
+    return Report();
+  });
+  if (!asked) return asked.error();
+  if (list.wait_for(std::chrono::seconds(1)) != std::future_status::ready) {
+    return Error{"the endpoint's worker did not answer within a second"};
+  }
+  Report report;
+  describe(report, list.get());
+  return report;
+}
+
+Result<Report> Inspection::sessions(uint32_t limit) {
+  Report report;
+  auto& section =
+      report.section("sessions", {"worker", "service", "protocol", "client", "client_port", "vip", "vip_port",
+                                  "pe", "pe_address", "pe_port", "state", "tag_p", "tag_c", "idle_ms"});
+  uint32_t shown = 0, used = 0;
+  for (const auto& worker : appliance_.workers()) {
+    const redirect::Redirector& r = worker->redirector();
+    used += static_cast<uint32_t>(r.session_stats().used);
+    for (uint32_t cursor = 0; shown < limit;) {
+      std::vector<redirect::SessionView> page;
+      cursor = r.dump_sessions(cursor, std::min(limit - shown, 1024u), page);
+      for (const auto& s : page) {
+        section.row({worker->index(), s.service, config::to_string(static_cast<config::Protocol>(s.protocol)),
+                     s.client.to_string(), s.client_port, s.vip.to_string(), s.vip_port, hex32(s.pe_id),
+                     s.pe.to_string(), s.pe_port, std::string(s.state), hex32(s.tag_p), hex32(s.tag_c),
+                     s.idle_ms});
+      }
+      shown += static_cast<uint32_t>(page.size());
+      if (cursor == 0) break;
+    }
+  }
+  report.note(std::to_string(shown) + " of " + std::to_string(used) + " sessions shown");
+  return report;
+}
+
+// Workers first, then the main lcore.
+Inspection::Drops Inspection::read_drops() const {
+  Drops all;
+  const auto read = [&all](const redirect::DropCounters& counters) {
+    auto& one = all.emplace_back();
+    for (size_t i = 0; i < redirect::kDropReasons; ++i)
+      one[i] = counters.get(static_cast<redirect::DropReason>(i));
+  };
+  for (const auto& worker : appliance_.workers()) read(worker->drops());
+  read(appliance_.exceptions().drops());
+  return all;
+}
+
+Result<Report> Inspection::drops() {
+  const Drops now = read_drops();
+  if (drops_zero_.empty()) drops_zero_.resize(now.size());
+  std::vector<std::string> columns{"reason", "total"};
+  for (const auto& worker : appliance_.workers())
+    columns.push_back("worker_" + std::to_string(worker->index()));
+  columns.emplace_back("main");
+  columns.emplace_back("meaning");
+  Report report;
+  auto& section = report.section("drops", columns);
+  for (size_t i = 1; i < redirect::kDropReasons; ++i) {
+    uint64_t total = 0;
+    std::vector<Report::Value> row{std::string(redirect::kDropReasonNames[i].name), 0};
+    for (size_t w = 0; w < now.size(); ++w) {
+      const uint64_t n = now[w][i] - drops_zero_[w][i];
+      row.emplace_back(n);
+      total += n;
+    }
+    if (total == 0) continue;
+    row[1] = total;
+    row.emplace_back(std::string(redirect::kDropReasonNames[i].text));
+    section.row(std::move(row));
+  }
+  return report;
+}
+
+Result<Report> Inspection::clear_drops() {
+  drops_zero_ = read_drops();
+  Report report;
+  report.note("drop counters cleared");
+  return report;
+}
+
+Result<Report> Inspection::workers() {
+  Report report;
+  report.section("workers", {"worker", "core", "busy_%", "sctp_timers_%", "received", "sent", "exceptions",
+                             "held", "handed_over", "cycles_a_packet", "sleeps"});
+  report.section("cycles a packet", {"worker", "redirect", "endpoint", "timers"});
+  report.section("sessions",
+                 {"worker", "sessions", "used", "capacity", "half_open", "half_open_quota", "reattached"});
+  for (const auto& worker : appliance_.workers()) {
+    const WorkerStats& s = worker->stats();
+    const uint64_t busy = s.busy_cycles.get(), whole = busy + s.idle_cycles.get();
+    const uint64_t packets = s.received.get() + s.from_main.get();
+    report.at(0).row({worker->index(), worker->lcore(), percent(busy, whole),
+                      percent(s.timer_cycles.get(), whole), s.received.get(), s.sent.get(),
+                      s.exceptions.get(), s.held.get(), s.handed_over.get(), each(busy, packets),
+                      s.sleeps.get()});
+    report.at(1).row({worker->index(), each(s.redirect_cycles.get(), packets),
+                      each(s.endpoint_cycles.get(), packets), each(s.timer_cycles.get(), packets)});
+    const redirect::SessionStats t = worker->redirector().session_stats();
+    report.at(2).row(
+        {worker->index(), t.sessions, t.used, t.capacity, t.half_open, t.half_open_quota, t.reattached});
+    if (t.capacity > 0 && t.used * 5 >= t.capacity * 4) {
+      report.note("ALARM: the session table of worker " + std::to_string(worker->index()) +
+                  " is over 80 % full");
+    }
+  }
+  return report;
+}
+
+Result<Report> Inspection::start() {
+  appliance_.set_forwarding(true);
+  Report report;
+  report.note("forwarding is on");
+  return report;
+}
+
+Result<Report> Inspection::stop() {
+  appliance_.set_forwarding(false);
+  Report report;
+  report.note("forwarding is off");
+  return report;
+}
+
+}  // namespace poolgate::worker
