@@ -42,6 +42,6 @@ T
   port pe app1 '"10.0.2.1/24", "fd00:2::1/64"'
   port pe2 app2 '"10.0.3.1/24", "fd00:3::1/64"'
   service echo-udp udp EchoUdp l2
-  service echo-tcp tcp EchoTcp nat 'snat = ["10.0.2.201"]'
+  service echo-tcp tcp EchoTcp nat 'snat = ["10.0.2.201", "fd00:2::201"]'
   service echo-sctp sctp EchoSctp l2
 }
