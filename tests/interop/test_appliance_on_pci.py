@@ -56,8 +56,8 @@ class ApplianceOnPci(unittest.TestCase):
         addresses = [guest.run(f"grep -l {mac} /sys/bus/pci/devices/*/net/*/address", 10).split("/")[5] for mac in MACS]
         path = f"{BUILD}/dataplane/worker:{BUILD}/dataplane/cli:{BUILD}/controlplane/registrar:$PATH"
         guest.run(f"mkdir -p /usr/local/bin /etc/poolgate; cd /usr/local/bin; IFS=:; "
-                  f"ln -sf {BUILD}/dataplane/worker/poolgate-dataplane {BUILD}/dataplane/cli/poolgate-cli "
-                  f"{BUILD}/controlplane/registrar/poolgate-registrar .; test -n '{path}'")
+                  f"ln -sf {BUILD}/dataplane/poolgate-dataplane {BUILD}/dataplane/cli/poolgate-cli "
+                  f"{BUILD}/controlplane/registrar/process/poolgate-registrar .; test -n '{path}'")
         example = run("cat", os.path.join(ROOT, "scripts", "poolgate.example.toml"))
         for number, pci in enumerate(addresses):
             example = example.replace(f"0000:01:00.{number}", pci)
