@@ -15,8 +15,9 @@ struct Common {
   std::vector<std::string> registrars;
   std::string sctp = "auto";
   uint16_t udp_port = 9899;
-  std::string hunt = "10s";
-  std::string hunt_limit = "60s";
+  // RFC 5352 §7 has 10 s and 60 s; but a registrar that is back keeps our place for 30 s only.
+  std::string hunt = "2s";
+  std::string hunt_limit = "10s";
   std::string answer = "";
 
   void add_to(CLI::App& app) {

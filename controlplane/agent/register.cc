@@ -143,6 +143,7 @@ class Enrollment {
 
   void heard(const ep::Output& event) {
     if (const auto* home = std::get_if<ep::HomeFound>(&event)) {
+      new_home_ = true;
       say("%s\n", home->adopted
                       ? ("registrar " + hex(home->server) + " took over, it is the home now").c_str()
                       : "registrar found");
@@ -168,7 +169,8 @@ class Enrollment {
 
   void registered(const ep::Registered& event) {
     if (!event.warnings.empty()) say("the registrar warns: %s\n", to_text(event.warnings).c_str());
-    if (!event.again) say("registered, for %s\n", life().c_str());
+    if (!event.again || new_home_) say("registered%s, for %s\n", event.again ? " again" : "", life().c_str());
+    new_home_ = false;
   }
 
   std::string life() const {
@@ -268,6 +270,7 @@ class Enrollment {
   bool wanted_ = true;  // the server is up
   bool leaving_ = false;
   bool told_no_route_ = false;
+  bool new_home_ = false;
   unsigned redraws_ = 0;
   int status_ = kDone;
 };
