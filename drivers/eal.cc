@@ -16,6 +16,13 @@ bool is_vdev(const std::string& device) {
 
 std::string device_name(const std::string& device) { return device.substr(0, device.find(',')); }
 
+std::string device_argument(const std::string& device, const std::string& key) {
+  size_t at = device.find("," + key + "=");
+  if (at == std::string::npos) return {};
+  at += key.size() + 2;
+  return device.substr(at, device.find(',', at) - at);
+}
+
 std::vector<std::string> eal_arguments(const config::Config& config) {
   std::string cores = std::to_string(config.dataplane.main_core);
   for (const unsigned core : config.dataplane.worker_cores) cores += "," + std::to_string(core);

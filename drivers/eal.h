@@ -19,6 +19,9 @@ bool is_vdev(const std::string& device);
 // The name that DPDK gives the device: up to the comma.
 std::string device_name(const std::string& device);
 
+// The value of `key` among the device's arguments ("iface"); empty if it has none.
+std::string device_argument(const std::string& device, const std::string& key);
+
 // rte_eal_init with these; the error says what to look at (hugepages, permissions).
 Result<int> start_eal(const std::vector<std::string>& arguments);
 

@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "drivers/port.h"
 
+#include <net/if.h>
 #include <rte_errno.h>
 #include <rte_ethdev.h>
 #include <rte_mempool.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <cstring>
 
 #include "drivers/eal.h"
@@ -29,6 +34,16 @@ uint16_t queues(unsigned wanted, uint16_t maximum) {
   return static_cast<uint16_t>(std::clamp<unsigned>(wanted, 1, std::max<uint16_t>(maximum, 1)));
 }
 
+bool kernel_link_up(const std::string& device) {
+  const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return false;
+  ifreq request{};
+  std::snprintf(request.ifr_name, sizeof request.ifr_name, "%s", device.c_str());
+  const bool up = ioctl(fd, SIOCGIFFLAGS, &request) == 0 && (request.ifr_flags & IFF_RUNNING) != 0;
+  close(fd);
+  return up;
+}
+
 // Neighbour discovery comes by multicast; a device that cannot take all of it is made promiscuous.
 bool hear_multicast(uint16_t id) {
   return rte_eth_allmulticast_enable(id) == 0 || rte_eth_promiscuous_enable(id) == 0;
@@ -49,6 +64,7 @@ Result<PortInfo> start_port(const config::Port& port, QueuesWanted wanted, rte_m
   if (const int error = rte_eth_dev_info_get(id, &device_info); error != 0)
     return failed(port, "device info", error);
   info.driver = device_info.driver_name;
+  if (info.driver == "net_af_packet") info.kernel_device = device_argument(port.device, "iface");
   info.socket = rte_eth_dev_socket_id(id);
   info.rx_queues = queues(port.rx_queues != 0 ? port.rx_queues : wanted.rx, device_info.max_rx_queues);
   info.tx_queues = queues(wanted.tx, device_info.max_tx_queues);
@@ -97,6 +113,12 @@ Result<PortInfo> start_port(const config::Port& port, QueuesWanted wanted, rte_m
   return info;
 }
 
+bool port_link_up(const PortInfo& port) {
+  if (!port.kernel_device.empty()) return kernel_link_up(port.kernel_device);
+  rte_eth_link link{};
+  return rte_eth_link_get_nowait(port.port_id, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
+}
+
 void stop_port(uint16_t port_id) {
   rte_eth_dev_stop(port_id);
   rte_eth_dev_close(port_id);
@@ -109,7 +131,8 @@ std::vector<std::string> port_shortcomings(const PortInfo& port, QueuesWanted wa
     said.push_back(who + "has " + std::to_string(port.rx_queues) + " receive queue(s) for " +
                    std::to_string(wanted.rx) + " workers: the others get its packets by hand-over only");
   if (port.tx_queues < wanted.tx)
-    said.push_back(who + "has " + std::to_string(port.tx_queues) + " transmit queue(s) for " + std::to_string(wanted.tx) + " workers: the others send through the one that has it");
+    said.push_back(who + "has " + std::to_string(port.tx_queues) + " transmit queue(s) for " +
+                   std::to_string(wanted.tx) + " workers: the others send through the one that has it");
   if (port.rx_queues > 1 && !port.rss)
     said.push_back(who + "does not say how it spreads packets over its queues (no RSS)");
   if (port.rss && !port.rss_sctp_ports)

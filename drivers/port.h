@@ -31,6 +31,8 @@ struct PortInfo {
   bool tx_ip_checksum = false;
   bool tx_l4_checksum = false;
   bool tx_sctp_checksum = false;
+  std::string
+      kernel_device;  // the interface that net_af_packet reads from: it says nothing of its link itself
   bool all_multicast = false;  // or promiscuous: neighbour discovery needs one
 };
 
@@ -43,6 +45,7 @@ struct QueuesWanted {
 // Configures and starts the device of `port`, with the offloads that it has.
 Result<PortInfo> start_port(const config::Port& port, QueuesWanted wanted, rte_mempool* pool);
 void stop_port(uint16_t port_id);
+bool port_link_up(const PortInfo& port);
 
 // What the port cannot do and what that costs, one sentence each; said once at start.
 std::vector<std::string> port_shortcomings(const PortInfo& port, QueuesWanted wanted);

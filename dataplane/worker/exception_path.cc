@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "dataplane/worker/exception_path.h"
 
-#include <rte_ethdev.h>
 #include <rte_ether.h>
 #include <spdlog/spdlog.h>
 
@@ -141,9 +140,7 @@ void ExceptionPath::set_ready(bool ready) {
 void ExceptionPath::tick(uint64_t now_ms) {
   held_.expire(now_ms, [this](rte_mbuf* packet) { drop(packet, DropReason::hold_expired); });
   for (Twin& twin : twins_) {
-    rte_eth_link link{};
-    if (rte_eth_link_get_nowait(twin.port.port_id, &link) != 0) continue;
-    const bool up = link.link_status == RTE_ETH_LINK_UP;
+    const bool up = drivers::port_link_up(twin.port);
     if (up == twin.link_up) continue;
     twin.link_up = up;
     twin.tap.set_carrier(ready_ && up);

@@ -58,5 +58,11 @@ TEST(EalArguments, tells_vdevs_from_pci_addresses) {
   EXPECT_EQ(device_name("net_ring0"), "net_ring0");
 }
 
+TEST(EalArguments, finds_an_argument_of_a_device) {
+  EXPECT_EQ(device_argument("net_af_packet0,iface=eth0,framecnt=1024", "iface"), "eth0");
+  EXPECT_EQ(device_argument("net_af_packet0,framecnt=1024,iface=eth1", "iface"), "eth1");
+  EXPECT_EQ(device_argument("net_null0", "iface"), "");
+}
+
 }  // namespace
 }  // namespace poolgate::drivers
