@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The data plane by itself: TAP twins, our SCTP addresses, signals; before any registrar is there."""
+import signal
+import time
+import unittest
+
+from lib.dataplane import BINARY, Capture, DataPlane, Lab, run, scapy, wait_until
+
+ARP = """
+answered, _ = srp([Ether(dst="ff:ff:ff:ff:ff:ff") / ARP(pdst=a) for a in sys.argv[1:]], iface="eth0", timeout=2, multi=True)
+for question, answer in answered:
+    print(answer.psrc, answer.hwsrc)
+"""
+
+SCTP = """
+mac, address, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
+packet = Ether(dst=mac) / IP(src="10.0.1.2", dst=address) / SCTP(sport=7777, dport=port, tag=0) / SCTPChunkInit(
+    init_tag=0x1234, a_rwnd=65536, n_out_streams=10, n_in_streams=10, init_tsn=1)
+answered, _ = srp(packet, iface="eth0", timeout=2, multi=True, filter="ip proto 132 or icmp")
+for _, answer in answered:
+    if SCTP in answer:
+        print(answer[IP].src, answer[SCTP].tag, type(answer[SCTP].payload).__name__)
+    else:
+        print(answer.summary())
+"""
+
+
+class DataPlaneTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.lab = Lab("pgdp-")
+        cls.lab.__enter__()
+        cls.addClassCleanup(cls.lab.script, "down")
+        cls.dataplane = DataPlane(cls.lab)
+        cls.addClassCleanup(cls.dataplane.stop)
+        cls.dataplane.start()
+
+    def mac(self, device):
+        return self.lab.mac("app", device)
+
+    def test_starts_before_the_registrar_and_says_what_it_waits_for(self):
+        self.dataplane.wait_for_log("waiting for a registrar on .*channel.sock")
+
+    def test_says_once_what_the_port_cannot_do(self):
+        said = [line for line in self.dataplane.lines if "CRC32c on sending" in line and "port pu " in line]
+        self.assertEqual(len(said), 1)
+
+    def test_arp_is_answered_once_by_the_tap_with_the_ports_mac(self):
+        answers = scapy(self.lab, "pu", ARP, "10.0.1.1", "192.0.2.1").splitlines()
+        self.assertEqual(sorted(answers), [f"10.0.1.1 {self.mac('app0')}", f"192.0.2.1 {self.mac('app0')}"])
+
+    def test_ping_of_every_port_both_families_no_duplicates(self):
+        for ns, address in (("pu", "10.0.1.1"), ("pu", "fd00:1::1"), ("pe1", "10.0.2.1"), ("pe1", "fd00:2::1"), ("pe1", "10.0.3.1")):
+            said = self.lab.run(ns, "ping", "-n", "-c3", "-i0.2", "-W2", address)
+            self.assertIn("3 received", said)
+            self.assertNotIn("duplicates", said)
+
+    def test_ping_of_full_mtu(self):
+        self.assertIn("2 received", self.lab.run("pu", "ping", "-c2", "-i0.2", "-M", "do", "-s", "1472", "10.0.1.1"))
+
+    def test_our_sctp_answers_on_its_ports_and_aborts_on_others(self):
+        init_ack = scapy(self.lab, "pu", SCTP, self.mac("app0"), "10.0.1.1", "3863").splitlines()
+        self.assertEqual(init_ack[0], f"10.0.1.1 {0x1234} SCTPChunkInitAck")
+        self.assertEqual(scapy(self.lab, "pu", SCTP, self.mac("app0"), "10.0.1.1", "9901").split()[2], "SCTPChunkInitAck")
+        abort = scapy(self.lab, "pu", SCTP, self.mac("app0"), "10.0.1.1", "4000").splitlines()
+        self.assertEqual(abort, [f"10.0.1.1 {0x1234} SCTPChunkAbort"])
+
+    def test_nothing_of_sctp_or_of_a_service_reaches_the_tap(self):
+        flood = """
+mac = sys.argv[1]
+frames = [Ether(dst=mac) / IP(src="10.0.1.2", dst=d) / l4 for d in ("10.0.1.1", "192.0.2.1") for l4 in (
+    SCTP(sport=7, dport=3863, tag=99) / SCTPChunkCookieEcho(cookie=b"x" * 40), SCTP(sport=7, dport=77) / SCTPChunkInit(init_tag=1),
+    SCTP(sport=7, dport=5000, tag=1) / SCTPChunkData(data=b"x"), SCTP(sport=7, dport=3863, tag=0) / Raw(b"\\x01\\x00\\x00\\x01"))]
+frames += [Ether(dst=mac) / IP(src="10.0.1.2", dst="192.0.2.1") / l4 for l4 in (
+    UDP(sport=7, dport=5000) / b"x", TCP(sport=7, dport=5000, flags="S"), TCP(sport=7, dport=5001, flags="S"), UDP(sport=7, dport=9))]
+frames += fragment(Ether(dst=mac) / IP(src="10.0.1.2", dst="192.0.2.1") / UDP(sport=7, dport=5000) / (b"x" * 3000), 1000)
+sendp(frames, iface="eth0")
+"""
+        with Capture(self.lab, "app", "pg-pu", "ip and not icmp") as tap:
+            scapy(self.lab, "pu", flood, self.mac("app0"))
+            self.lab.run("pu", "ping", "-c1", "-W2", "10.0.1.1")  # after all of them
+        self.assertEqual(tap.lines, [])
+
+    def test_an_answer_waits_for_the_neighbours_arp(self):
+        """The INIT comes from an address that nobody has asked for: the INIT ACK is held until ARP has answered."""
+        run("ip", "-n", self.lab.namespace("pu"), "addr", "add", "10.0.1.77/24", "dev", "eth0")
+        self.addCleanup(run, "ip", "-n", self.lab.namespace("pu"), "addr", "del", "10.0.1.77/24", "dev", "eth0")
+        with Capture(self.lab, "pu", "eth0", "arp or ip proto 132") as seen:
+            scapy(self.lab, "pu", SCTP.replace("10.0.1.2", "10.0.1.77"), self.mac("app0"), "10.0.1.1", "3863")
+        asked = [i for i, line in enumerate(seen.lines) if "who-has 10.0.1.77" in line]
+        answered = [i for i, line in enumerate(seen.lines) if "INIT ACK" in line]
+        self.assertEqual(len(answered), 1, seen.lines)
+        self.assertTrue(asked and asked[0] < answered[0], seen.lines)
+
+    def test_the_carrier_of_the_tap_follows_the_link(self):
+        net = self.lab.namespace("net")
+        self.addCleanup(run, "ip", "-n", net, "link", "set", "app.app2", "up")
+        run("ip", "-n", net, "link", "set", "app.app2", "down")
+        wait_until(lambda: "NO-CARRIER" in self.dataplane.tap("pg-pe2"), 5, "NO-CARRIER")
+        self.assertIn("LOWER_UP", self.dataplane.tap("pg-pe"))
+        run("ip", "-n", net, "link", "set", "app.app2", "up")
+        wait_until(lambda: "LOWER_UP" in self.dataplane.tap("pg-pe2"), 5, "carrier")
+
+    def test_idle_it_uses_under_3_percent_of_a_core(self):
+        began, cpu = time.monotonic(), self.dataplane.cpu_seconds()
+        time.sleep(8)
+        share = (self.dataplane.cpu_seconds() - cpu) / (time.monotonic() - began)
+        self.assertLess(share, 0.03)
+
+
+class SignalsTest(unittest.TestCase):
+    def setUp(self):
+        self.lab = Lab("pgds-")
+        self.lab.__enter__()
+        self.addCleanup(self.lab.script, "down")
+        self.dataplane = DataPlane(self.lab)
+        self.addCleanup(self.dataplane.stop)
+
+    def configure(self, change):
+        with open(self.lab.config, encoding="utf-8") as f:
+            text = f.read()
+        with open(self.lab.config, "w", encoding="utf-8") as f:
+            f.write(change(text))
+
+    def test_sigterm_ends_it_cleanly_and_it_attaches_to_its_taps_again(self):
+        self.dataplane.start()
+        index = run("ip", "netns", "exec", self.lab.namespace("app"), "cat", "/sys/class/net/pg-pu/ifindex")
+        self.assertEqual(self.dataplane.stop(), 0)
+        self.assertIn("NO-CARRIER", self.dataplane.tap("pg-pu"))
+        self.dataplane.start()
+        self.assertEqual(run("ip", "netns", "exec", self.lab.namespace("app"), "cat", "/sys/class/net/pg-pu/ifindex"), index)
+        self.lab.run("pu", "ping", "-c1", "-W2", "10.0.1.1")
+
+    def test_sighup_reloads_services_and_keeps_all_when_the_file_is_wrong(self):
+        self.dataplane.start()
+        addresses = lambda: run("ip", "-n", self.lab.namespace("app"), "-br", "addr", "show", "pg-pu")
+        self.assertIn("192.0.2.1/32", addresses())
+        with open(self.lab.config, encoding="utf-8") as f:
+            text = f.read()
+        self.configure(lambda t: t.replace("192.0.2.1", "192.0.2.9"))
+        self.dataplane.signal(signal.SIGHUP)
+        self.dataplane.wait_for_log("read again, 3 service")
+        self.assertIn("192.0.2.9/32", addresses())
+        self.assertNotIn("192.0.2.1/32", addresses())
+        self.configure(lambda t: t.replace('protocol = "udp"', 'protocol = "carrier pigeon"'))
+        self.dataplane.signal(signal.SIGHUP)
+        self.dataplane.wait_for_log("nothing was changed")
+        self.dataplane.wait_for_log(r"poolgate.toml:\d+: .*carrier pigeon|poolgate.toml:\d+: .*protocol")
+        self.assertIn("192.0.2.9/32", addresses())
+        self.lab.run("pu", "ping", "-c1", "-W2", "10.0.1.1")
+
+    def test_check_says_the_line_and_starts_nothing(self):
+        self.assertIn("no errors", run(BINARY, "--config", self.lab.config, "--check"))
+        self.configure(lambda t: t.replace("idle_sleep_us", "idle_slep_us"))
+        said = self.lab.in_namespace("app", BINARY, "--config", self.lab.config, "--check")
+        with self.assertRaisesRegex(AssertionError, r"exit status 1\n.*poolgate.toml:\d+: .*idle_slep_us"):
+            run(*said)
+        self.assertEqual(self.dataplane.tap("pg-pu"), "")
+
+    def test_a_second_instance_is_refused_with_the_reason(self):
+        self.dataplane.start()
+        second = self.lab.in_namespace("app", BINARY, "--config", self.lab.config)
+        with self.assertRaisesRegex(AssertionError, "exit status 1"):
+            run(*second)
+        self.lab.run("pu", "ping", "-c1", "-W2", "10.0.1.1")
+
+
+if __name__ == "__main__":
+    unittest.main()
