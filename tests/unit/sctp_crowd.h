@@ -65,10 +65,10 @@ class Crowd {
     std::function<void(const Message&)> on_message;
   };
 
-  // Sets `n` associations up; false if that takes longer.
+  // Sets associations up until there are `n`; false if that takes longer.
   bool set_up(uint32_t n, unsigned milliseconds) {
     const uint64_t end = now_us() + milliseconds * 1000ULL;
-    uint32_t begun = 0;
+    auto begun = static_cast<uint32_t>(peers.ids.size());
     while (us.ids.size() < n || peers.ids.size() < n) {
       if (now_us() > end) return false;
       for (; begun < n && begun < peers.ids.size() + 64; ++begun)
