@@ -42,43 +42,39 @@ constexpr int kRsplib[5][3][3] = {
     {{2935, 2085, 518}, {3375, 2469, 381}, {124, 476, 242}},
 };
 
-// What is registered, made beforehand and in random order.
+// What is registered, in random order. A registration comes in one PoolElement, as a parser would give it.
 struct Load {
   struct Item {
-    const PoolHandle* handle;
-    PoolElement element;
-    AssociationKey association;
+    uint32_t number;
+    uint32_t pool;
+    PeId id;
+    uint32_t load;
+    uint32_t weight;
   };
   std::vector<PoolHandle> handles;
   std::vector<Item> items;
   std::vector<uint32_t> asked;  // pools in the order in which they are resolved
+  PolicyType policy;
 
-  Load(const Shape& shape, PolicyType policy) {
+  Load(const Shape& shape, PolicyType type) : policy(type) {
     Random random(shape.pools + shape.elements);
     for (uint32_t pool = 0; pool < shape.pools; ++pool)
       handles.push_back("Pool" + std::to_string(10'000'000 + pool));
     for (uint32_t i = 0; i < shape.pools * shape.elements; ++i) {
-      Item item{&handles[i % shape.pools], {}, {1, 0, i + 1}};
-      PoolElement& element = item.element;
-      element.id = static_cast<PeId>(random.next());
-      element.home = 0x1234;
-      element.registration_life = 300;
-      const auto address = IpAddress::v4(&i);
-      element.user_transport.port = 3868;
-      element.user_transport.addresses = {address};
-      element.has_asap_transport = true;
-      element.asap_transport.port = 3863;
-      element.asap_transport.addresses = {address};
-      element.policy = {.type = policy};
-      items.push_back(std::move(item));
-      change(items.back(), random);
+      items.push_back({i, i % shape.pools, static_cast<PeId>(random.next()), 0, 0});
     }
-    for (size_t i = items.size(); i > 1; --i) std::swap(items[i - 1], items[random.below(i)]);
+    change(random);
+    shuffle(random);
     for (int i = 0; i < 1 << 15; ++i) asked.push_back(static_cast<uint32_t>(random.below(shape.pools)));
   }
-  static void change(Item& item, Random& random) {
-    item.element.policy.load = static_cast<uint32_t>(random.below(1000)) * 4'000'000;
-    item.element.policy.weight = static_cast<uint32_t>(random.below(100)) + 1;
+  void change(Random& random) {
+    for (Item& item : items) {
+      item.load = static_cast<uint32_t>(random.below(1000)) * 4'000'000;
+      item.weight = static_cast<uint32_t>(random.below(100)) + 1;
+    }
+  }
+  void shuffle(Random& random) {
+    for (size_t i = items.size(); i > 1; --i) std::swap(items[i - 1], items[random.below(i)]);
   }
 };
 
@@ -98,10 +94,23 @@ double nanoseconds(size_t operations, F&& f) {
 
 template <class Space>
 void register_all(Space& space, const Load& load) {
+  PoolElement element;
+  element.home = 0x1234;
+  element.registration_life = 300;
+  element.user_transport.port = 3868;
+  element.user_transport.addresses.resize(1);
+  element.has_asap_transport = true;
+  element.asap_transport.port = 3863;
+  element.asap_transport.addresses.resize(1);
+  element.policy.type = load.policy;
   TimeMs expires = 300'000;
-  for (const auto& item : load.items) {
+  for (const Load::Item& item : load.items) {
+    element.id = item.id;
+    element.user_transport.addresses[0] = element.asap_transport.addresses[0] = IpAddress::v4(&item.number);
+    element.policy.load = item.load;
+    element.policy.weight = item.weight;
     benchmark::DoNotOptimize(
-        space.register_or_update(*item.handle, item.element, item.association, ++expires));
+        space.register_or_update(load.handles[item.pool], element, {1, 0, item.number + 1}, ++expires));
   }
 }
 
@@ -148,10 +157,9 @@ void bench_reregister(benchmark::State& state, Shape shape, Policy policy, int r
   register_all(space, load);
   register_all(control, load);
   Random random(9);
-  for (size_t i = load.items.size(); i > 1; --i) std::swap(load.items[i - 1], load.items[random.below(i)]);
+  load.shuffle(random);
   const auto round = [&](auto& target) {
-    // Loads and weights change each time.
-    for (auto& item : load.items) Load::change(item, random);
+    load.change(random);
     const size_t repeat = std::max<size_t>(1, 20'000 / load.items.size());
     return nanoseconds(load.items.size() * repeat, [&] {
       for (size_t i = 0; i < repeat; ++i) register_all(target, load);

@@ -32,11 +32,12 @@ class Deadlines {
   template <class Nodes>
   void set(Nodes&& nodes, uint32_t index, TimeMs due) {
     DeadlineNode& node = nodes(index);
+    const TimeMs before = node.due;
     node.due = due;
     if (node.place != DeadlineNode::kNowhere) {
       if (due == kNever) {
         remove(nodes, node);
-      } else if (due < at(node.place).at) {
+      } else if (due < before && due < at(node.place).at) {
         rise(nodes, node.place, {due, index});
       }
     } else if (due != kNever) {

@@ -104,9 +104,7 @@ RegisterOutcome Handlespace::register_or_update(PoolHandleView handle, const Poo
     PeRecord& record = records_[outcome.pe];
     record.id = element.id;
     record.pool = outcome.pool;
-    record.slot = pool.selector.add({element.id, next_registration_++, element.policy});
-    if (record.slot == pool.by_slot.size()) pool.by_slot.push_back(kNoPe);
-    pool.by_slot[record.slot] = outcome.pe;
+    record.slot = pool.selector.add({element.id, next_registration_++, element.policy, outcome.pe});
     pool.by_id.insert(element.id, outcome.pe);
     ++elements_;
     join_owner(outcome.pe, element.home);
@@ -144,7 +142,6 @@ void Handlespace::deregister(PeIndex pe) {
   const PoolIndex number = record.pool;
   Pool& pool = pools_[number];
   pool.selector.remove(record.slot);
-  pool.by_slot[record.slot] = kNoPe;
   pool.by_id.erase(record.id);
   records_.release(pe);
   --elements_;
@@ -203,8 +200,8 @@ void Handlespace::read(PeIndex pe, PoolElement& out, bool with_asap_transport) c
 
 size_t Handlespace::resolve(PoolIndex number, std::span<PeIndex> out) {
   Pool& pool = pools_[number];
-  const size_t n = pool.selector.select(out);  // slots; turned into PEs in place
-  for (PeIndex& item : out.first(n)) item = pool.by_slot[item];
+  const size_t n = pool.selector.select(out);
+  pool.selector.to_items(out.first(n));
   return n;
 }
 

@@ -158,16 +158,15 @@ class Handlespace {
   }
 
  private:
-  struct Pool {
-    PoolHandle handle;
+  struct alignas(64) Pool {
     uint64_t hash = 0;
+    PoolHandle handle;
     uint32_t next_in_bucket = 0;
     uint32_t number = 0;
     TransportType transport_type = TransportType::sctp;
     TransportUse transport_use = TransportUse::data_only;
     uint64_t words = 0;  // handle_words() of the handle
     Selector selector{PolicyType::round_robin, 0};
-    std::vector<PeIndex> by_slot;
     BTree<PeId, PeIndex> by_id;
   };
   struct Owner {

@@ -11,117 +11,108 @@ uint32_t OrderedSet::priority(uint32_t group) {
 }
 
 void OrderedSet::reserve(size_t n) {
-  links_.reserve(n);
   groups_.reserve(n);
+  links_.reserve(n);
   if (links_.size() < n) links_.resize(n);
-}
-
-void OrderedSet::clear() {
-  for (Link& link : links_) link = Link{};
-  groups_.clear();
-  first_ = root_ = free_group_ = kNone;
 }
 
 void OrderedSet::insert(uint32_t slot, uint64_t key) {
   if (slot >= links_.size()) links_.resize(slot + 1);
   uint32_t before = kNone;  // the greatest group of a smaller key
   for (uint32_t at = root_; at != kNone;) {
-    Group& group = groups_[at];
-    if (group.key == key) {
+    const Group& found = group(at);
+    if (found.key == key) {
       links_[slot].group = at;
-      link_after(group.last, slot);
-      group.last = slot;
+      link_before(found.first, slot);
       return;
     }
-    if (group.key < key) {
+    if (found.key < key) {
       before = at;
-      at = group.right;
+      at = found.right;
     } else {
-      at = group.left;
+      at = found.left;
     }
   }
-  const uint32_t after = before == kNone ? kNone : groups_[before].last;
-  const uint32_t created = new_group(key);
-  groups_[created].first = groups_[created].last = slot;
-  links_[slot].group = created;
-  link_after(after, slot);
-  tree_insert(created);
+  const uint32_t number = new_group(key);
+  links_[slot].previous = links_[slot].next = slot;
+  links_[slot].group = number;
+  Group& created = group(number);
+  created.first = slot;
+  created.previous = before;
+  created.next = before == kNone ? first_group_ : group(before).next;
+  if (created.next != kNone) group(created.next).previous = number;
+  (before == kNone ? first_group_ : group(before).next) = number;
+  tree_insert(number);
 }
 
 void OrderedSet::erase(uint32_t slot) {
-  Link& link = links_[slot];
-  Group& group = groups_[link.group];
-  if (group.first == slot && group.last == slot) {
-    tree_erase(link.group);
-    group.left = free_group_;
-    free_group_ = link.group;
-  } else if (group.first == slot) {
-    group.first = link.next;
-  } else if (group.last == slot) {
-    group.last = link.previous;
+  const uint32_t number = links_[slot].group;
+  Group& own = group(number);
+  if (links_[slot].next == slot) {
+    tree_erase(number);
+    if (own.next != kNone) group(own.next).previous = own.previous;
+    (own.previous == kNone ? first_group_ : group(own.previous).next) = own.next;
+    own.next = free_group_;
+    free_group_ = number;
+  } else {
+    if (own.first == slot) own.first = links_[slot].next;
+    unlink(slot);
   }
-  unlink(slot);
-  link = Link{};
+  links_[slot].group = kNone;
 }
 
 void OrderedSet::lower_keys(uint64_t by) {
-  for (uint32_t at = first_; at != kNone;) {
-    Group& group = groups_[links_[at].group];
-    group.key -= by;
-    at = links_[group.last].next;
-  }
+  for (uint32_t at = first_group_; at != kNone; at = group(at).next) group(at).key -= by;
 }
 
-void OrderedSet::rotate_in(uint32_t number, uint32_t slot) {
-  Group& group = groups_[number];
-  if (group.first == slot) group.first = links_[slot].next;
+void OrderedSet::move_behind(uint32_t slot, const Group& own) {
   unlink(slot);
-  link_after(group.last, slot);
-  group.last = slot;
+  link_before(own.first, slot);
 }
 
-void OrderedSet::link_after(uint32_t previous, uint32_t slot) {
-  const uint32_t next = previous == kNone ? first_ : links_[previous].next;
+void OrderedSet::link_before(uint32_t next, uint32_t slot) {
+  const uint32_t previous = links_[next].previous;
   links_[slot].previous = previous;
   links_[slot].next = next;
-  if (next != kNone) links_[next].previous = slot;
-  (previous == kNone ? first_ : links_[previous].next) = slot;
+  links_[previous].next = slot;
+  links_[next].previous = slot;
 }
 
 void OrderedSet::unlink(uint32_t slot) {
-  const Link link = links_[slot];
-  if (link.next != kNone) links_[link.next].previous = link.previous;
-  (link.previous == kNone ? first_ : links_[link.previous].next) = link.next;
+  const Link& link = links_[slot];
+  links_[link.previous].next = link.next;
+  links_[link.next].previous = link.previous;
 }
 
 uint32_t OrderedSet::new_group(uint64_t key) {
-  uint32_t group = free_group_;
-  if (group == kNone) {
-    group = static_cast<uint32_t>(groups_.size());
+  uint32_t number = free_group_;
+  if (number == kNone) {
     groups_.emplace_back();
+    number = static_cast<uint32_t>(groups_.size());
   } else {
-    free_group_ = groups_[group].left;
-    groups_[group] = Group{};
+    free_group_ = group(number).next;
   }
-  groups_[group].key = key;
-  return group;
+  Group& created = group(number);
+  created = Group{};
+  created.key = key;
+  return number;
 }
 
-void OrderedSet::tree_insert(uint32_t created) {
-  Group& group = groups_[created];
-  const uint32_t own = priority(created);
+void OrderedSet::tree_insert(uint32_t number) {
+  Group& created = group(number);
+  const uint32_t own = priority(number);
   uint32_t* link = &root_;
   while (*link != kNone && priority(*link) >= own) {
-    Group& at = groups_[*link];
-    link = at.key < group.key ? &at.right : &at.left;
+    Group& at = group(*link);
+    link = at.key < created.key ? &at.right : &at.left;
   }
   uint32_t at = *link;
-  *link = created;
-  uint32_t* smaller = &group.left;
-  uint32_t* greater = &group.right;
+  *link = number;
+  uint32_t* smaller = &created.left;
+  uint32_t* greater = &created.right;
   while (at != kNone) {
-    Group& split = groups_[at];
-    if (split.key < group.key) {
+    Group& split = group(at);
+    if (split.key < created.key) {
       *smaller = at;
       smaller = &split.right;
       at = split.right;
@@ -135,22 +126,22 @@ void OrderedSet::tree_insert(uint32_t created) {
 }
 
 void OrderedSet::tree_erase(uint32_t number) {
-  const Group& group = groups_[number];
+  const Group& gone = group(number);
   uint32_t* link = &root_;
   while (*link != number) {
-    Group& at = groups_[*link];
-    link = at.key < group.key ? &at.right : &at.left;
+    Group& at = group(*link);
+    link = at.key < gone.key ? &at.right : &at.left;
   }
-  uint32_t smaller = group.left;
-  uint32_t greater = group.right;
+  uint32_t smaller = gone.left;
+  uint32_t greater = gone.right;
   while (smaller != kNone && greater != kNone) {
     if (priority(smaller) > priority(greater)) {
       *link = smaller;
-      link = &groups_[smaller].right;
+      link = &group(smaller).right;
       smaller = *link;
     } else {
       *link = greater;
-      link = &groups_[greater].left;
+      link = &group(greater).left;
       greater = *link;
     }
   }

@@ -34,8 +34,8 @@ Selector::Selector(PolicyType type, uint64_t seed)
     : type_(type),
       method_(selection_method(type).value_or(SelectionMethod::ordered)),
       degrades_(counts_degradation(type)),
-      random_(seed),
-      set_(make_set(method_)) {}
+      set_(make_set(method_)),
+      random_(seed) {}
 
 Selector::Selector(PolicyType type, uint64_t seed, std::span<const SelectorElement> elements)
     : Selector(type, seed) {
@@ -63,8 +63,10 @@ Slot Selector::add(const SelectorElement& element) {
   added.registration = element.registration;
   added.settings = element.policy;
   added.settings.type = type_;
+  added.item = element.item;
   added.used = true;
   ++size_;
+  if (auto* set = std::get_if<OrderedSet>(&set_)) set->set_item(slot, element.item);
   enter(slot);
   return slot;
 }

@@ -30,6 +30,7 @@ struct SelectorElement {
   PeId id = 0;
   uint32_t registration = 0;  // counts registrations of this PE: another value resets its degradation
   PolicySettings policy;      // its `type` is ignored: the pool's counts
+  uint32_t item = 0;          // the caller's own number of it, see to_items()
 };
 
 class Selector {
@@ -87,6 +88,15 @@ class Selector {
     return 0;
   }
 
+  // Replaces each slot by its item.
+  void to_items(std::span<uint32_t> slots) const {
+    if (const auto* set = std::get_if<OrderedSet>(&set_)) {
+      for (uint32_t& slot : slots) slot = set->item(slot);
+    } else {
+      for (uint32_t& slot : slots) slot = elements_[slot].item;
+    }
+  }
+
   // Takes an element out of selection until readmit().
   void set_aside(Slot slot);
   // Puts all that were set aside back. O(n).
@@ -115,6 +125,7 @@ class Selector {
     uint32_t degradations = 0;
     uint32_t remainder =
         0;  // WRR: of the division that gave its turn; else the list that it was drawn in last
+    uint32_t item = 0;
     bool used = false;
     bool aside = false;
   };
@@ -142,6 +153,7 @@ class Selector {
   PolicyType type_;
   SelectionMethod method_;
   bool degrades_;
+  std::variant<OrderedSet, UniformSet, WeightTree> set_;
   uint32_t list_ = 0;  // number of the list being drawn
   size_t size_ = 0;
   size_t aside_ = 0;
@@ -149,7 +161,6 @@ class Selector {
   Random random_;
   std::vector<Element> elements_;
   std::vector<Slot> free_slots_;
-  std::variant<OrderedSet, UniformSet, WeightTree> set_;
 };
 
 template <class Eligible>
