@@ -34,6 +34,16 @@ class ClientHops {
     hop.vlan_tci = vlan_tci;
     return hop;
   }
+  // True if the frame came from there, untagged; cheaper than of_frame() and ==.
+  bool is(uint16_t i, const uint8_t* frame, uint16_t port_id) const {
+    const ClientHop& hop = hops_[i];
+    uint64_t from, to, hop_from, hop_to;
+    std::memcpy(&to, frame, 8);  // the low six bytes count
+    std::memcpy(&from, frame + 6, 8);
+    std::memcpy(&hop_from, hop.ether_addresses, 8);
+    std::memcpy(&hop_to, hop.ether_addresses + 6, 8);
+    return (((from ^ hop_from) | (to ^ hop_to)) << 16 == 0) & (hop.port_id == port_id) & (hop.vlan_tci == 0);
+  }
   // Its number; a new one is added if there is room. 0: there is none.
   uint16_t learn(const ClientHop& hop) {
     uint64_t words[2];

@@ -52,8 +52,15 @@ struct Redirector::Impl {
   Impl(const RedirectorOptions& options, std::unique_ptr<session::SessionTable> sessions,
        ServiceCounters* service_counters);
 
-  // ---- redirector.cc: the burst
+  // ---- burst.cc
+  struct ServiceTally {
+    ServiceIndex service = kNoService;
+    uint64_t packets = 0, bytes = 0;
+  };
   void process(rte_mbuf* const* mbufs, PacketInfo* infos, unsigned n);
+  void settle(ServiceTally& tally, ServiceIndex next) const;
+
+  // ---- redirector.cc: one packet
   void begin(const ServiceTable* table, uint64_t now, Output& output);
   void one(Packet& packet, SessionIndex candidate);
   void hit(Packet& packet, SessionIndex entry);
@@ -112,7 +119,7 @@ struct Redirector::Impl {
   uint32_t timeout_ms(const Session& s) const;
 
   const ServiceEntry* service_of(const Session& s) const { return services->service(s.service); }
-  void count(ServiceIndex service, std::atomic<uint64_t> ServiceCounters::*counter, uint64_t n = 1) {
+  void count(ServiceIndex service, std::atomic<uint64_t> ServiceCounters::*counter, uint64_t n = 1) const {
     if (service >= kMaxServices) return;
     auto& c = counters[service].*counter;
     c.store(c.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);

@@ -32,7 +32,8 @@ struct alignas(32) PacketInfo {
   PacketKind kind = PacketKind::other;
   DropReason drop = DropReason::none;
   uint16_t vlan_tci = 0;  // of the outer tag, in the frame or stripped by the device; host order; 0 none
-  uint16_t reserved = 0;
+  uint8_t plain = 0;      // 1: as parse_plain() says
+  uint8_t reserved = 0;
 };
 static_assert(sizeof(PacketInfo) == 32);
 
@@ -40,6 +41,10 @@ static_assert(sizeof(PacketInfo) == 32);
 // segments). Returns false if headers may lie past `length` but within `frame_length`: join the segments and
 // call again. Ethernet and 802.1Q; RFC 791 §3.1, RFC 8200 §3-4, RFC 9260 §3.1, RFC 9293 §3.1, RFC 768.
 bool parse(const uint8_t* frame, size_t length, size_t frame_length, PacketInfo& info);
+
+// A packet of the commonest shape: kind l4, IPv4 without VLAN tag, options or fragment, 20 bytes of its
+// transport packet in the first segment. Its transport header begins here.
+inline constexpr size_t kPlainTransport = 34;
 
 // infos[i] of mbufs[i]. Segments are joined where headers are split.
 void parse_burst(rte_mbuf* const* mbufs, PacketInfo* infos, unsigned n);

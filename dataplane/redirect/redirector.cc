@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The burst: hash and prefetch, find, track, rewrite, send. What happens once a flow is elsewhere.
+// The stage as the worker calls it, and the way of a packet that burst.cc does not deal with in one piece.
 #include "dataplane/redirect/redirector.h"
 
 #include <sys/random.h>
@@ -11,7 +11,6 @@
 namespace poolgate::redirect {
 namespace {
 
-// How many counters a worker's line of a PE has to be written for each packet.
 void add(std::atomic<uint64_t>& counter, uint64_t n) {
   counter.store(counter.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
 }
@@ -93,27 +92,6 @@ void Redirector::Impl::begin(const ServiceTable* table, uint64_t now, Output& ou
   generated = 0;
   if (services != nullptr && slots.head() != log_seen) [[unlikely]]
     catch_up();
-}
-
-void Redirector::Impl::process(rte_mbuf* const* mbufs, PacketInfo* infos, unsigned n) {
-  SessionIndex candidates[kMaxBurst];
-  for (unsigned i = 0; i < n; ++i) {
-    PacketInfo& info = infos[i];
-    if (info.flow.family == 6) [[unlikely]] {
-      const Packet packet{mbufs[i], info};
-      session::set_v6_words(info.flow, packet.addresses(), sessions.secret());
-    }
-    info.hash = session::hash_flow(info.flow, sessions.secret());
-    sessions.prefetch_bucket(info.hash);
-  }
-  for (unsigned i = 0; i < n; ++i) {
-    candidates[i] = sessions.first_candidate(infos[i].hash);
-    sessions.prefetch(candidates[i]);
-  }
-  for (unsigned i = 0; i < n; ++i) {
-    Packet packet{mbufs[i], infos[i]};
-    one(packet, candidates[i]);
-  }
 }
 
 void Redirector::Impl::one(Packet& packet, SessionIndex candidate) {

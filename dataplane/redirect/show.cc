@@ -28,6 +28,7 @@ SessionStats Redirector::session_stats() const {
   stats.half_open = table.half_open();
   stats.half_open_quota = impl_->half_open_quota;
   stats.reattached = table.reattached();
+  stats.bytes = table.bytes();
   return stats;
 }
 

@@ -190,6 +190,7 @@ SessionIndex SessionTable::insert_alias(SessionIndex session, const FlowKey& key
 
 void SessionTable::give(SessionIndex i) {
   Session& e = entries_[i];
+  ++erased_;
   e.generation = 0;  // first: from here on nobody takes it for whole
   buckets_.erase(hash_flow(e.key, secret_), i);
   e.key.family == 6 ? pool_.give_pair(i) : pool_.give_single(i);

@@ -40,12 +40,15 @@ class SessionTable {
   void prefetch_bucket(uint32_t hash) const { __builtin_prefetch(buckets_.home(hash)); }
   SessionIndex first_candidate(uint32_t hash) const { return buckets_.first_candidate(hash); }
   void prefetch(SessionIndex i) const { __builtin_prefetch(&entries_[i], 1); }
-  // `v6`: both addresses as in the header, for IPv6 keys.
-  bool matches(SessionIndex i, const FlowKey& key, const uint8_t* v6) const {
+  // All that there is to compare of IPv4; of IPv6, necessary.
+  bool key_matches(SessionIndex i, const FlowKey& key) const {
     const __m128i a = _mm_load_si128(reinterpret_cast<const __m128i*>(&key));
     const __m128i b = _mm_load_si128(reinterpret_cast<const __m128i*>(&entries_[i].key));
-    if (_mm_movemask_epi8(_mm_cmpeq_epi8(a, b)) != 0xffff) return false;
-    return key.family == 4 || std::memcmp(second(i).addresses, v6, 32) == 0;
+    return _mm_movemask_epi8(_mm_cmpeq_epi8(a, b)) == 0xffff;
+  }
+  // `v6`: both addresses as in the header, for IPv6 keys.
+  bool matches(SessionIndex i, const FlowKey& key, const uint8_t* v6) const {
+    return key_matches(i, key) && (key.family == 4 || std::memcmp(second(i).addresses, v6, 32) == 0);
   }
   // The entry (a session or an alias) with this key; kNone.
   SessionIndex find(const FlowKey& key, uint32_t hash, const uint8_t* v6) const {
@@ -84,6 +87,9 @@ class SessionTable {
   uint32_t end() const { return pool_.fresh(); }  // entries from 2 to this may be in use
   uint32_t half_open() const { return half_open_; }
   uint32_t sessions() const { return sessions_; }
+  uint64_t erased() const {
+    return erased_;
+  }  // entries, ever: an index that was found before may name another since
   uint32_t reattached() const { return reattached_; }
   bool valid(SessionIndex i) const {
     return entries_[i].generation == generation_ &&
@@ -113,6 +119,7 @@ class SessionTable {
   uint32_t half_open_ = 0;
   uint32_t sessions_ = 0;
   uint32_t reattached_ = 0;
+  uint64_t erased_ = 0;
 };
 
 }  // namespace poolgate::session

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The burst: hash and prefetch, find candidates and prefetch them, then each packet. What nearly every packet
+// is, one of an established IPv4 flow in direct return to a live PE, is dealt with here in one piece; all
+// else goes to one().
+#include <cstddef>
+
+#include "dataplane/redirect/impl.h"
+#include "dataplane/redirect/sctp_chunks.h"
+#include "dataplane/redirect/wire.h"
+
+namespace poolgate::redirect {
+namespace {
+
+void add(std::atomic<uint64_t>& counter, uint64_t n) {
+  counter.store(counter.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+}
+
+// A session (not an alias) that is established, in direct return: state, flags, kind in one look.
+bool is_plain(const Session& s) {
+  static_assert(offsetof(Session, flags) == offsetof(Session, state) + 1 &&
+                offsetof(Session, kind) == offsetof(Session, state) + 2);
+  uint32_t word;
+  std::memcpy(&word, &s.state, 4);
+  constexpr uint32_t kMask = 0xff | uint32_t{session::kNat} << 8 | 0xff << 16;
+  return (word & kMask) ==
+         (static_cast<uint32_t>(State::established) | static_cast<uint32_t>(session::Kind::session) << 16);
+}
+
+// True if the packet changes nothing of its session's state; what it tells is noted. `p`: the transport
+// header, of which the first 16 bytes can be read.
+bool plain_packet(Session& s, uint8_t protocol, const uint8_t* p) {
+  // RFC 9260 §6.10: a packet that begins with DATA holds nothing else.
+  if (protocol == wire::kSctp) return (p[12] == sctp::kData) & (sctp::verification_tag(p) == s.tag_p);
+  if (protocol == wire::kUdp) return true;
+  constexpr uint8_t kFin = 1, kSyn = 2, kRst = 4, kAck = 16;
+  if ((p[13] & (kFin | kSyn | kRst | kAck)) != kAck) return false;
+  s.tag_p = wire::get32(p + 8);
+  return true;
+}
+
+}  // namespace
+
+void Redirector::Impl::process(rte_mbuf* const* mbufs, PacketInfo* infos, unsigned n) {
+  SessionIndex candidates[kMaxBurst];
+  for (unsigned i = 0; i < n; ++i) {
+    PacketInfo& info = infos[i];
+    if (info.flow.family == 6) [[unlikely]] {
+      const Packet packet{mbufs[i], info};
+      session::set_v6_words(info.flow, packet.addresses(), sessions.secret());
+    }
+    info.hash = session::hash_flow(info.flow, sessions.secret());
+    sessions.prefetch_bucket(info.hash);
+  }
+  for (unsigned i = 0; i < n; ++i) {
+    candidates[i] = sessions.first_candidate(infos[i].hash);
+    sessions.prefetch(candidates[i]);
+  }
+  if (services == nullptr) [[unlikely]] {
+    for (unsigned i = 0; i < n; ++i) {
+      Packet packet{mbufs[i], infos[i]};
+      one(packet, candidates[i]);
+    }
+    return;
+  }
+
+  // Entry 0 is nobody's: its key is no packet's, so that "no candidate" needs no question of its own.
+  uint64_t plain = 0;  // bit i: packet i is of a session that is plain
+  for (unsigned i = 0; i < n; ++i) {
+    const Session& s = sessions.at(candidates[i]);
+    const bool yes = (infos[i].plain != 0) & sessions.key_matches(candidates[i], infos[i].flow) & is_plain(s);
+    plain |= uint64_t{yes} << i;
+    __builtin_prefetch(&lines[s.pe]);
+  }
+
+  ServiceTally tally;
+  for (unsigned i = 0; i < n; ++i) {
+    PacketInfo& info = infos[i];
+    rte_mbuf* const mbuf = mbufs[i];
+    Session& s = sessions.at(candidates[i]);
+    if ((plain >> i & 1) != 0) [[likely]] {
+      pool::PeLine& line = lines[s.pe];
+      uint8_t* const frame = rte_pktmbuf_mtod(mbuf, uint8_t*);
+      // Where the client is: looked at about once a second.
+      const bool fresh = ((now_ms ^ s.last_seen_ms) >> 10) == 0 || hops.is(s.client_hop, frame, mbuf->port);
+      if (fresh & (s.deaths == line.deaths) & (line.next_hop < max_next_hops)) [[likely]] {
+        const drivers::NextHop& hop = next_hops[line.next_hop];
+        if ((hop.state.load(std::memory_order_acquire) == drivers::NextHop::resolved) &
+                (info.l4_length + wire::kIpv4Header <= hop.mtu) & (hop.port_id < kMaxPorts) &&
+            plain_packet(s, info.flow.protocol, frame + kPlainTransport)) [[likely]] {
+          s.last_seen_ms = now_ms;
+          add(line.packets, 1);
+          add(line.bytes, mbuf->pkt_len);
+          if (s.service != tally.service) [[unlikely]]
+            settle(tally, s.service);
+          ++tally.packets;
+          tally.bytes += mbuf->pkt_len;
+          std::memcpy(frame, hop.ether_addresses, 12);
+          transmit(mbuf, hop.port_id);
+          continue;
+        }
+      }
+    }
+    const uint64_t erased = sessions.erased();
+    Packet packet{mbuf, info};
+    one(packet, candidates[i]);
+    // What was found for the packets behind may be another's by now.
+    if (sessions.erased() != erased) [[unlikely]]
+      plain = 0;
+  }
+  settle(tally, kNoService);
+}
+
+// The burst's counts of one service, written when another's begins.
+void Redirector::Impl::settle(ServiceTally& tally, ServiceIndex next) const {
+  if (tally.packets != 0) {
+    count(tally.service, &ServiceCounters::packets, tally.packets);
+    count(tally.service, &ServiceCounters::bytes, tally.bytes);
+  }
+  tally = {next, 0, 0};
+}
+
+}  // namespace poolgate::redirect
