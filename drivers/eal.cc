@@ -24,10 +24,19 @@ std::string device_argument(const std::string& device, const std::string& key) {
 }
 
 std::vector<std::string> eal_arguments(const config::Config& config) {
-  std::string cores = std::to_string(config.dataplane.main_core);
-  for (const unsigned core : config.dataplane.worker_cores) cores += "," + std::to_string(core);
-  std::vector<std::string> arguments = {"poolgate-dataplane", "-l", cores, "--main-lcore",
-                                        std::to_string(config.dataplane.main_core)};
+  const auto& further = config.dataplane.eal;
+  const auto has = [&](const std::string& option) {
+    return std::any_of(further.begin(), further.end(),
+                       [&](const std::string& a) { return a == option || a.rfind(option + "=", 0) == 0; });
+  };
+  std::vector<std::string> arguments = {"poolgate-dataplane"};
+  // With --lcores the configuration's cores are EAL's lcore numbers, which that option places.
+  if (!has("--lcores")) {
+    std::string cores = std::to_string(config.dataplane.main_core);
+    for (const unsigned core : config.dataplane.worker_cores) cores += "," + std::to_string(core);
+    arguments.insert(arguments.end(), {"-l", cores});
+  }
+  arguments.insert(arguments.end(), {"--main-lcore", std::to_string(config.dataplane.main_core)});
   bool pci = false;
   for (const config::Port& port : config.ports) {
     const bool vdev = is_vdev(port.device);
@@ -35,11 +44,6 @@ std::vector<std::string> eal_arguments(const config::Config& config) {
     arguments.emplace_back(vdev ? "--vdev" : "--allow");
     arguments.push_back(port.device);
   }
-  const auto& further = config.dataplane.eal;
-  const auto has = [&](const std::string& option) {
-    return std::any_of(further.begin(), further.end(),
-                       [&](const std::string& a) { return a == option || a.rfind(option + "=", 0) == 0; });
-  };
   if (!has("--file-prefix")) arguments.insert(arguments.end(), {"--file-prefix", config.general.name});
   // Without a PCI port there is no reason to touch the host's devices.
   if (!pci && !has("--no-pci")) arguments.emplace_back("--no-pci");

@@ -116,12 +116,6 @@ class SignalsTest(unittest.TestCase):
         self.dataplane = DataPlane(self.lab)
         self.addCleanup(self.dataplane.stop)
 
-    def configure(self, change):
-        with open(self.lab.config, encoding="utf-8") as f:
-            text = f.read()
-        with open(self.lab.config, "w", encoding="utf-8") as f:
-            f.write(change(text))
-
     def test_sigterm_ends_it_cleanly_and_it_attaches_to_its_taps_again(self):
         self.dataplane.start()
         index = run("ip", "netns", "exec", self.lab.namespace("app"), "cat", "/sys/class/net/pg-pu/ifindex")
@@ -135,14 +129,12 @@ class SignalsTest(unittest.TestCase):
         self.dataplane.start()
         addresses = lambda: run("ip", "-n", self.lab.namespace("app"), "-br", "addr", "show", "pg-pu")
         self.assertIn("192.0.2.1/32", addresses())
-        with open(self.lab.config, encoding="utf-8") as f:
-            text = f.read()
-        self.configure(lambda t: t.replace("192.0.2.1", "192.0.2.9"))
+        self.dataplane.configure(("192.0.2.1", "192.0.2.9"))
         self.dataplane.signal(signal.SIGHUP)
         self.dataplane.wait_for_log("read again, 3 service")
         self.assertIn("192.0.2.9/32", addresses())
         self.assertNotIn("192.0.2.1/32", addresses())
-        self.configure(lambda t: t.replace('protocol = "udp"', 'protocol = "carrier pigeon"'))
+        self.dataplane.configure(('protocol = "udp"', 'protocol = "carrier pigeon"'))
         self.dataplane.signal(signal.SIGHUP)
         self.dataplane.wait_for_log("nothing was changed")
         self.dataplane.wait_for_log(r"poolgate.toml:\d+: .*carrier pigeon|poolgate.toml:\d+: .*protocol")
@@ -151,7 +143,7 @@ class SignalsTest(unittest.TestCase):
 
     def test_check_says_the_line_and_starts_nothing(self):
         self.assertIn("no errors", run(BINARY, "--config", self.lab.config, "--check"))
-        self.configure(lambda t: t.replace("idle_sleep_us", "idle_slep_us"))
+        self.dataplane.configure(("idle_sleep_us", "idle_slep_us"))
         said = self.lab.in_namespace("app", BINARY, "--config", self.lab.config, "--check")
         with self.assertRaisesRegex(AssertionError, r"exit status 1\n.*poolgate.toml:\d+: .*idle_slep_us"):
             run(*said)

@@ -19,6 +19,7 @@ class RedirectTest(unittest.TestCase):
         self.addCleanup(self.lab.script, "down")
         self.dataplane = DataPlane(self.lab)
         self.addCleanup(self.dataplane.stop)
+        self.prepare()
         self.dataplane.start()
         self.peer = ChannelPeer(self.lab)
         self.addCleanup(self.peer.close)
@@ -30,6 +31,9 @@ class RedirectTest(unittest.TestCase):
         self.fill("EchoUdp", "udp")
         self.fill("EchoTcp", "tcp")
         self.fill("EchoSctp", "sctp")
+
+    def prepare(self):
+        """Before the start: what a class changes in the configuration."""
 
     def fill(self, pool, protocol, numbers=(1, 2, 3)):
         # One address of each family for SCTP; UDP and TCP have one (RFC 5354 3.2-3.3).
@@ -146,6 +150,17 @@ for packet in (at / UDP(sport=7001, dport=5000) / b"x", at / TCP(sport=7002, dpo
         report = json.loads(client.communicate(timeout=30)[0])
         self.assertEqual((report["failed"], report["lost"]), (0, 0), report)
         self.assertEqual(len(report["by_name"]), 1, report)
+
+
+class TwoWorkersTest(RedirectTest):
+    """The same with a worker that receives and one that has the endpoint."""
+
+    def prepare(self):
+        self.dataplane.use_two_workers()
+
+    def test_the_endpoint_has_a_worker_of_its_own(self):
+        self.dataplane.wait_for_log("worker 0: core 1$")
+        self.dataplane.wait_for_log("worker 1: core 2, SCTP endpoint")
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
 // pools are and see what the data plane tells. Reads lines from standard input:
 //   pool HANDLE ID,PROTOCOL,ADDRESS[+ADDRESS...],PORT[,REGISTRATION[,up|down|drain]] ...   one transaction:
 //   the pool's PEs remove HANDLE down HANDLE ID REGISTRATION found dead connect REQUEST ADDRESS PORT
-// and writes a line for each event. With --echo it answers each message with its own bytes, and acknowledges
-// it.
+// and writes a line for each event. With --answer NAME it answers each message as poolgate-lab-echo does, and
+// acknowledges it.
 #include <CLI/CLI.hpp>
 #include <asio.hpp>
 #include <iostream>
@@ -25,8 +25,11 @@ std::vector<std::string> split(const std::string& text, char separator) {
 
 class Peer final : public transport::ChannelEvents {
  public:
-  Peer(asio::io_context& loop, transport::ChannelClientOptions options, bool echo)
-      : client_(loop, std::move(options), *this), input_(loop, dup(STDIN_FILENO)), loop_(loop), echo_(echo) {
+  Peer(asio::io_context& loop, transport::ChannelClientOptions options, std::string name)
+      : client_(loop, std::move(options), *this),
+        input_(loop, dup(STDIN_FILENO)),
+        loop_(loop),
+        name_(std::move(name)) {
     client_.start();
     read_line();
   }
@@ -62,9 +65,9 @@ class Peer final : public transport::ChannelEvents {
     std::cout << "message " << message.association.id << " sequence " << message.sequence << " ppid "
               << message.ppid << " bytes " << message.payload.size() << (message.replayed ? " replayed" : "")
               << std::endl;
-    if (!echo_) return;
+    if (name_.empty()) return;
     client_.send(channel::MessageDown{message.association, message.sequence, message.unordered,
-                                      message.stream, message.ppid, message.payload});
+                                      message.stream, message.ppid, name_ + " " + message.payload});
     client_.send(channel::Acknowledge{message.association, message.sequence});
   }
   void tell(const channel::PoolCommitted& done) {
@@ -146,7 +149,7 @@ class Peer final : public transport::ChannelEvents {
   asio::posix::stream_descriptor input_;
   asio::io_context& loop_;
   asio::streambuf buffer_;
-  bool echo_;
+  std::string name_;
   uint64_t transaction_ = 0;
 };
 
@@ -154,16 +157,16 @@ class Peer final : public transport::ChannelEvents {
 
 int main(int argc, char** argv) {
   transport::ChannelClientOptions options;
-  bool echo = false;
+  std::string name;
   options.incarnation = 1;
   options.server_id = 1;
   CLI::App app("Stands in the registrar's place on the control channel");
   app.add_option("path", options.path, "the channel's socket")->required();
   app.add_option("--incarnation", options.incarnation, "grows with each start");
-  app.add_flag("--echo", echo, "answer each message with its own bytes");
+  app.add_option("--answer", name, "answer each message with this name and its own bytes");
   CLI11_PARSE(app, argc, argv);
   asio::io_context loop;
-  Peer peer(loop, options, echo);
+  Peer peer(loop, options, name);
   loop.run();
   return 0;
 }

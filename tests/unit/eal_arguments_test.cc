@@ -48,6 +48,16 @@ TEST(EalArguments, what_the_configuration_says_is_not_said_twice) {
   EXPECT_EQ(std::count(arguments.begin(), arguments.end(), "--file-prefix"), 0);
 }
 
+TEST(EalArguments, lcores_that_are_placed_by_hand_are_not_listed) {
+  config::Config config;
+  config.dataplane.worker_cores = {1, 2};
+  config.dataplane.eal = {"--lcores=0@0,1@1,2@1"};
+  config.ports = {port("a", "net_null0")};
+  EXPECT_THAT(eal_arguments(config),
+              ElementsAre("poolgate-dataplane", "--main-lcore", "0", "--vdev", "net_null0", "--file-prefix",
+                          "poolgate", "--no-pci", "--lcores=0@0,1@1,2@1"));
+}
+
 TEST(EalArguments, tells_vdevs_from_pci_addresses) {
   EXPECT_TRUE(is_vdev("net_af_packet0,iface=eth0"));
   EXPECT_TRUE(is_vdev("net_memif"));
