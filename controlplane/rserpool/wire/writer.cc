@@ -18,30 +18,32 @@ void store16(char* at, size_t value) {
 }  // namespace
 
 Writer::Writer(std::string& out, size_t limit) : string_(&out), limit_(std::min(limit, kMaxMessageLength)) {
-  out.resize(std::max(out.capacity(), kFirstCapacity));
+  // What the string held is room already; all its capacity would have to be cleared for nothing.
+  if (out.size() < kFirstCapacity) out.resize(kFirstCapacity);
   data_ = out.data();
   capacity_ = out.size();
+  end_ = std::min(capacity_, limit_);
 }
 
 Writer::Writer(std::span<uint8_t> out)
     : data_(reinterpret_cast<char*>(out.data())),
       capacity_(out.size()),
-      limit_(std::min(out.size(), kMaxMessageLength)) {}
+      limit_(std::min(out.size(), kMaxMessageLength)),
+      end_(limit_) {}
 
-char* Writer::claim(size_t n) {
-  if (overflow_ || n > limit_ || position_ > limit_ - n) {
+char* Writer::claim_more(size_t n) {
+  const bool fits = !overflow_ && n <= limit_ && position_ <= limit_ - n;
+  if (!fits || string_ == nullptr) {
     overflow_ = true;
+    end_ = 0;
     return nullptr;
   }
   if (position_ + n > capacity_) {
-    if (string_ == nullptr) {
-      overflow_ = true;
-      return nullptr;
-    }
     string_->resize(std::min(std::max(capacity_ * 2, position_ + n), kMaxMessageSize));
     data_ = string_->data();
     capacity_ = string_->size();
   }
+  end_ = std::min(capacity_, limit_);
   char* at = data_ + position_;
   position_ += n;
   return at;
@@ -86,8 +88,7 @@ void Writer::end_tlv(Mark begin) {
 }
 
 void Writer::begin_message(uint8_t type, uint8_t flags) {
-  position_ = 0;
-  overflow_ = false;
+  rewind({0});
   u8(type);
   u8(flags);
   u16(0);
@@ -113,6 +114,7 @@ size_t Writer::end_message() {
 
 void Writer::rewind(Mark mark) {
   position_ = mark.position;
+  end_ = std::min(capacity_, limit_);
   overflow_ = false;
 }
 

@@ -42,7 +42,13 @@ class Writer {
   void rewind(Mark mark);
 
  private:
-  char* claim(size_t n);
+  char* claim(size_t n) {
+    if (position_ + n > end_) return claim_more(n);
+    char* at = data_ + position_;
+    position_ += n;
+    return at;
+  }
+  char* claim_more(size_t n);
   void align();
 
   std::string* string_ = nullptr;
@@ -50,6 +56,7 @@ class Writer {
   size_t capacity_ = 0;
   size_t limit_ = 0;
   size_t position_ = 0;
+  size_t end_ = 0;  // up to here claim() needs no further check: 0 after an overflow
   bool overflow_ = false;
 };
 
