@@ -54,4 +54,18 @@ std::vector<IpAddress> read_addresses(std::span<const uint8_t> chunk) {
   return found;
 }
 
+bool is_unicast(const IpAddress& address) {
+  const uint8_t* b = address.data();
+  if (address.is_v4()) {
+    constexpr uint8_t kThisNet = 0, kLoopback = 127, kFirstMulticast = 224;  // and 240/4 beyond
+    return b[0] != kThisNet && b[0] != kLoopback && b[0] < kFirstMulticast && !(b[0] == 169 && b[1] == 254);
+  }
+  if (!address.is_v6()) return false;
+  const bool low =
+      std::all_of(b, b + 12, [](uint8_t byte) { return byte == 0; });  // ::, ::1, compatible with IPv4
+  const bool mapped = std::all_of(b, b + 10, [](uint8_t byte) { return byte == 0; }) && b[10] == 0xff;
+  const bool link_local = b[0] == 0xfe && (b[1] & 0xc0) == 0x80;
+  return !low && !mapped && !link_local && b[0] != 0xff;
+}
+
 }  // namespace poolgate::sctp

@@ -36,4 +36,8 @@ void append_addresses(std::vector<uint8_t>& packet, std::span<const IpAddress> a
 // lists, in order, each once; what is malformed ends the list.
 std::vector<IpAddress> read_addresses(std::span<const uint8_t> chunk);
 
+// Whether a peer may have it: not unspecified, loopback, multicast, broadcast or link-local (RFC 9260 §3.3.2
+// leaves the list to the peer; heartbeats go to whatever it says).
+bool is_unicast(const IpAddress& address);
+
 }  // namespace poolgate::sctp

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <bit>
 
+#include "dataplane/sctp/address_parameters.h"
 #include "dataplane/sctp/endpoint_impl.h"
 
 #if defined(__x86_64__)
@@ -121,8 +122,9 @@ Result<bool> Endpoint::Impl::connect(channel::SctpService service, const std::ve
   const Cycles count(*this);
   if (table_.size() >= config_.sctp.max_associations) return Error{"sctp: the table of associations is full"};
   const auto usable = [&](const IpAddress& peer) {
-    return !is_ours(peer) && std::any_of(config_.addresses.begin(), config_.addresses.end(),
-                                         [&](const IpAddress& a) { return a.family() == peer.family(); });
+    return is_unicast(peer) && !is_ours(peer) &&
+           std::any_of(config_.addresses.begin(), config_.addresses.end(),
+                       [&](const IpAddress& a) { return a.family() == peer.family(); });
   };
   const auto first = std::find_if(peers.begin(), peers.end(), usable);
   if (first == peers.end()) return Error{"sctp: no peer address that an address of ours can reach"};

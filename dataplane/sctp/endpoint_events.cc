@@ -8,9 +8,9 @@ namespace poolgate::sctp {
 unsigned Endpoint::Impl::poll(unsigned budget) {
   const Cycles count(*this);
   retry_queues();
-  unsigned done = 0;
+  unsigned done = all_blocked_ ? 0 : tell_endings(budget);
   // The sockets take turns, so that neither port starves the other.
-  for (unsigned empty = 0; done < budget && empty < sockets_.size() && !all_blocked_;) {
+  for (unsigned empty = 0; done < budget && empty < sockets_.size() && !all_blocked_ && endings_.empty();) {
     const unsigned at = next_socket_;
     next_socket_ = (next_socket_ + 1) % sockets_.size();
     poolgate_sctp_event event{};
@@ -22,6 +22,7 @@ unsigned Endpoint::Impl::poll(unsigned budget) {
     empty = 0;
     ++done;
     handle(static_cast<channel::SctpService>(at), event);
+    done += tell_endings(budget - done);
   }
   return done;
 }
@@ -113,7 +114,6 @@ void Endpoint::Impl::handle_end(Association& association, poolgate_sctp_event_ki
   channel::AssociationDown down;
   down.request = association.request;
   if (association.up) {
-    fail_queue(association);
     down.association = name(association.id);
     down.reason = association.closing               ? DownReason::closed_by_us
                   : kind == POOLGATE_SCTP_SHUT_DOWN ? DownReason::shutdown
@@ -123,15 +123,27 @@ void Endpoint::Impl::handle_end(Association& association, poolgate_sctp_event_ki
     down.association = name(0);
     down.reason = DownReason::cannot_start;
   }
-  const bool told = association.up || association.request != 0;
+  if (association.up || association.request != 0) endings_.push_back({down, std::move(association.queue)});
   table_.remove(association);
-  if (told) events_.association_down(down);
 }
 
-void Endpoint::Impl::fail_queue(Association& association) {
-  std::deque<QueuedMessage> queue;
-  queue.swap(association.queue);
-  for (QueuedMessage& m : queue) events_.send_failed({name(association.id), m.ppid, std::move(m.payload)});
+// Each message of a queue counts as an event: the caller's room for events is what `budget` stands for.
+unsigned Endpoint::Impl::tell_endings(unsigned budget) {
+  unsigned done = 0;
+  while (!endings_.empty() && done < budget) {
+    Ending& ending = endings_.front();
+    ++done;
+    if (!ending.queue.empty()) {
+      QueuedMessage m = std::move(ending.queue.front());
+      ending.queue.pop_front();
+      events_.send_failed({ending.down.association, m.ppid, std::move(m.payload)});
+      continue;
+    }
+    const channel::AssociationDown down = ending.down;
+    endings_.pop_front();
+    events_.association_down(down);
+  }
+  return done;
 }
 
 void Endpoint::Impl::handle_path(Association& association, const poolgate_sctp_event& event) {

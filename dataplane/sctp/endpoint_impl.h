@@ -48,6 +48,11 @@ class Endpoint::Impl {
     IpAddress local, peer;
     uint16_t udp_port = 0;
   };
+  // An association that ended: first what waited in its queue is reported, then its end.
+  struct Ending {
+    channel::AssociationDown down;
+    std::deque<QueuedMessage> queue;
+  };
   struct CommonHeader {
     uint16_t peer_port, local_port;
     uint32_t tag;
@@ -90,7 +95,7 @@ class Endpoint::Impl {
   void handle_end(Association& association, poolgate_sctp_event_kind kind);
   void handle_path(Association& association, const poolgate_sctp_event& event);
   void move_primary(Association& association);
-  void fail_queue(Association& association);
+  unsigned tell_endings(unsigned budget);
   void retry_queues();
   bool flush_queue(Association& association);
   channel::AssociationUp describe(const Association& association) const;
@@ -104,8 +109,9 @@ class Endpoint::Impl {
   TokenBucket init_bucket_, cookie_bucket_, blue_bucket_;
   Current current_;
   std::vector<uint32_t> waiting_;  // associations with a queue
-  std::vector<uint8_t> buffer_;    // what receive() fills
-  std::vector<uint8_t> scratch_;   // an INIT with our addresses appended
+  std::deque<Ending> endings_;
+  std::vector<uint8_t> buffer_;   // what receive() fills
+  std::vector<uint8_t> scratch_;  // an INIT with our addresses appended
   uint64_t last_tick_us_ = 0;
   bool ticked_ = false;
   bool started_ = false;

@@ -179,7 +179,7 @@ void Endpoint::Impl::learn_addresses(Association& association, const IpAddress& 
                                      const std::vector<IpAddress>& listed) {
   association.peer_addresses = {first};
   for (const IpAddress& address : listed) {
-    if (!is_ours(address) && !contains(association.peer_addresses, address))
+    if (is_unicast(address) && !is_ours(address) && !contains(association.peer_addresses, address))
       association.peer_addresses.push_back(address);
   }
   association.paths_added = false;

@@ -123,6 +123,26 @@ TEST_F(Backpressure, the_death_of_a_blocked_association_is_told_at_once_after_it
   EXPECT_EQ(pair.a.downs[0].reason, channel::DownReason::aborted);
 }
 
+TEST_F(Backpressure, the_end_of_an_association_with_a_queue_is_told_within_the_budget_of_each_poll) {
+  pair.b.endpoint->set_all_blocked(true);
+  size_t accepted = 0;
+  while (pair.a.say(std::to_string(accepted) + std::string(1000, 'x'), asap_a) != SendStatus::full) {
+    if (++accepted % 16 == 0) pair.step();
+  }
+  ASSERT_TRUE(pair.a.endpoint->close(asap_a, true));
+  for (int i = 0; i < 1000 && pair.a.downs.empty(); ++i) {
+    const size_t before = pair.a.failures.size() + pair.a.downs.size();
+    EXPECT_LE(pair.a.endpoint->poll(10), 10u);
+    EXPECT_LE(pair.a.failures.size() + pair.a.downs.size() - before, 10u);
+  }
+  ASSERT_EQ(pair.a.downs.size(), 1u);
+  ASSERT_GE(pair.a.failures.size(), 256u);  // the queue, and what the stack had not had acknowledged
+  for (size_t i = 0; i < 256; ++i) {
+    const auto& failure = pair.a.failures[pair.a.failures.size() - 256 + i];
+    EXPECT_EQ(std::stoul(failure.payload), accepted - 256 + i);
+  }
+}
+
 TEST_F(Backpressure, a_peer_that_does_not_read_leaves_at_most_the_buffer_and_the_queue_here) {
   pair.b.endpoint->set_all_blocked(true);
   int accepted = 0;

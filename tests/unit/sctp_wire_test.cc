@@ -103,6 +103,31 @@ TEST(SctpWire, a_list_of_addresses_ends_where_it_is_malformed) {
   EXPECT_EQ(read_addresses(init_chunk(many)).size(), 28u);
 }
 
+TEST(SctpWire, only_addresses_that_a_peer_may_have_become_paths) {
+  for (const char* good : {"10.0.0.1", "192.0.2.9", "223.255.255.254", "2001:db8::1", "fd00::1"})
+    EXPECT_TRUE(is_unicast(ip(good))) << good;
+  for (const char* bad : {"0.0.0.0", "127.0.0.1", "169.254.1.1", "224.0.0.1", "255.255.255.255", "::", "::1",
+                          "fe80::1", "ff02::1", "::ffff:10.0.0.1"})
+    EXPECT_FALSE(is_unicast(ip(bad))) << bad;
+  Pair pair(config_of({"10.1.0.1"}, poolgate_sctp_stack_0),
+            config_of({"10.1.0.2", "224.0.0.1", "127.0.0.1"}, poolgate_sctp_stack_1));
+  ASSERT_TRUE(pair.set_up());
+  EXPECT_EQ(pair.a.ups[0].peer_addresses, std::vector{ip("10.1.0.2")});
+}
+
+TEST(SctpWire, a_packet_fits_the_path_with_the_headers_of_IPv6_and_UDP) {
+  Pair pair;
+  ASSERT_TRUE(pair.set_up());
+  size_t largest = 0;
+  pair.passes = [&](Packet& p) {
+    largest = std::max(largest, p.bytes.size());
+    return true;
+  };
+  ASSERT_EQ(pair.b.say(std::string(20'000, 'x')), SendStatus::sent);
+  ASSERT_TRUE(pair.until([&] { return pair.a.messages.size() == 1; }));
+  EXPECT_EQ(largest, 1452u);  // 1500 - 40 - 8
+}
+
 TEST(SctpWire, INIT_and_INIT_ACK_list_all_our_addresses_of_both_families) {
   Pair pair(config_of({"10.1.0.1", "10.2.0.1", "fd00:3::1"}, poolgate_sctp_stack_0),
             config_of({"10.1.0.2", "fd00:3::2"}, poolgate_sctp_stack_1));
