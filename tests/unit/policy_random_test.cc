@@ -123,9 +123,11 @@ TEST(PolicyRandom, RLUD_spreads_evenly_in_the_long_run) {
 }
 
 // Every order of a whole list, against the product of the probabilities of drawing without replacement.
-void expect_orders(PolicyType type, const std::vector<uint32_t>& weights, const std::vector<double>& real) {
+void expect_orders(PolicyType type, std::vector<uint32_t> weights, const std::vector<double>& real,
+                   size_t zeros = 0) {
+  weights.resize(real.size() + zeros);
   Selector selector(type, 99, test::with_weights(weights));
-  std::vector<Slot> order(weights.size());
+  std::vector<Slot> order(real.size());
   std::iota(order.begin(), order.end(), 0);
   std::vector<std::vector<Slot>> orders;
   std::vector<double> probability;
@@ -155,6 +157,12 @@ TEST(PolicyRandom, RFC5356_4_3_2_lists_of_RAND_have_every_order_alike) {
 TEST(PolicyRandom, RFC5356_4_4_2_lists_of_WRAND_are_drawn_without_replacement) {
   expect_orders(PolicyType::weighted_random, {1, 2, 3, 4}, {1, 2, 3, 4});
   expect_orders(PolicyType::weighted_random, {1, 30, 3, 2}, {1, 30, 3, 2});
+}
+
+TEST(PolicyRandom, RFC5356_4_4_2_lists_of_large_pools_are_too) {
+  // Elements of weight 0 make the pool large without making the orders many.
+  expect_orders(PolicyType::weighted_random, {1, 2, 3, 4}, {1, 2, 3, 4}, 100);
+  expect_orders(PolicyType::weighted_random, {1, 30, 3, 2}, {1, 30, 3, 2}, 100);
 }
 
 TEST(PolicyRandom, RFC5356_3_2_weight_0_is_never_listed_and_extremes_are) {

@@ -123,7 +123,8 @@ TEST_P(RendezvousOfSize, who_is_down_is_replaced_as_if_it_were_gone) {
 INSTANTIATE_TEST_SUITE_P(direct_and_remembered, RendezvousOfSize,
                          testing::Values(5, Rendezvous::kDirect + 20));
 
-// Other appliances, other releases: the choice must not change. Computed from the definition by another program, in floating point.
+// Other appliances, other releases: the choice must not change. Computed from the definition by another
+// program, in floating point.
 TEST(Rendezvous, the_choice_is_the_same_in_every_release) {
   const std::vector<SelectorElement> pool = {{0x11111111, 1, {.weight = 1}},
                                              {0x22222222, 1, {.weight = 2}},

@@ -45,8 +45,9 @@ class OrderedModel {
 
 std::vector<Keyed> items(const OrderedSet& set) {
   std::vector<Keyed> all;
-  for (uint32_t at = set.first(); at != OrderedSet::kNone; at = set.next(at))
-    all.push_back({at, set.key(at)});
+  for (OrderedSet::Walk walk(set); walk.slot() != OrderedSet::kNone; walk.advance()) {
+    all.push_back({walk.slot(), set.key(walk.slot())});
+  }
   return all;
 }
 

@@ -90,13 +90,25 @@ class BTree {
   static constexpr unsigned kMaxHeight = 20;
   using Path = std::array<Step, kMaxHeight>;
 
+  // How many of the first n keys are below (lower) or not above (upper) `key`: by halving, without branches
+  // to mispredict.
   template <size_t N>
   static unsigned lower(const std::array<Key, N>& keys, unsigned n, const Key& key) {
-    return static_cast<unsigned>(std::lower_bound(keys.begin(), keys.begin() + n, key) - keys.begin());
+    return count(n, [&](unsigned i) { return keys[i] < key; });
   }
   template <size_t N>
   static unsigned upper(const std::array<Key, N>& keys, unsigned n, const Key& key) {
-    return static_cast<unsigned>(std::upper_bound(keys.begin(), keys.begin() + n, key) - keys.begin());
+    return count(n, [&](unsigned i) { return !(key < keys[i]); });
+  }
+  template <class Below>
+  static unsigned count(unsigned n, const Below& below) {
+    unsigned from = 0;
+    while (n > 1) {
+      const unsigned half = n / 2;
+      from += half * static_cast<unsigned>(below(from + half - 1));
+      n -= half;
+    }
+    return from + (n == 1 && below(from) ? 1 : 0);
   }
   template <size_t N, class T>
   static void open(std::array<T, N>& items, unsigned at, unsigned n) {

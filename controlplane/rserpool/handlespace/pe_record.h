@@ -2,7 +2,6 @@
 #pragma once
 
 #include <array>
-#include <compare>
 #include <cstdint>
 
 #include "controlplane/rserpool/handlespace/deadlines.h"
@@ -23,8 +22,13 @@ struct AssociationKey {
   uint64_t epoch = 0;
   uint32_t stack = 0;
   uint32_t id = 0;
-  auto operator<=>(const AssociationKey&) const = default;
+  bool operator==(const AssociationKey&) const = default;
+  bool operator<(const AssociationKey& other) const { return number() < other.number(); }
   bool is_set() const { return *this != AssociationKey{}; }
+
+ private:
+  __extension__ using Wide = unsigned __int128;
+  Wide number() const { return Wide{epoch} << 64 | uint64_t{stack} << 32 | id; }
 };
 
 enum class PeTimer : uint8_t {

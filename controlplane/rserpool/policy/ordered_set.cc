@@ -5,11 +5,6 @@
 
 namespace poolgate::rserpool {
 
-// Of the group's number, not of its key: peers choose the keys, and must not choose the tree's shape.
-uint32_t OrderedSet::priority(uint32_t group) {
-  return static_cast<uint32_t>(mix64(group + 0x9e3779b97f4a7c15u));
-}
-
 void OrderedSet::reserve(size_t n) {
   groups_.reserve(n);
   links_.reserve(n);
@@ -95,14 +90,15 @@ uint32_t OrderedSet::new_group(uint64_t key) {
   Group& created = group(number);
   created = Group{};
   created.key = key;
+  // Of the group's number, not of its key: peers choose the keys, and must not choose the tree's shape.
+  created.priority = static_cast<uint32_t>(mix64(number + 0x9e3779b97f4a7c15u));
   return number;
 }
 
 void OrderedSet::tree_insert(uint32_t number) {
   Group& created = group(number);
-  const uint32_t own = priority(number);
   uint32_t* link = &root_;
-  while (*link != kNone && priority(*link) >= own) {
+  while (*link != kNone && group(*link).priority >= created.priority) {
     Group& at = group(*link);
     link = at.key < created.key ? &at.right : &at.left;
   }
@@ -135,7 +131,7 @@ void OrderedSet::tree_erase(uint32_t number) {
   uint32_t smaller = gone.left;
   uint32_t greater = gone.right;
   while (smaller != kNone && greater != kNone) {
-    if (priority(smaller) > priority(greater)) {
+    if (group(smaller).priority > group(greater).priority) {
       *link = smaller;
       link = &group(smaller).right;
       smaller = *link;

@@ -18,7 +18,7 @@ class OrderedSet {
 
   // Room for slots 0..n-1: nothing allocates for these.
   void reserve(size_t n);
-  // A number of the caller's that goes with a slot, where next() finds it without another cache line.
+  // A number of the caller's that goes with a slot, where a walk finds it without another cache line.
   void set_item(uint32_t slot, uint32_t item) {
     if (slot >= links_.size()) links_.resize(slot + 1);
     links_[slot].item = item;
@@ -31,13 +31,27 @@ class OrderedSet {
 
   bool contains(uint32_t slot) const { return slot < links_.size() && links_[slot].group != kNone; }
   uint64_t key(uint32_t slot) const { return group(links_[slot].group).key; }
+  // Walks the slots in order; the slot that it stands on may be erased once the next has been taken.
+  class Walk {
+   public:
+    explicit Walk(const OrderedSet& set) : set_(set) { begin(set.first_group_); }
+    // kNone at the end.
+    uint32_t slot() const { return slot_; }
+    void advance() {
+      slot_ = set_.links_[slot_].next;
+      if (const Group& group = set_.group(group_); slot_ == group.first) begin(group.next);
+    }
+
+   private:
+    void begin(uint32_t group) {
+      group_ = group;
+      slot_ = group == kNone ? kNone : set_.group(group).first;
+    }
+    const OrderedSet& set_;
+    uint32_t group_;
+    uint32_t slot_;
+  };
   uint32_t first() const { return first_group_ == kNone ? kNone : group(first_group_).first; }
-  uint32_t next(uint32_t slot) const {
-    const Link& link = links_[slot];
-    const Group& own = group(link.group);
-    if (link.next != own.first) return link.next;
-    return own.next == kNone ? kNone : group(own.next).first;
-  }
 
   // Moves a slot behind its equals. O(1).
   void rotate(uint32_t slot) {
@@ -66,13 +80,13 @@ class OrderedSet {
     uint32_t next = kNone;      // of a free group: the next free one
     uint32_t left = kNone;      // treap
     uint32_t right = kNone;
+    uint32_t priority = 0;
   };
 
   // The first group lies in the set itself: where all keys are equal, as in RR, there is no other.
   Group& group(uint32_t number) { return number == 0 ? group0_ : groups_[number - 1]; }
   const Group& group(uint32_t number) const { return number == 0 ? group0_ : groups_[number - 1]; }
 
-  static uint32_t priority(uint32_t group);
   void move_behind(uint32_t slot, const Group& own);
   void link_before(uint32_t next, uint32_t slot);
   void unlink(uint32_t slot);

@@ -173,7 +173,8 @@ void Selector::adopt(const Selector& previous) {
   for (Slot slot = 0; slot < elements_.size(); ++slot) {
     if (ordered().contains(slot)) ordered().erase(slot);
   }
-  for (Slot at = previous.ordered().first(); at != kNoSlot; at = previous.ordered().next(at)) {
+  for (OrderedSet::Walk walk(previous.ordered()); walk.slot() != kNoSlot; walk.advance()) {
+    const Slot at = walk.slot();
     const Element& old = previous.elements_[at];
     const Slot slot = successor(old);
     if (slot == kNoSlot) continue;

@@ -136,6 +136,10 @@ class Selector {
   size_t select_uniform(std::span<Slot> out, Eligible& eligible);
   template <class Eligible>
   size_t select_weighted(std::span<Slot> out, Eligible& eligible);
+  template <class Eligible>
+  size_t select_of_few_weights(std::span<Slot> out, Eligible& eligible);
+
+  static constexpr size_t kFewWeights = 64;
 
   OrderedSet& ordered() { return *std::get_if<OrderedSet>(&set_); }
   const OrderedSet& ordered() const { return *std::get_if<OrderedSet>(&set_); }
@@ -165,16 +169,16 @@ class Selector {
 
 template <class Eligible>
 size_t Selector::select_ordered(std::span<Slot> out, Eligible& eligible) {
-  OrderedSet& set = ordered();
   size_t n = 0;
-  for (Slot slot = set.first(); slot != kNoSlot && n < out.size();) {
-    const Slot next = set.next(slot);
+  OrderedSet::Walk walk(ordered());
+  while (walk.slot() != kNoSlot && n < out.size()) {
+    const Slot slot = walk.slot();
+    walk.advance();
     if (eligible(slot)) {
       out[n++] = slot;
     } else {
       set_aside(slot);
     }
-    slot = next;
   }
   if (n != 0) used_in_order(out.first(n));
   return n;
@@ -199,6 +203,7 @@ size_t Selector::select_uniform(std::span<Slot> out, Eligible& eligible) {
 // that begins to cost, the listed are taken out of the tree until the list is complete.
 template <class Eligible>
 size_t Selector::select_weighted(std::span<Slot> out, Eligible& eligible) {
+  if (out.size() > 1 && elements_.size() <= kFewWeights) return select_of_few_weights(out, eligible);
   WeightTree& tree = weights();
   if (++list_ == 0) restart_lists();
   size_t n = 0;
@@ -222,6 +227,41 @@ size_t Selector::select_weighted(std::span<Slot> out, Eligible& eligible) {
     out[n++] = slot;
   }
   for (size_t i = 0; i < taken_out; ++i) enter(out[i]);
+  if (degrades_) {
+    for (const Slot slot : out.first(n)) degrade(slot, 1);
+  }
+  return n;
+}
+
+// The same where the pool is so small that to go through it costs less than its tree.
+template <class Eligible>
+size_t Selector::select_of_few_weights(std::span<Slot> out, Eligible& eligible) {
+  uint32_t weight[kFewWeights];
+  Slot slots[kFewWeights];
+  size_t left = 0;
+  uint64_t total = 0;
+  for (Slot slot = 0; slot < elements_.size(); ++slot) {
+    weight[left] = weights().weight(slot);
+    slots[left] = slot;
+    total += weight[left];
+    left += weight[left] != 0;
+  }
+  size_t n = 0;
+  while (n < out.size() && left != 0) {
+    uint64_t point = random_.below(total);
+    size_t at = 0;
+    while (point >= weight[at]) point -= weight[at++];
+    const Slot slot = slots[at];
+    total -= weight[at];
+    --left;
+    weight[at] = weight[left];
+    slots[at] = slots[left];
+    if (eligible(slot)) {
+      out[n++] = slot;
+    } else {
+      set_aside(slot);
+    }
+  }
   if (degrades_) {
     for (const Slot slot : out.first(n)) degrade(slot, 1);
   }
