@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""poolgate-cli against a running appliance: every command, as text and as JSON, and what it changes."""
+import json
+import os
+import subprocess
+import tempfile
+import unittest
+
+from lib.lab import AGENT, BUILD, TOOLS, CommandFailed, Lab, run, wait_until
+
+CLI = os.path.join(BUILD, "dataplane", "cli", "poolgate-cli")
+
+
+class CliTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.lab = Lab("pgc-")
+        cls.lab.__enter__()
+        cls.addClassCleanup(cls.lab.script, "down")
+        cls.lab.start()
+        for n in (1, 2):
+            cls.lab.spawn(f"pe{n}", f"echo{n}", os.path.join(TOOLS, "poolgate-lab-echo"), "--name", f"pe{n}", "--transport", "udp",
+                          "--port", "5000", "--address", "192.0.2.1")
+            cls.lab.spawn(f"pe{n}", f"agent{n}", AGENT, "register", "--registrar", "10.0.2.1:3863", "--pool", "EchoUdp",
+                          "--transport", "udp", "--port", "5000", "--address", f"10.0.2.1{n}", "--id", f"0x{n}", "--sctp", "raw",
+                          "--lifetime", "30s")
+        wait_until(lambda: cls.up() == {"0x00000001": "up", "0x00000002": "up"}, 30, "both PEs to be in the data plane's pool")
+
+    @classmethod
+    def show(cls, *words):
+        return json.loads(cls.lab.cli("show", *words, "json"))
+
+    @classmethod
+    def up(cls):
+        return {row["pe"]: row["state"] for row in cls.show("pool", "all").get("pool EchoUdp", [])}
+
+    def served_by(self, count=8):
+        out = self.lab.run("pu", os.path.join(TOOLS, "poolgate-lab-client"), "--transport", "udp", "--to", "192.0.2.1:5000",
+                           "--count", str(count), "--rate", "100", "--fresh", "--json", check=False)
+        return json.loads(out)
+
+    def error(self, *words):
+        done = subprocess.run([CLI, "--config", self.lab.config, *words], capture_output=True, text=True, timeout=10)
+        self.assertNotEqual(done.returncode, 0, done.stdout)
+        return done.stderr
+
+    def test_every_show_command_answers_as_text_and_as_json(self):
+        for words in ("port stats all", "port xstats all", "port info pu", "config fwd", "config all", "pool all", "pool EchoUdp",
+                      "service all", "service echo-udp", "session all", "session 3", "assoc all", "drops", "worker all", "registrar",
+                      "registrar pool all"):
+            with self.subTest(words):
+                self.assertTrue(self.lab.cli("show", *words.split()).strip())
+                self.assertTrue(self.show(*words.split()))
+
+    def test_help_lists_every_command(self):
+        text = self.lab.cli("help")
+        for word in ("start", "stop", "quit", "show port", "clear port", "set pe"):
+            self.assertIn(word, text)
+
+    def test_a_drained_pe_gets_no_new_flow_and_up_brings_it_back(self):
+        self.lab.cli("set", "pe", "EchoUdp", "0x1", "drain")
+        report = self.served_by()
+        self.assertEqual(report["failed"], 0, report)
+        self.assertNotIn("pe1", json.dumps(report))
+        self.assertEqual(self.up()["0x00000001"], "draining")
+        self.lab.cli("set", "pe", "EchoUdp", "0x1", "up")
+        self.assertIn("pe1", json.dumps(self.served_by()))
+
+    def test_a_drained_service_refuses_new_flows_only(self):
+        self.lab.cli("set", "service", "echo-udp", "drain")
+        try:
+            self.assertEqual(self.served_by(3)["answered"], 0)
+        finally:
+            self.lab.cli("set", "service", "echo-udp", "up")
+        self.assertEqual(self.served_by(3)["failed"], 0)
+
+    def test_stop_holds_all_packets_and_start_lets_them_go(self):
+        self.lab.cli("stop")
+        try:
+            self.assertEqual(self.served_by(3)["answered"], 0)
+        finally:
+            self.lab.cli("start")
+        self.assertEqual(self.served_by(3)["failed"], 0)
+
+    def test_clear_sets_the_counters_to_zero(self):
+        self.served_by(3)
+        self.lab.cli("clear", "port", "stats", "all")
+        pu = [row for row in self.show("port", "stats", "all")["ports"] if row["port"] == "pu"][0]
+        self.assertLess(pu["rx_packets"], 50)
+        self.lab.cli("clear", "drops")
+        self.assertEqual(self.show("drops")["drops"], [])
+
+    def test_an_error_names_what_was_wrong(self):
+        self.assertIn("no pool \"Nope\"", self.error("show", "pool", "Nope"))
+        self.assertIn("no port \"p9\"; there are: pu, pe, pe2", self.error("show", "port", "stats", "p9"))
+        self.assertIn("has no element 0x00000009", self.error("set", "pe", "EchoUdp", "9", "drain"))
+        self.assertIn("unknown command", self.error("dance"))
+
+    def test_a_command_file_stops_at_its_first_error_and_names_the_line(self):
+        with tempfile.NamedTemporaryFile("w", suffix=".cmd") as f:
+            f.write("# diagnostics\nshow drops\nshow port nonsense all\nshow worker all\n")
+            f.flush()
+            error = self.error("--cmdline-file", f.name)
+        self.assertIn(f"{f.name}:3: after \"show port\" comes stats|xstats|info", error)
+
+    def test_doctor_explains_the_lab(self):
+        out = self.lab.run("app", CLI, "--config", self.lab.config, "doctor")
+        self.assertIn("--no-huge", out)
+        self.assertIn("app0 is quiet towards the kernel", out)
+
+    def test_without_an_appliance_the_error_asks_whether_it_runs(self):
+        with self.assertRaises(CommandFailed) as caught:
+            run(CLI, "--run-dir", "/nonexistent", "show", "drops")
+        self.assertIn("is the process running?", str(caught.exception))
+
+
+if __name__ == "__main__":
+    unittest.main()
