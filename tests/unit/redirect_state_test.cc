@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What packets do to their session: SCTP's tags and states (RFC 9260 §5.2, §8.5.1), TCP's, quotas, ageing, a
+// restart.
+#include <unistd.h>
+
+#include "tests/unit/redirect_rig.h"
+
+namespace poolgate::test {
+namespace {
+
+using redirect::DropReason;
+using redirect::SessionView;
+using rserpool::TransportType;
+
+constexpr uint32_t kTp = 0x0a0b0c0d, kTc = 0x01020304, kWrong = 0x77777777;
+
+Flow client(unsigned n = 1) {
+  return {ip(("203.0.113." + std::to_string(n)).c_str()), ip("192.0.2.1"), static_cast<uint16_t>(40000 + n),
+          3868};
+}
+
+std::unique_ptr<Rig> make(config::Protocol protocol = config::Protocol::sctp,
+                          const std::function<void(Rig&)>& change = {}) {
+  auto rig = std::make_unique<Rig>(protocol == config::Protocol::sctp  ? TransportType::sctp
+                                   : protocol == config::Protocol::tcp ? TransportType::tcp
+                                                                       : TransportType::udp);
+  rig->service(protocol);
+  if (change) change(*rig);
+  rig->set_pool({{11, "10.0.0.11", 3868}, {12, "10.0.0.12", 3868}});
+  rig->start();
+  return rig;
+}
+SessionView only(const Rig& rig) {
+  std::vector<SessionView> views;
+  EXPECT_EQ(rig.redirector->dump_sessions(0, 10, views), 0u);
+  EXPECT_EQ(views.size(), 1u);
+  return views.empty() ? SessionView{} : views[0];
+}
+void establish(Rig& rig) {
+  rig.send(sctp(client(), 0, init_chunk(kTc)));
+  rig.send(sctp(client(), kTp, cookie_echo()));
+  ASSERT_STREQ(only(rig).state, "established");
+}
+
+struct Cell {
+  const char* name;
+  uint8_t chunk;
+  uint8_t flags;
+  uint32_t tag;
+  const char* state;  // afterwards, of an association that was established
+};
+
+class SctpEstablished : public ::testing::TestWithParam<Cell> {};
+
+// Everything is forwarded: the PE judges it. Only the right tag changes our state.
+TEST_P(SctpEstablished, a_chunk_and_its_tag_lead_to_the_state) {
+  const auto rig = make();
+  establish(*rig);
+  const auto got =
+      rig->send(sctp(client(), GetParam().tag, chunk(GetParam().chunk, GetParam().flags, Bytes(4))));
+  ASSERT_EQ(got.size(), 1u);
+  EXPECT_EQ(got[0].chunk_type(), GetParam().chunk);
+  EXPECT_STREQ(only(*rig).state, GetParam().state);
+  EXPECT_EQ(only(*rig).tag_p, kTp);
+  EXPECT_EQ(only(*rig).tag_c, kTc);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Rfc9260, SctpEstablished,
+    ::testing::Values(
+        Cell{"abort_right", 6, 0, kTp, "closed"}, Cell{"abort_right_but_T", 6, 1, kTp, "established"},
+        Cell{"abort_reflected", 6, 1, kTc, "closed"},
+        Cell{"abort_reflected_without_T", 6, 0, kTc, "established"},
+        Cell{"abort_wrong", 6, 0, kWrong, "established"}, Cell{"abort_wrong_T", 6, 1, kWrong, "established"},
+        Cell{"shutdown_right", 7, 0, kTp, "closing"}, Cell{"shutdown_wrong", 7, 0, kWrong, "established"},
+        Cell{"shutdown_ack_right", 8, 0, kTp, "closing"},
+        Cell{"shutdown_ack_wrong", 8, 0, kTc, "established"},
+        Cell{"shutdown_complete_right", 14, 0, kTp, "closed"},
+        Cell{"shutdown_complete_reflected", 14, 1, kTc, "closed"},
+        Cell{"shutdown_complete_wrong", 14, 0, kWrong, "established"},
+        Cell{"error_right", 9, 0, kTp, "established"}, Cell{"error_wrong", 9, 0, kWrong, "established"},
+        Cell{"sack_right", 3, 0, kTp, "established"}, Cell{"heartbeat_wrong", 4, 0, kWrong, "established"},
+        Cell{"forward_tsn_right", 192, 0, kTp, "established"},
+        Cell{"i_data_right", 64, 0, kTp, "established"}, Cell{"cookie_echo_again", 10, 0, kTp, "established"},
+        Cell{"cookie_echo_of_nobody", 10, 0, kWrong, "established"}),
+    [](const auto& i) { return std::string(i.param.name); });
+
+TEST(SctpState, a_control_chunk_behind_a_sack_counts) {
+  const auto rig = make();
+  establish(*rig);
+  Bytes bundle = chunk(3, 0, Bytes(12));
+  add(bundle, chunk(7, 0, Bytes(4)));
+  rig->send(sctp(client(), kTp, bundle));
+  EXPECT_STREQ(only(*rig).state, "closing");
+}
+
+TEST(SctpState, RFC_9260_5_2_2_a_new_inits_tag_replaces_nothing_before_a_cookie_echo) {
+  const auto rig = make();
+  establish(*rig);
+  ASSERT_EQ(rig->send(sctp(client(), 0, init_chunk(0x99))).size(), 1u);
+  EXPECT_EQ(only(*rig).tag_c, kTc);
+  // The old association is still the one: its ABORT counts, the pending tag's does not.
+  rig->send(sctp(client(), 0x99, chunk(6, 1, {})));
+  EXPECT_STREQ(only(*rig).state, "established");
+  rig->send(sctp(client(), 0xbeef, cookie_echo()));
+  EXPECT_EQ(only(*rig).tag_p, 0xbeefu);
+  EXPECT_EQ(only(*rig).tag_c, 0x99u);
+  EXPECT_STREQ(only(*rig).state, "established");
+  rig->send(sctp(client(), kTp, chunk(6, 0, {})));
+  EXPECT_STREQ(only(*rig).state, "established") << "the old tag is nobody's now";
+}
+
+TEST(SctpState, a_retransmitted_init_stays_with_its_pe) {
+  const auto rig = make();
+  const unsigned pe = pe_of(rig->send(sctp(client(), 0, init_chunk(kTc))).at(0));
+  for (unsigned i = 0; i < 3; ++i) EXPECT_EQ(pe_of(rig->send(sctp(client(), 0, init_chunk(kTc))).at(0)), pe);
+  EXPECT_EQ(rig->redirector->session_stats().sessions, 1u);
+}
+
+TEST(SctpState, an_init_after_the_end_is_a_new_association_with_a_new_choice) {
+  const auto rig = make();
+  establish(*rig);
+  const auto before = only(*rig).pe;
+  rig->send(sctp(client(), kTp, chunk(6, 0, {})));
+  rig->send(sctp(client(), 0, init_chunk(0x55)));
+  const auto view = only(*rig);
+  EXPECT_STREQ(view.state, "half-open");
+  EXPECT_EQ(view.tag_c, 0x55u);
+  EXPECT_NE(view.pe, before);
+}
+
+TEST(SctpState,
+     a_cookie_echo_first_seen_here_goes_where_rendezvous_says_and_is_confirmed_by_the_next_packet) {
+  std::set<unsigned> pes;
+  for (unsigned round = 0; round < 3; ++round) {
+    const auto rig = make();
+    const auto echo = rig->send(sctp(client(), kTp, cookie_echo()));
+    ASSERT_EQ(echo.size(), 1u);
+    pes.insert(pe_of(echo[0]));
+    EXPECT_STREQ(only(*rig).state, "half-open");
+    rig->send(sctp(client(), kWrong, data_chunk()));
+    EXPECT_STREQ(only(*rig).state, "half-open");
+    EXPECT_EQ(pe_of(rig->send(sctp(client(), kTp, data_chunk())).at(0)), pe_of(echo[0]));
+    EXPECT_STREQ(only(*rig).state, "established");
+  }
+  EXPECT_EQ(pes.size(), 1u);
+}
+
+TEST(SctpState, only_the_right_tag_keeps_an_association_alive) {
+  const auto rig = make(config::Protocol::sctp, [](Rig& r) { r.config.services[0].idle_timeout_s = 10; });
+  establish(*rig);
+  for (unsigned i = 0; i < 6; ++i) {
+    rig->pass_ms(2000);
+    rig->send(sctp(client(), kTp, data_chunk()));
+  }
+  EXPECT_EQ(rig->redirector->session_stats().sessions, 1u);
+  for (unsigned i = 0; i < 7; ++i) {
+    rig->pass_ms(2000);
+    rig->send(sctp(client(), kWrong, data_chunk()));
+  }
+  EXPECT_EQ(rig->redirector->session_stats().sessions, 0u);
+}
+
+TEST(Ageing, each_state_has_its_time) {
+  const auto rig = make(config::Protocol::tcp);
+  rig->send(tcp(client(1), kSyn, 1, 0));
+  rig->send(tcp(client(2), kSyn, 1, 0));
+  rig->send(tcp(client(2), kAck, 2, 9));
+  rig->send(tcp(client(3), kSyn, 1, 0));
+  rig->send(tcp(client(3), kAck, 2, 9));
+  rig->send(tcp(client(3), kFin | kAck, 2, 9));
+  rig->send(tcp(client(4), kSyn, 1, 0));
+  rig->send(tcp(client(4), kRst, 2, 0));
+  const auto left = [&] { return rig->redirector->session_stats().sessions; };
+  EXPECT_EQ(left(), 4u);
+  rig->pass_ms(6'000);
+  EXPECT_EQ(left(), 3u) << "closed: 3 s";
+  rig->pass_ms(12'000);
+  EXPECT_EQ(left(), 2u) << "half-open: 15 s";
+  rig->pass_ms(50'000);
+  EXPECT_EQ(left(), 1u) << "closing: 60 s";
+  EXPECT_EQ(rig->redirector->counters(0).sessions.load(), 1u);
+}
+
+TEST(Tcp, a_syn_on_the_ports_of_a_finished_connection_chooses_anew) {
+  const auto rig = make(config::Protocol::tcp);
+  const unsigned first = pe_of(rig->send(tcp(client(), kSyn, 1, 0)).at(0));
+  rig->send(tcp(client(), kAck, 2, 9));
+  EXPECT_EQ(pe_of(rig->send(tcp(client(), kSyn, 7, 0)).at(0)), first)
+      << "of a live one it is the PE's to answer";
+  rig->send(tcp(client(), kFin | kAck, 2, 9));
+  EXPECT_NE(pe_of(rig->send(tcp(client(), kSyn, 1000, 0)).at(0)), first);
+  EXPECT_STREQ(only(*rig).state, "half-open");
+}
+
+TEST(Quota, half_open_sessions_are_bounded_and_the_rest_is_steered_without_one) {
+  const auto rig = make(config::Protocol::sctp, [](Rig& r) { r.redirector_options.half_open_sessions = 5; });
+  std::map<unsigned, unsigned> pes;
+  for (unsigned n = 1; n <= 20; ++n) {
+    const auto got = rig->send(sctp(client(n), 0, init_chunk(kTc)));
+    ASSERT_EQ(got.size(), 1u);
+    pes[n] = pe_of(got[0]);
+  }
+  EXPECT_EQ(rig->redirector->session_stats().half_open, 5u);
+  EXPECT_EQ(rig->redirector->counters(0).steered.load(), 15u);
+  // An honest client among them gets through: its COOKIE ECHO goes where its INIT went.
+  rig->send(sctp(client(1), kTp, cookie_echo()));
+  const auto echo = rig->send(sctp(client(20), kTp, cookie_echo()));
+  ASSERT_EQ(echo.size(), 1u);
+  EXPECT_EQ(pe_of(echo[0]), pes[20]);
+  EXPECT_EQ(pe_of(rig->send(sctp(client(20), kTp, data_chunk())).at(0)), pes[20]);
+}
+
+TEST(Quota, a_full_table_keeps_the_established_and_steers_the_new) {
+  const auto rig = make(config::Protocol::udp, [](Rig& r) { r.redirector_options.sessions = 16; });
+  std::map<unsigned, unsigned> pes;
+  for (unsigned n = 1; n <= 40; ++n) pes[n] = pe_of(rig->send(udp(client(n), "a")).at(0));
+  EXPECT_EQ(rig->redirector->session_stats().sessions, 16u);
+  for (unsigned n = 1; n <= 40; ++n) EXPECT_EQ(pe_of(rig->send(udp(client(n), "a")).at(0)), pes[n]) << n;
+}
+
+TEST(Restart, sessions_go_on_with_their_pes_before_the_registrar_has_spoken) {
+  const std::string base = "/dev/shm/poolgate-unit-restart-" + std::to_string(getpid());
+  std::map<unsigned, unsigned> pes;
+  const auto with_files = [&](Rig& r) {
+    pool::PoolTableOptions options;
+    options.resolve = [](const IpAddress& a) -> pool::Route { return {a.data()[3], true}; };
+    options.max_elements = 64;
+    options.slot_file = base + "-elements";
+    r.pools.reset();
+    r.pools = std::move(*pool::PoolTable::create(options));
+    r.redirector_options.session_file = base + "-sessions";
+  };
+  {
+    const auto rig = make(config::Protocol::sctp, with_files);
+    for (unsigned n = 1; n <= 8; ++n) {
+      pes[n] = pe_of(rig->send(sctp(client(n), 0, init_chunk(kTc))).at(0));
+      rig->send(sctp(client(n), kTp + n, cookie_echo()));
+    }
+  }
+  Rig rig(TransportType::sctp);
+  rig.service();
+  with_files(rig);
+  rig.start();
+  rig.tick(5000);
+  EXPECT_EQ(rig.redirector->session_stats().reattached, 8u);
+  for (unsigned n = 1; n <= 8; ++n)
+    EXPECT_EQ(pe_of(rig.send(sctp(client(n), kTp + n, data_chunk())).at(0)), pes[n]);
+  // The registrar is back: the same PEs are the same slots, and their deaths reach their old sessions.
+  rig.set_pool({{11, "10.0.0.11", 3868}, {12, "10.0.0.12", 3868}});
+  rig.pe_down(11);
+  std::set<unsigned> told, lost;
+  for (const auto& f : rig.burst({})) told.insert(f.to_port() - 40000);
+  for (const auto& [n, pe] : pes) {
+    if (pe == 11) lost.insert(n);
+  }
+  EXPECT_EQ(told, lost);
+  unlink((base + "-elements").c_str());
+  unlink((base + "-sessions").c_str());
+}
+
+}  // namespace
+}  // namespace poolgate::test

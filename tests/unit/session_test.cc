@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The session table against a plain map, its aliases and tags, its limits, and its life after the process.
+#include "dataplane/session/session_table.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <array>
+#include <map>
+#include <random>
+#include <set>
+
+namespace poolgate::session {
+namespace {
+
+constexpr uint32_t kSlots = 8;
+
+struct Key {
+  FlowKey flow;
+  std::array<uint8_t, 32> v6{};
+  uint32_t hash = 0;
+  auto operator<=>(const Key& o) const { return std::tie(number, family) <=> std::tie(o.number, o.family); }
+  uint32_t number = 0;
+  uint8_t family = 4;
+};
+
+class SessionTableTest : public ::testing::Test {
+ protected:
+  SessionTableTest() { open(4096); }
+  ~SessionTableTest() override {
+    if (!file.empty()) unlink(file.c_str());
+  }
+  void open(uint32_t capacity) {
+    table.reset();
+    lines = std::make_unique<pool::PeLine[]>(kSlots);
+    auto made = SessionTable::open(file, capacity, lines.get(), kSlots);
+    ASSERT_TRUE(made.ok()) << made.error().text;
+    table = std::move(*made);
+  }
+  Key key(uint32_t number, uint8_t family = 4) const {
+    Key k;
+    k.number = number;
+    k.family = family;
+    k.flow.protocol = 132;
+    k.flow.family = family;
+    k.flow.source_port = 5;
+    k.flow.destination_port = 6;
+    if (family == 4) {
+      k.flow.source = number;
+      k.flow.destination = 77;
+    } else {
+      std::memcpy(k.v6.data() + 10, &number, 4);
+      k.v6[31] = 1;
+      set_v6_words(k.flow, k.v6.data(), table->secret());
+    }
+    k.hash = hash_flow(k.flow, table->secret());
+    return k;
+  }
+  SessionIndex insert(const Key& k, uint32_t pe = 0) {
+    return table->insert(k.flow, k.hash, k.v6.data(), pe);
+  }
+  SessionIndex find(const Key& k) const { return table->find(k.flow, k.hash, k.v6.data()); }
+  unsigned listed(uint32_t pe) const {
+    unsigned n = 0;
+    for (SessionIndex i = table->first_of_pe(pe); i != kNone; i = table->at(i).next_of_pe) ++n;
+    return n;
+  }
+
+  std::string file;
+  std::unique_ptr<pool::PeLine[]> lines;
+  std::unique_ptr<SessionTable> table;
+};
+
+TEST_F(SessionTableTest, does_what_a_map_does) {
+  std::mt19937 random(3);
+  std::map<Key, SessionIndex> model;
+  for (unsigned step = 0; step < 200'000; ++step) {
+    const Key k = key(random() % 2000, random() % 3 == 0 ? 6 : 4);
+    const auto known = model.find(k);
+    ASSERT_EQ(find(k), known == model.end() ? kNone : known->second) << step;
+    if (known == model.end()) {
+      const SessionIndex i = insert(k, k.number % kSlots);
+      if (i != kNone) model[k] = i;
+      if (k.family == 6) {
+        ASSERT_EQ(i % 2, 0u);
+      }
+    } else if (random() % 2 == 0) {
+      table->erase(known->second);
+      model.erase(known);
+    }
+    ASSERT_EQ(table->sessions(), model.size());
+  }
+  uint32_t lines_used = 0;
+  std::set<SessionIndex> indices;
+  for (const auto& [k, i] : model) {
+    lines_used += k.family == 6 ? 2 : 1;
+    EXPECT_TRUE(indices.insert(i).second);
+  }
+  EXPECT_EQ(table->used(), lines_used);
+  unsigned on_lists = 0;
+  for (uint32_t pe = 0; pe < kSlots; ++pe) {
+    EXPECT_EQ(listed(pe), lines[pe].sessions.load());
+    on_lists += listed(pe);
+  }
+  EXPECT_EQ(on_lists, model.size());
+  for (const auto& [k, i] : model) table->erase(i);
+  EXPECT_EQ(table->used(), 0u);
+  EXPECT_EQ(table->half_open(), 0u);
+}
+
+TEST_F(SessionTableTest, takes_as_many_as_it_was_made_for_and_no_more) {
+  open(1000);
+  for (uint32_t n = 1; n <= 1000; ++n) ASSERT_NE(insert(key(n)), kNone) << n;
+  EXPECT_EQ(insert(key(5000)), kNone);
+  for (uint32_t n = 1; n <= 1000; ++n) ASSERT_NE(find(key(n)), kNone);
+  // Singles that are neighbours become a pair again.
+  for (uint32_t n = 1; n <= 1000; ++n) table->erase(find(key(n)));
+  for (uint32_t n = 1; n <= 500; ++n) ASSERT_NE(insert(key(n, 6)), kNone) << n;
+  EXPECT_EQ(insert(key(501, 6)), kNone);
+  EXPECT_EQ(insert(key(501, 4)), kNone);
+}
+
+TEST_F(SessionTableTest, aliases_lead_to_their_session_and_go_with_it) {
+  const SessionIndex s = insert(key(1));
+  const Key a = key(2), b = key(3, 6);
+  ASSERT_NE(table->insert_alias(s, a.flow, a.hash, a.v6.data(), 0), kNone);
+  ASSERT_NE(table->insert_alias(s, b.flow, b.hash, b.v6.data(), kFromPe), kNone);
+  EXPECT_EQ(table->insert_alias(s, a.flow, a.hash, a.v6.data(), 0), kNone) << "known already";
+  EXPECT_EQ(table->insert_alias(s, key(1).flow, key(1).hash, key(1).v6.data(), 0), kNone)
+      << "the session's own";
+  EXPECT_EQ(table->session_of(find(a)), s);
+  EXPECT_EQ(table->session_of(find(b)), s);
+  EXPECT_EQ(table->used(), 4u);
+  table->erase(s);
+  EXPECT_EQ(find(a), kNone);
+  EXPECT_EQ(find(b), kNone);
+  EXPECT_EQ(table->used(), 0u);
+}
+
+TEST_F(SessionTableTest, a_tag_finds_one_several_or_none) {
+  using Match = SessionTable::TagMatch;
+  const SessionIndex a = insert(key(1)), b = insert(key(2));
+  table->set_tag_p(a, 0xaaaa);
+  table->set_tag_p(b, 0xbbbb);
+  EXPECT_EQ(table->find_by_tag(0, 5, 0xaaaa).session, a);
+  EXPECT_EQ(table->find_by_tag(0, 5, 0xbbbb).session, b);
+  EXPECT_EQ(table->find_by_tag(0, 9, 0xaaaa).match, Match::none) << "another client port";
+  EXPECT_EQ(table->find_by_tag(1, 5, 0xaaaa).match, Match::none) << "another service";
+  EXPECT_EQ(table->find_by_tag(0, 5, 0).match, Match::none);
+  table->set_tag_p(b, 0xaaaa);
+  EXPECT_EQ(table->find_by_tag(0, 5, 0xaaaa).match, Match::several);
+  EXPECT_EQ(table->find_by_tag(0, 5, 0xbbbb).match, Match::none);
+  table->erase(a);
+  EXPECT_EQ(table->find_by_tag(0, 5, 0xaaaa).session, b);
+}
+
+TEST_F(SessionTableTest, many_flows_of_one_hash_do_not_take_the_table_down) {
+  // The chain is bounded: inserts fail, lookups stay short, others go on.
+  unsigned in = 0;
+  for (uint32_t n = 1; n <= 600; ++n) in += table->insert(key(n).flow, 0x12345678, nullptr, 0) != kNone;
+  EXPECT_EQ(in, 8 * BucketIndex::kMaxProbe);
+  EXPECT_EQ(table->used(), in);
+  unsigned others = 0;
+  for (uint32_t n = 10'000; n < 11'000; ++n) others += insert(key(n)) != kNone;
+  EXPECT_EQ(others, 1000u);
+}
+
+class Reattached : public SessionTableTest {
+ protected:
+  Reattached() {
+    file = "/dev/shm/poolgate-unit-sessions-" + std::to_string(getpid());
+    open(512);
+  }
+};
+
+TEST_F(Reattached, sessions_aliases_tags_and_lists_outlive_the_process) {
+  std::vector<Key> keys;
+  for (uint32_t n = 1; n <= 100; ++n) keys.push_back(key(n, n % 4 == 0 ? 6 : 4));
+  for (const auto& k : keys) {
+    const SessionIndex i = insert(k, k.number % kSlots);
+    table->set_tag_p(i, 0x1000 + k.number);
+    table->set_state(i, State::established);
+    table->at(i).last_seen_ms = k.number;
+  }
+  const Key alias = key(900);
+  ASSERT_NE(find(keys[6]), kNone);
+  table->insert_alias(find(keys[6]), alias.flow, alias.hash, alias.v6.data(), kFromPe);
+  const Key kept = key(901, 6);
+  table->insert_alias(find(keys[7]), kept.flow, kept.hash, kept.v6.data(), kFromPe);
+  for (uint32_t n = 0; n < 100; n += 3) table->erase(find(keys[n]));
+  const uint32_t used = table->used(), sessions = table->sessions();
+
+  open(512);
+  EXPECT_EQ(table->used(), used);
+  EXPECT_EQ(table->sessions(), sessions);
+  EXPECT_EQ(table->reattached(), sessions);
+  for (uint32_t n = 0; n < 100; ++n) {
+    const SessionIndex i = find(keys[n]);
+    if (n % 3 == 0) {
+      EXPECT_EQ(i, kNone);
+      continue;
+    }
+    ASSERT_NE(i, kNone);
+    EXPECT_EQ(table->at(i).last_seen_ms, keys[n].number);
+    EXPECT_EQ(table->at(i).pe, keys[n].number % kSlots);
+    EXPECT_EQ(table->find_by_tag(0, 5, 0x1000 + keys[n].number).session, i);
+  }
+  unsigned on_lists = 0;
+  for (uint32_t pe = 0; pe < kSlots; ++pe) on_lists += listed(pe);
+  EXPECT_EQ(on_lists, sessions);
+  ASSERT_NE(find(kept), kNone);
+  EXPECT_EQ(table->session_of(find(kept)), find(keys[7]));
+  EXPECT_EQ(find(alias), kNone) << "its session was erased before";
+  // All of what is free can be used, and all that is used can be freed.
+  uint32_t more = 0;
+  while (insert(key(10'000 + more)) != kNone) ++more;
+  EXPECT_EQ(table->used(), table->capacity());
+  for (SessionIndex i = 2; i < table->end(); ++i) {
+    if (table->valid(i) && table->at(i).kind == Kind::session) table->erase(i);
+  }
+  EXPECT_EQ(table->used(), 0u);
+}
+
+TEST_F(Reattached, an_entry_that_was_not_whole_is_not_taken_over) {
+  const SessionIndex whole = insert(key(1)), torn = insert(key(2)), astray = insert(key(3)),
+                     hanging = insert(key(4));
+  const Key a = key(5);
+  const SessionIndex alias = table->insert_alias(hanging, a.flow, a.hash, nullptr, 0);
+  table->at(torn).generation = 0;      // stopped before its last store
+  table->at(astray).pe = kSlots + 5;   // names what there is not
+  table->at(alias).session = 100'000;  // an alias of nobody
+  open(512);
+  EXPECT_EQ(find(key(1)), whole);
+  EXPECT_EQ(find(key(2)), kNone);
+  EXPECT_EQ(find(key(3)), kNone);
+  EXPECT_EQ(find(key(4)), hanging);
+  EXPECT_EQ(find(a), kNone);
+  EXPECT_EQ(table->used(), 2u);
+}
+
+TEST_F(Reattached, a_file_of_another_size_or_a_zeroed_header_starts_afresh) {
+  insert(key(1));
+  open(1024);
+  EXPECT_EQ(table->sessions(), 0u);
+  insert(key(1));
+  table.reset();
+  {
+    FILE* f = fopen(file.c_str(), "r+b");
+    ASSERT_NE(f, nullptr);
+    const std::array<char, 64> zeros{};
+    fwrite(zeros.data(), 1, zeros.size(), f);
+    fclose(f);
+  }
+  open(1024);
+  EXPECT_EQ(table->sessions(), 0u);
+  EXPECT_EQ(table->used(), 0u);
+  EXPECT_NE(insert(key(1)), kNone);
+}
+
+TEST_F(Reattached, a_second_writer_is_refused) {
+  const auto other = std::make_unique<pool::PeLine[]>(kSlots);
+  EXPECT_FALSE(SessionTable::open(file, 512, other.get(), kSlots).ok());
+}
+
+}  // namespace
+}  // namespace poolgate::session
