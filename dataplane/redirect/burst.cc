@@ -81,7 +81,8 @@ void Redirector::Impl::process(rte_mbuf* const* mbufs, PacketInfo* infos, unsign
       pool::PeLine& line = lines[s.pe];
       uint8_t* const frame = rte_pktmbuf_mtod(mbuf, uint8_t*);
       // Where the client is: looked at about once a second.
-      const bool fresh = ((now_ms ^ s.last_seen_ms) >> 10) == 0 || hops.is(s.client_hop, frame, mbuf->port);
+      const bool fresh = ((((now_ms ^ s.last_seen_ms) >> 10) == 0) & (s.client_hop != 0)) ||
+                         hops.is(s.client_hop, frame, mbuf->port);
       if (fresh & (s.deaths == line.deaths) & (line.next_hop < max_next_hops)) [[likely]] {
         const drivers::NextHop& hop = next_hops[line.next_hop];
         if ((hop.state.load(std::memory_order_acquire) == drivers::NextHop::resolved) &

@@ -134,7 +134,7 @@ void Redirector::Impl::hit(Packet& packet, SessionIndex entry) {
     verdict = dead_pe(packet, i, from_pe);
   if (verdict == Verdict::forward) {
     // Where the client is: looked at about once a second.
-    if (((now_ms ^ s->last_seen_ms) >> 10) != 0 && !from_pe) [[unlikely]]
+    if ((((now_ms ^ s->last_seen_ms) >> 10) != 0 || s->client_hop == 0) && !from_pe) [[unlikely]]
       learn_hop(packet, *s);
     switch (packet.info.flow.protocol) {
       case wire::kSctp: {

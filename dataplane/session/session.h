@@ -4,6 +4,7 @@
 // process.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "dataplane/session/flow_key.h"
@@ -61,10 +62,10 @@ static_assert(sizeof(Session) == 64);
 
 // The line after a session or an alias of IPv6.
 struct alignas(64) SecondLine {
-  uint8_t addresses[32];  // source, destination
-  uint8_t unused[32];
+  uint8_t as_session[32];  // kind second, as walks over the table read it
+  uint8_t addresses[32];   // source, destination
 };
-static_assert(sizeof(SecondLine) == 64);
+static_assert(sizeof(SecondLine) == 64 && offsetof(Session, generation) < offsetof(SecondLine, addresses));
 
 inline const char* to_string(State state) {
   switch (state) {

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The data plane's packet parser and the whole redirect stage behind it. An input is a sequence of frames:
+// two bytes of length, one that says how it is cut into segments and how much time passes, then the frame.
+// Each goes through the parser on a block of exactly its size, then through services of every mode. Nothing
+// may be lost: each frame comes out or is counted as dropped.
+#include <rte_eal.h>
+#include <rte_mbuf.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <memory>
+
+#include "dataplane/redirect/nat_sctp.h"
+#include "dataplane/redirect/redirector.h"
+
+namespace {
+
+using namespace poolgate;
+
+class Stage {
+ public:
+  Stage() {
+    const char* arguments[] = {"fuzz", "--no-huge", "--no-pci", "--no-shconf", "--no-telemetry",
+                               "-m",   "64",        "-l",       "0",           "--log-level=error"};
+    if (rte_eal_init(std::size(arguments), const_cast<char**>(arguments)) < 0) std::abort();
+    mbufs_ = rte_pktmbuf_pool_create("fuzz", 1023, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, 0);
+    hops_ = std::make_unique<drivers::NextHop[]>(256);
+    for (int i = 0; i < 256; ++i) hops_[static_cast<size_t>(i)].state = static_cast<uint32_t>(i % 4);
+    reset();
+  }
+
+  // A fresh stage. Making one costs as much as hundreds of inputs, so sessions live on for a while.
+  void reset() {
+    redirector_.reset();
+    pool::PoolTableOptions pools;
+    pools.max_elements = 32;
+    pools.resolve = [](const rserpool::IpAddress& a) { return pool::Route{a.data()[a.size() - 1], true}; };
+    pools_ = std::move(*pool::PoolTable::create(pools));
+    config::Config config;
+    const config::Protocol protocols[] = {config::Protocol::sctp, config::Protocol::tcp,
+                                          config::Protocol::udp};
+    const rserpool::TransportType types[] = {rserpool::TransportType::sctp, rserpool::TransportType::tcp,
+                                             rserpool::TransportType::udp};
+    (void)pools_->begin({1, true});
+    for (unsigned p = 0; p < 3; ++p) {
+      for (unsigned m = 0; m < 3; ++m) {  // l2, nat, nat with SNAT
+        auto& s = config.services.emplace_back();
+        s.name = std::to_string(p * 3 + m);
+        s.vips = {*rserpool::IpAddress::parse("192.0.2.1"), *rserpool::IpAddress::parse("2001:db8::1")};
+        s.protocol = protocols[p];
+        s.port = static_cast<uint16_t>(1 + m);
+        s.pool = s.name;
+        s.mode = m == 0 ? config::Mode::l2 : config::Mode::nat;
+        if (m == 2)
+          s.snat = {*rserpool::IpAddress::parse("192.0.2.9"), *rserpool::IpAddress::parse("2001:db8::9")};
+        channel::PoolChunk chunk{.transaction = 1, .handle = s.name, .elements = {}};
+        for (unsigned i = 0; i < 3; ++i) {
+          channel::PoolPe pe{.id = i + 1, .registration = 1};
+          pe.transport = {.type = types[p], .port = static_cast<uint16_t>(m == 0 ? 1 : 7 + i)};
+          pe.transport.addresses = {*rserpool::IpAddress::parse(i == 0   ? "10.0.0.2"
+                                                                : i == 1 ? "fd00::2"
+                                                                         : "10.0.0.1")};
+          chunk.elements.push_back(pe);
+        }
+        (void)pools_->chunk(chunk);
+      }
+    }
+    (void)pools_->commit({1}, 1);
+    services_ = std::move(*redirect::ServiceTable::build(config, {}, *pools_, nullptr, 1));
+    redirect::RedirectorOptions options;
+    options.sessions = 64;
+    options.half_open_sessions = 16;
+    options.mempool = mbufs_;
+    options.pools = pools_.get();
+    options.next_hops = hops_.get();
+    options.max_next_hops = 256;
+    options.drops = &drops_;
+    options.random_seed = 1;
+    redirector_ = std::move(*redirect::Redirector::create(options));
+    redirector_->set_services(services_.get());
+    now_us_ = 1'000'000;
+  }
+
+  void one(const uint8_t* frame, size_t n, uint8_t how) {
+    const unsigned free_before = rte_mempool_avail_count(mbufs_);
+    rte_mbuf* m = chain(frame, n, how & 1 ? n / 2 : n);
+    redirect::PacketInfo info;
+    redirect::parse_burst(&m, &info, 1);
+    now_us_ += uint64_t{how >> 4} * 700'000;
+    redirector_->process(&m, &info, 1, now_us_, *out_);
+    if (how & 2) (void)pools_->pe_down({std::to_string(how >> 4), how >> 2 & 3u, 1}, now_us_);
+    empty();
+    redirector_->service_timers(now_us_, *out_);
+    empty();
+    if (rte_mempool_avail_count(mbufs_) != free_before) std::abort();
+  }
+
+ private:
+  rte_mbuf* chain(const uint8_t* frame, size_t n, size_t cut) {
+    rte_mbuf* head = rte_pktmbuf_alloc(mbufs_);
+    std::copy_n(frame, cut, reinterpret_cast<uint8_t*>(rte_pktmbuf_append(head, static_cast<uint16_t>(cut))));
+    if (cut < n) {
+      rte_mbuf* tail = rte_pktmbuf_alloc(mbufs_);
+      std::copy_n(frame + cut, n - cut,
+                  reinterpret_cast<uint8_t*>(rte_pktmbuf_append(tail, static_cast<uint16_t>(n - cut))));
+      if (rte_pktmbuf_chain(head, tail) != 0) std::abort();
+    }
+    return head;
+  }
+  void empty() {
+    for (auto& port : out_->ports) {
+      for (unsigned i = 0; i < port.n; ++i) {
+        // What leaves is a packet that the parser takes.
+        redirect::PacketInfo info;
+        const rte_mbuf* m = port.mbufs[i];
+        if (m->nb_segs == 1 &&
+            (!redirect::parse(rte_pktmbuf_mtod(m, const uint8_t*), m->data_len, m->pkt_len, info) ||
+             info.kind == redirect::PacketKind::bad))
+          std::abort();
+        rte_pktmbuf_free(port.mbufs[i]);
+      }
+      port.n = 0;
+    }
+    for (unsigned i = 0; i < out_->n_held; ++i) rte_pktmbuf_free(out_->held[i].mbuf);
+    for (unsigned i = 0; i < out_->n_endpoint; ++i) rte_pktmbuf_free(out_->endpoint[i]);
+    for (unsigned i = 0; i < out_->n_exception; ++i) rte_pktmbuf_free(out_->exception[i]);
+    out_->ports_used = 0;
+    out_->n_held = out_->n_endpoint = out_->n_exception = 0;
+  }
+
+  rte_mempool* mbufs_ = nullptr;
+  std::unique_ptr<drivers::NextHop[]> hops_;
+  std::unique_ptr<pool::PoolTable> pools_;
+  std::unique_ptr<redirect::ServiceTable> services_;
+  redirect::DropCounters drops_;
+  std::unique_ptr<redirect::Redirector> redirector_;
+  std::unique_ptr<redirect::Output> out_ = std::make_unique<redirect::Output>();
+  uint64_t now_us_ = 0;
+};
+
+void parse_alone(const uint8_t* frame, size_t n) {
+  const auto exact = std::make_unique<uint8_t[]>(n);
+  std::copy_n(frame, n, exact.get());
+  redirect::PacketInfo info;
+  (void)redirect::parse(exact.get(), n / 2, n, info);
+  if (!redirect::parse(exact.get(), n, n, info)) std::abort();
+  if (info.kind == redirect::PacketKind::l4 && size_t{info.l4_offset} + info.l4_length > n) std::abort();
+  if (n < 12) return;
+  redirect::DropReason why;
+  if (redirect::nat_sctp_bytes(exact.get(), n, why) > n) std::abort();
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  static Stage stage;
+  static unsigned inputs = 0;
+  if (++inputs % 4096 == 0) stage.reset();
+  while (size > 3) {
+    const size_t n = std::min<size_t>({size_t{data[0]} << 8 | data[1], size - 3, 1500});
+    parse_alone(data + 3, n);
+    stage.one(data + 3, n, data[2]);
+    data += 3 + n;
+    size -= 3 + n;
+  }
+  return 0;
+}
