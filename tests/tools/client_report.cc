@@ -49,7 +49,9 @@ void ClientReport::answered(const std::string& name, Clock::time_point sent, Clo
   latencies_ms_.push_back(milliseconds(now - sent));
 }
 
-void ClientReport::failed(bool timed_out) {
+void ClientReport::failed(bool timed_out, Clock::time_point sent) {
+  first_failed_ = std::min(first_failed_, sent);
+  last_failed_ = std::max(last_failed_, sent);
   ++(timed_out ? timeouts_ : cut_off_);
   ++failed_since_answer_;
 }
@@ -58,6 +60,10 @@ void ClientReport::ended(FlowEnd how) { ++ends_[static_cast<size_t>(how)]; }
 
 void ClientReport::finished(Clock::time_point now) {
   if (failed_since_answer_ > 0) longest_gap_ms_ = std::max(longest_gap_ms_, milliseconds(now - last_));
+}
+
+double ClientReport::failing_ms() const {
+  return failed_count() == 0 ? 0 : milliseconds(last_failed_ - first_failed_);
 }
 
 ClientReport::Latency ClientReport::latency() const {
@@ -70,7 +76,9 @@ ClientReport::Latency ClientReport::latency() const {
 std::string ClientReport::text(const std::string& transport) const {
   std::string out = transport + ": " + std::to_string(sent_) + " sent, " + std::to_string(answered_) +
                     " answered, " + std::to_string(failed_count()) + " failed (" + std::to_string(timeouts_) +
-                    " without answer, " + std::to_string(cut_off_) + " cut off)\n";
+                    " without answer, " + std::to_string(cut_off_) + " cut off)";
+  if (failed_count() > 0) out += ", the first and the last of them " + fixed(failing_ms()) + " ms apart";
+  out += "\n";
   for (const auto& [name, count] : by_name_) out += "  " + name + ": " + std::to_string(count) + "\n";
   const char* const kind = transport == "sctp" ? "ABORT" : transport == "tcp" ? "RST" : "ICMP unreachable";
   out += "  " + std::string(kind) + " received: " + std::to_string(ends_[0]) +
@@ -92,8 +100,9 @@ std::string ClientReport::json(const std::string& transport) const {
          ", \"timeouts\": " + std::to_string(timeouts_) + ", \"cut_off\": " + std::to_string(cut_off_) +
          ", \"resets\": " + std::to_string(ends_[0]) + ", \"refused\": " + std::to_string(ends_[1]) +
          ", \"closed\": " + std::to_string(ends_[2]) + ", \"lost\": " + std::to_string(ends_[3]) +
-         ", \"longest_gap_ms\": " + fixed(longest_gap_ms_) + ", \"median_ms\": " + fixed(l.median_ms) +
-         ", \"worst_ms\": " + fixed(l.worst_ms) + ", \"by_name\": {" + names + "}}\n";
+         ", \"failing_ms\": " + fixed(failing_ms()) + ", \"longest_gap_ms\": " + fixed(longest_gap_ms_) +
+         ", \"median_ms\": " + fixed(l.median_ms) + ", \"worst_ms\": " + fixed(l.worst_ms) +
+         ", \"by_name\": {" + names + "}}\n";
 }
 
 }  // namespace poolgate::lab

@@ -135,7 +135,7 @@ class Client {
     for (auto it = outstanding_.begin(); it != outstanding_.end();) {
       const auto here = it++;
       if (here->second.slot != slot) continue;
-      report_.failed(false);
+      report_.failed(false, here->second.at);
       done(here);
     }
   }
@@ -145,7 +145,7 @@ class Client {
       const auto it = outstanding_.find(order_.front());
       if (it != outstanding_.end()) {
         if (now - it->second.at < std::chrono::milliseconds(options_.timeout_ms)) return;
-        report_.failed(true);
+        report_.failed(true, it->second.at);
         if (options_.progress)
           std::fprintf(stderr, "request %llu: no answer\n", static_cast<unsigned long long>(it->first));
         done(it);
