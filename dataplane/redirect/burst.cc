@@ -67,8 +67,10 @@ void Redirector::Impl::process(rte_mbuf* const* mbufs, PacketInfo* infos, unsign
   uint64_t plain = 0;  // bit i: packet i is of a session that is plain
   for (unsigned i = 0; i < n; ++i) {
     const Session& s = sessions.at(candidates[i]);
-    const bool yes = (infos[i].plain != 0) & sessions.key_matches(candidates[i], infos[i].flow) & is_plain(s);
-    plain |= uint64_t{yes} << i;
+    // Three questions, one branch-free answer.
+    const unsigned parsed = infos[i].plain, same = sessions.key_matches(candidates[i], infos[i].flow);
+    const unsigned established = is_plain(s);
+    plain |= uint64_t{parsed & same & established} << i;
     __builtin_prefetch(&lines[s.pe]);
   }
 

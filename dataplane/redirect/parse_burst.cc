@@ -18,8 +18,8 @@ bool parse_plain(const rte_mbuf* m, PacketInfo& info) {
   if (m->data_len < kTransport + kTcpHeader) return false;
   const auto* p = rte_pktmbuf_mtod(m, const uint8_t*);
   const size_t total = get16(p + kIp + 2);
-  const bool plain = (raw16(p + 12) == swap16(kEtherIpv4)) & (p[kIp] == 0x45) &
-                     ((raw16(p + kIp + 6) & swap16(0x3fff)) == 0) & (p[kIp + 8] != 0) &
+  const uint16_t type = raw16(p + 12), fragment = raw16(p + kIp + 6) & swap16(0x3fff);
+  const bool plain = (type == swap16(kEtherIpv4)) & (p[kIp] == 0x45) & (fragment == 0) & (p[kIp + 8] != 0) &
                      (total >= kIpv4Header + kTcpHeader) & (total <= m->pkt_len - kIp);
   if (!plain) return false;
   const size_t length = total - kIpv4Header;
