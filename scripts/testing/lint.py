@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from testing.run import run
 
 PARTS = ("controlplane", "dataplane", "drivers", "tests", "perf")
+TIDIED = ("controlplane", "dataplane", "drivers")  # what ships: clang-tidy takes seconds a file
 
 
 def sources(root):
@@ -33,7 +34,7 @@ def tidy(report, root, build, jobs=2):
     with open(os.path.join(build, "compile_commands.json"), encoding="utf-8") as f:
         commands = json.load(f)
     files = sorted({os.path.normpath(os.path.join(c["directory"], c["file"])) for c in commands})
-    files = [p for p in files if os.path.relpath(p, root).startswith(PARTS)]
+    files = [p for p in files if os.path.relpath(p, root).startswith(TIDIED)]
 
     def check(path):
         return path, run(["clang-tidy", "-p", build, "--quiet", "--extra-arg=-Wno-unknown-warning-option", path], 300, cwd=root)
