@@ -380,7 +380,7 @@ void Server::submit(AssociationDown event) {
 }
 
 void Server::submit(PathChange event) {
-  if (retention_.path(event)) lossy(std::move(event));
+  if (retention_.path(event)) lossy(event);
 }
 
 void Server::submit(MessageUp event) {

@@ -14,6 +14,7 @@ namespace {
 
 using std::chrono::microseconds;
 
+constexpr Micros kShortestSleep = 100;
 constexpr Micros kLongestSleep = 1'000'000;
 constexpr Micros kBetweenCompactions = 10'000'000;
 
@@ -238,7 +239,7 @@ void RegistrarProcess::carry_out(Action& action) {
   if (auto* a = std::get_if<channel::Connect>(&action)) return send_down(*a);
   if (auto* a = std::get_if<channel::Close>(&action)) return send_down(*a);
   if (auto* a = std::get_if<PoolChanged>(&action)) return pusher_->changed(a->handle);
-  if (auto* a = std::get_if<TcpSend>(&action)) return tcp_.send(a->connection, std::move(a->bytes));
+  if (auto* a = std::get_if<TcpSend>(&action)) return tcp_.send(a->connection, a->bytes);
   if (auto* a = std::get_if<TcpClose>(&action)) return tcp_.close(a->connection);
   if (auto* a = std::get_if<Announce>(&action)) return announcements_.send(a->bytes);
   if (auto* a = std::get_if<Log>(&action)) log_.write(*a);
@@ -263,10 +264,11 @@ void RegistrarProcess::tick() {
 void RegistrarProcess::arm() {
   if (!running_) return;
   const Micros now = steady_now();
-  const Micros at = std::min(core_->next_deadline(), now + kLongestSleep);
+  // Not at once: a deadline that has passed and was not met must not turn into a busy loop.
+  const Micros at = std::clamp(core_->next_deadline(), now + kShortestSleep, now + kLongestSleep);
   if (armed_ && *armed_ <= at) return;
   armed_ = at;
-  timer_.expires_after(microseconds(at > now ? at - now : 0));
+  timer_.expires_after(microseconds(at - now));
   timer_.async_wait([this](const asio::error_code& error) {
     if (error) return;
     armed_.reset();

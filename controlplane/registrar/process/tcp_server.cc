@@ -167,7 +167,7 @@ bool TcpServer::take_messages(const std::shared_ptr<Connection>& c) {
   return !c->gone && !c->closing;
 }
 
-void TcpServer::send(uint64_t connection, std::string bytes) {
+void TcpServer::send(uint64_t connection, std::string_view bytes) {
   const auto at = connections_.find(connection);
   if (at == connections_.end()) return;
   const auto c = at->second;

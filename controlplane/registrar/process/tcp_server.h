@@ -9,10 +9,11 @@
 #include <asio/steady_timer.hpp>
 #include <chrono>
 #include <functional>
-#include <list>
 #include <map>
 #include <memory>
 #include <string>
+#include <string_view>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -47,7 +48,7 @@ class TcpServer {
 
   // Listens on these and no others; an address need not be on this host yet. What cannot be is noted.
   void listen(const std::vector<std::pair<rserpool::IpAddress, uint16_t>>& addresses);
-  void send(uint64_t connection, std::string bytes);
+  void send(uint64_t connection, std::string_view bytes);
   // After what waits for it was sent.
   void close(uint64_t connection);
   void stop();
@@ -78,7 +79,7 @@ class TcpServer {
   Counters counters_;
   std::vector<std::shared_ptr<Listener>> listeners_;
   std::map<uint64_t, std::shared_ptr<Connection>> connections_;
-  std::map<rserpool::IpAddress, size_t> by_peer_;
+  std::unordered_map<rserpool::IpAddress, size_t> by_peer_;
   asio::steady_timer sweep_;
   uint64_t next_ = 1;
 };
