@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <asio/signal_set.hpp>
 #include <csignal>
+#include <cstdarg>
 #include <cstdio>
 #include <optional>
 
@@ -42,9 +43,11 @@ class Enrollment {
   }
 
  private:
-  template <class... Arguments>
-  static void say(const char* pattern, const Arguments&... arguments) {
-    std::printf(pattern, arguments...);
+  [[gnu::format(printf, 1, 2)]] static void say(const char* pattern, ...) {
+    va_list arguments;
+    va_start(arguments, pattern);
+    std::vprintf(pattern, arguments);
+    va_end(arguments);
     std::fflush(stdout);
   }
 

@@ -28,10 +28,11 @@ Result<std::unique_ptr<Worker>> Worker::create(const WorkerOptions& options) {
     ring = std::move(*made);
     return true;
   };
-  for (auto made : {make(worker->tx_ring_, "_tx", kTxRing, RING_F_SC_DEQ),
-                    make(worker->endpoint_ring_, "_sctp", kEndpointRing, RING_F_SC_DEQ),
-                    make(worker->exception_ring_, "_tap", kExceptionRing, RING_F_SP_ENQ | RING_F_SC_DEQ),
-                    make(worker->hold_ring_, "_hold", kHoldRing, RING_F_SP_ENQ | RING_F_SC_DEQ)})
+  for (const auto& made :
+       {make(worker->tx_ring_, "_tx", kTxRing, RING_F_SC_DEQ),
+        make(worker->endpoint_ring_, "_sctp", kEndpointRing, RING_F_SC_DEQ),
+        make(worker->exception_ring_, "_tap", kExceptionRing, RING_F_SP_ENQ | RING_F_SC_DEQ),
+        make(worker->hold_ring_, "_hold", kHoldRing, RING_F_SP_ENQ | RING_F_SC_DEQ)})
     if (!made) return made.error();
   redirect::RedirectorOptions redirect;
   redirect.worker = options.index;
