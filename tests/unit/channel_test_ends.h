@@ -146,6 +146,7 @@ inline std::string brief(const Up& up) {
 }
 inline std::vector<std::string> brief(const std::vector<Up>& all) {
   std::vector<std::string> out;
+  out.reserve(all.size());
   for (const Up& up : all) out.push_back(brief(up));
   return out;
 }

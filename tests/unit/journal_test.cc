@@ -224,7 +224,7 @@ TEST_F(JournalTest, a_folder_that_cannot_be_made_is_an_error_that_names_it) {
 
 // ---- compaction
 
-Journal::Snapshot snapshot_of(std::vector<JournalRecord> records) {
+Journal::Snapshot snapshot_of(const std::vector<JournalRecord>& records) {
   return [records](const std::function<void(const JournalRecord&)>& take) {
     for (const JournalRecord& r : records) take(r);
   };
