@@ -173,14 +173,14 @@ class Examination {
   void numa(const config::Port& port, const std::string& dir, const std::string& name) {
     const std::string node = line(dir + "/numa_node");
     if (node.empty() || node == "-1") return;
+    const std::string cpus = line("/sys/devices/system/node/node" + node + "/cpulist");
+    const auto local = cpu_list(cpus);
+    if (local.empty()) return;
+    const std::string remedy =
+        "choose worker cores of node " + node + " (" + cpus + "), or another slot for " + port.name;
+    const std::string where = name + " is on NUMA node " + node + ", worker core ";
     for (const unsigned core : config_.dataplane.worker_cores) {
-      const auto local = cpu_list(line("/sys/devices/system/node/node" + node + "/cpulist"));
-      if (!local.empty() && !local.contains(core)) {
-        warn(name + " is on NUMA node " + node + ", worker core " + std::to_string(core) + " is not",
-             "choose worker cores of node " + node + " (" +
-                 line("/sys/devices/system/node/node" + node + "/cpulist") + "), or another slot for " +
-                 port.name);
-      }
+      if (!local.contains(core)) warn(where + std::to_string(core) + " is not", remedy);
     }
   }
 

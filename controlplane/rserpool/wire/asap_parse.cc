@@ -7,7 +7,6 @@ namespace poolgate::rserpool::asap {
 namespace {
 
 using wire::Parser;
-using wire::Rule;
 using wire::Tlv;
 namespace param = wire::param;
 
