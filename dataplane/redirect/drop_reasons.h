@@ -36,18 +36,15 @@ namespace poolgate::redirect {
   X(session_table_full, "session table full and no stateless choice possible")                  \
   X(half_open_quota, "too many half-open sessions")                                             \
   X(session_ambiguous, "SCTP tag known for several sessions, address for none")                 \
-  X(session_tag, "SCTP verification tag is not the session's")                                  \
   X(pe_dead, "the session's pool element was found dead: client refused")                       \
   X(nat_no_port, "no free SNAT port: refused")                                                  \
   X(nat_no_session, "return packet to an SNAT address without a session")                       \
   X(nat_asconf, "ASCONF cannot be rewritten (authenticated)")                                   \
-  X(nat_address, "address family differs between client and pool element")                      \
   X(no_next_hop, "no route to the pool element")                                                \
   X(next_hop_unreachable, "neighbour does not answer")                                          \
   X(too_big, "larger than the next hop's MTU")                                                  \
   X(no_mbuf, "no buffer for a packet of ours")                                                  \
   X(refuse_rate, "refusal not sent: rate limit")                                                \
-  X(mode_unsupported, "the service's mode cannot carry this packet")                            \
   X(endpoint_queue_full, "too many packets wait for our SCTP endpoint")                         \
   X(endpoint_event_lost, "the ring to the main lcore was full: an event of our SCTP endpoint")  \
   X(exception_ring_full, "the ring to the main lcore was full: a packet for the TAP")           \

@@ -78,6 +78,15 @@ TEST_F(Classify, a_service_keeps_its_number_over_a_reload) {
   EXPECT_EQ((*table)->service(rig.services->find("diameter")->index), nullptr);
 }
 
+TEST_F(Classify, a_mode_that_this_version_does_not_have_is_refused_by_name) {
+  for (const auto mode : {config::Mode::ipip, config::Mode::gue}) {
+    rig.config.services[0].mode = mode;
+    const auto table = redirect::ServiceTable::build(rig.config, rig.own, *rig.pools, nullptr, 1);
+    ASSERT_FALSE(table.ok());
+    EXPECT_NE(table.error().text.find("service diameter: mode "), std::string::npos) << table.error().text;
+  }
+}
+
 TEST_F(Classify, a_drain_is_kept_over_a_reload) {
   const auto drained = rig.services->with_drain("dns", true);
   ASSERT_NE(drained, nullptr);
