@@ -47,7 +47,7 @@ std::string table(const Report::Section& s) {
   const auto add_line = [&](auto cell) {
     std::string line;
     for (size_t c = 0; c < s.columns.size(); ++c) {
-      line += c == 0 ? "  " : "  ";
+      line += "  ";
       pad(line, cell(c), widths[c], numeric[c]);
     }
     trim_end(line);

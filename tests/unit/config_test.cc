@@ -130,6 +130,14 @@ TEST(Config, two_services_at_one_vip_protocol_and_port_are_refused) {
   EXPECT_EQ(error_of(one + two), "f.toml:7: service.vips: 192.0.2.1 tcp 80 belongs to service \"a\" already");
 }
 
+TEST(Config, a_mode_that_is_not_served_yet_is_refused_at_check_not_at_start) {
+  const std::string head =
+      "[[service]]\nname=\"a\"\nvips=[\"192.0.2.1\"]\nprotocol=\"tcp\"\nport=80\npool=\"A\"\n";
+  EXPECT_EQ(error_of(head + "mode=\"gue\"\n"),
+            "f.toml:7: service.mode: \"gue\" is not served yet: l2 or nat");
+  EXPECT_EQ(error_of(head + "mode=\"nat\"\n"), "no error");
+}
+
 TEST(Config, a_core_used_twice_is_refused) {
   EXPECT_NE(error_of("[dataplane]\nmain_core = 1\nworker_cores = [1]\n").find("core 1 is used twice"),
             std::string::npos);
