@@ -18,8 +18,9 @@
 namespace poolgate::drivers {
 namespace {
 
-constexpr uint64_t kRxWanted =
-    RTE_ETH_RX_OFFLOAD_CHECKSUM | RTE_ETH_RX_OFFLOAD_SCTP_CKSUM | RTE_ETH_RX_OFFLOAD_RSS_HASH;
+// Not RSS_HASH: nothing reads the hash, and ethdev refuses the offload on a port without RSS (vmxnet3 offers
+// it).
+constexpr uint64_t kRxWanted = RTE_ETH_RX_OFFLOAD_CHECKSUM | RTE_ETH_RX_OFFLOAD_SCTP_CKSUM;
 constexpr uint64_t kTxWanted = RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM |
                                RTE_ETH_TX_OFFLOAD_UDP_CKSUM | RTE_ETH_TX_OFFLOAD_SCTP_CKSUM;
 constexpr uint64_t kL4 = RTE_ETH_RX_OFFLOAD_TCP_CKSUM | RTE_ETH_RX_OFFLOAD_UDP_CKSUM;
