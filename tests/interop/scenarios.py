@@ -88,7 +88,7 @@ class Scenarios:
         asked = self.of(self.side.messages(), wire.REGISTRATION, 0x11111111)
         self.assertGreaterEqual(len(asked), len(answers))
         self.assertEqual({m.number("pool_element_registration_life") for m in asked}, {6000})
-        self.assertEqual({m.destination for m in asked}, {"10.10.0.1"})
+        self.assertLessEqual({m.destination for m in asked}, {"10.10.0.1", "10.11.0.1"})
         intervals = [b.time - a.time for a, b in zip(asked, asked[1:])]
         self.assertTrue(all(1.5 < i < 3.5 for i in intervals), intervals)
 
@@ -180,7 +180,7 @@ class Scenarios:
             asked = self.of(seen, wire.KEEP_ALIVE, pool=pool)
             answered = self.of(seen, wire.KEEP_ALIVE_ACK, pool=pool)
             self.assertEqual({m.pe for m in answered}, {pe})
-            self.assertLessEqual(abs(len(asked) - len(answered)), 1)
+            self.assertLessEqual(abs(len(asked) - len(answered)), 1, asked + answered)
             self.assertFalse(any(m.number("h_bit") for m in asked))
 
     def test_a_multihomed_pe_that_loses_a_link_stays_registered(self):

@@ -26,8 +26,8 @@ host() {  # NAME BRIDGE NUMBER ADDRESS
   ip -n $1 addr add $4 dev eth$3
   ip -n $1 link set eth$3 up
 }
-quick() {  # losses and dead paths show within a second
-  ip netns exec $1 sysctl -qw net.sctp.rto_min=50 net.sctp.rto_initial=200 net.sctp.rto_max=1000 net.sctp.hb_interval=1000 \\
+quick() {  # losses and dead paths show soon; over the 200 ms of a delayed SACK
+  ip netns exec $1 sysctl -qw net.sctp.rto_min=300 net.sctp.rto_initial=300 net.sctp.rto_max=1000 net.sctp.hb_interval=1000 \\
     net.sctp.path_max_retrans=2 net.sctp.association_max_retrans=8
 }
 for h in h1:11 h2:12 pu:21; do
