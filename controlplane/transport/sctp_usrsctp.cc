@@ -225,13 +225,13 @@ class UsrSocket : public std::enable_shared_from_this<UsrSocket> {
                  if (flags & MSG_NOTIFICATION)
                    self->notified(bytes);
                  else
-                   self->received(info, std::move(bytes), (flags & MSG_EOR) != 0);
+                   self->received(info, bytes, (flags & MSG_EOR) != 0);
                });
     return 1;
   }
 
   // A long message comes in parts; only its last one has MSG_EOR.
-  void received(const sctp_rcvinfo& info, std::string bytes, bool complete) {
+  void received(const sctp_rcvinfo& info, const std::string& bytes, bool complete) {
     std::string& part = parts_[info.rcv_assoc_id];
     if (part.size() + bytes.size() <= kLargestMessage) part += bytes;
     if (!complete) return;
@@ -325,9 +325,8 @@ Result<std::unique_ptr<SctpSocket>> open_sctp_usrsctp(asio::io_context& io, cons
   auto socket = std::make_shared<UsrSocket>(io, std::move(events));
   const auto port = socket->open(options);
   if (!port) {
-    const Error error = port.error();
     socket->close();
-    return error;
+    return port.error();
   }
   return std::unique_ptr<SctpSocket>(std::make_unique<UsrSctp>(std::move(socket), *port, options.backend));
 }
