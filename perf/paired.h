@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Honest ratios on a machine that has phases: ours and a control take turns in one run, and what is reported is the
-// median of the ratios of neighbouring rounds. Every benchmark of perf/ that claims a ratio goes through here;
-// scripts/bench reads the counters and the label into build/bench.json.
+// Honest ratios on a machine that has phases: ours and a control take turns in one run, and what is reported
+// is the median of the ratios of neighbouring rounds. Every benchmark of perf/ that claims a ratio goes
+// through here; scripts/bench reads the counters and the label into build/bench.json.
 #pragma once
 
 #include <benchmark/benchmark.h>
@@ -21,12 +21,12 @@ inline double median(std::vector<double> values) {
 }
 
 struct Paired {
-  double value = 0, control = 0;    // medians
+  double value = 0, control = 0;          // medians
   double ratio = 0, worst = 0, best = 0;  // of the pairs' ratios value/control
 };
 
-// `ours` and `control` each run one round and return its figure (cycles a packet, ns an operation; less is better,
-// or more is better for both alike). A first round of each is not counted.
+// `ours` and `control` each run one round and return its figure (cycles a packet, ns an operation; less is
+// better, or more is better for both alike). A first round of each is not counted.
 template <class Ours, class Control>
 Paired take_turns(Ours&& ours, Control&& control, unsigned rounds = kRounds) {
   ours();
@@ -49,11 +49,11 @@ Paired take_turns(Ours&& ours, Control&& control, unsigned rounds = kRounds) {
   return {median(values), median(controls), median(ratios), *worst, *best};
 }
 
-// The body of a benchmark with a control: runs once (register it with ->Iterations(1)), and hands the figures to
-// scripts/bench. `unit`: e.g. "cycles/packet"; `control_name` says what the control is.
+// The body of a benchmark with a control: runs once (register it with ->Iterations(1)), and hands the figures
+// to scripts/bench. `unit`: e.g. "cycles/packet"; `control_name` says what the control is.
 template <class Ours, class Control>
-void report_paired(benchmark::State& state, const std::string& unit, const std::string& control_name, Ours&& ours,
-                   Control&& control, unsigned rounds = kRounds) {
+void report_paired(benchmark::State& state, const std::string& unit, const std::string& control_name,
+                   Ours&& ours, Control&& control, unsigned rounds = kRounds) {
   for (auto _ : state) {
     const Paired p = take_turns(ours, control, rounds);
     state.counters["value"] = p.value;

@@ -87,7 +87,7 @@ struct PoolElement {
   PolicySettings policy;
   bool has_asap_transport = false;
   Transport asap_transport;  // SCTP; only in ENRP messages
-  std::string policy_data;   // of a policy type that we do not know: the bytes after the type, carried as they are
+  std::string policy_data;   // of a policy type unknown to us: the bytes after the type, as they came
 
   bool operator==(const PoolElement&) const = default;
 };
