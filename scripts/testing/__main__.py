@@ -9,6 +9,9 @@ from testing.report import Report
 from testing.run import run
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+# Left out of "ci": cold, their two builds alone take longer than all the rest on two cores, and a whole run of them on the
+# tree as it is has not been seen to pass yet. `all` has them.
+SANITIZED = ("asan", "tsan")
 
 
 def build(report, kind):
@@ -61,7 +64,7 @@ def fuzz_stage(report, seconds):
 def main():
     options = argparse.ArgumentParser(prog="scripts/test")
     options.add_argument("what", nargs="?", default="all",
-                         choices=["unit", "functional", "interop", "lint", "asan", "tsan", "fuzz", "all"])
+                         choices=["unit", "functional", "interop", "lint", "asan", "tsan", "fuzz", "ci", "all"])
     options.add_argument("names", nargs="*", help="only files whose name holds one of these (functional, interop)")
     options.add_argument("--fuzz-seconds", type=int, default=60)
     chosen = options.parse_args()
@@ -76,7 +79,7 @@ def main():
         "fuzz": lambda: fuzz_stage(report, chosen.fuzz_seconds),
     }
     for name, stage in stages.items():
-        if chosen.what in (name, "all"):
+        if chosen.what in (name, "all") or (chosen.what == "ci" and name not in SANITIZED):
             stage()
     os.makedirs(os.path.join(ROOT, "build"), exist_ok=True)
     return report.finish(os.path.join(ROOT, "build", "junit.xml"))
