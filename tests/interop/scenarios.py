@@ -7,6 +7,7 @@ import re
 import time
 
 import wire
+from sides import TIMERS
 
 REGISTRAR = "-registrar=10.10.0.1:3863 -asapannounce=off -logcolor=off -loglevel=5"
 # Registration Life is three times the interval, in RSPLIB's milliseconds.
@@ -67,7 +68,7 @@ class Scenarios:
                                   lambda seen: self.of(seen, wire.HANDLE_RESOLUTION_RESPONSE, pool=pool)[before:])[0]
 
     def pes(self, answer):
-        return answer.all("pool_element_pe_identifier") and [int(v, 0) for v in answer.all("pool_element_pe_identifier")]
+        return [int(v, 0) for v in answer.all("pool_element_pe_identifier")]
 
     def resolves_to(self, *pes, seconds=1, pool=None):
         """Resolutions give exactly these PEs within `seconds` of now; none: cause 9, unknown pool handle."""
@@ -91,6 +92,15 @@ class Scenarios:
         self.assertLessEqual({m.destination for m in asked}, {"10.10.0.1", "10.11.0.1"})
         intervals = [b.time - a.time for a, b in zip(asked, asked[1:])]
         self.assertTrue(all(1.5 < i < 3.5 for i in intervals), intervals)
+
+    def test_i2_a_peer_downloads_the_handlespace(self):
+        self.serve("h1", 0x12121212, 7003)
+        self.registered(0x12121212)
+        printed = self.side.in_host("pu", "timeout -s INT 12 hsdump 10.10.0.1:9901 2>&1", check=False)
+        self.assertIn(self.pool, printed)
+        self.assertIn("$12121212", printed)
+        self.side.wait_for(5, "the table on the wire", lambda seen: [
+            m for m in seen if m.type == wire.HANDLE_TABLE_RESPONSE and 0x12121212 in self.pes(m)], "enrp")
 
     def test_i3_a_pu_resolves_the_pool_and_talks_to_its_pe(self):
         self.serve("h1", 0x22222222, 7002)
@@ -227,3 +237,20 @@ class Scenarios:
         self.assertGreaterEqual(len({c[0] for c in inits}), 2)
         self.assertEqual({c[3] for c in inits}, {41000})
         self.resolves_to(0xbbbb0002)
+
+    def test_two_that_connect_to_each_other_at_once_share_one_association(self):
+        """INITs cross (RFC 9260 §5.2.1): the peer's is under way for 1.5 s when the registrar's own arrives there."""
+        self.side.in_host("h2", "tc qdisc add dev eth0 root netem delay 1500ms")
+        peer = self.side.spawn("h2", f"rspregistrar {TIMERS} -identifier=0x00000002 -asap=10.10.0.12:3863 -enrp=10.10.0.12:9901 "
+                               "-peer=10.10.0.1:9901 -logfile=/share/peer.log", "peer.out")
+        self.addCleanup(self.side.be_alone_again)
+        self.addCleanup(self.side.guest.run, f"kill -9 {peer}; ip netns exec h2 tc qdisc del dev eth0 root; sleep 2", check=False)
+        self.side.connect_as_enrp_peer("10.10.0.12")
+        self.side.wait_for(30, "the peer's PRESENCE", lambda seen: [
+            m for m in seen if m.type == wire.PRESENCE and m.source == "10.10.0.12"], "enrp")
+        chunks = wire.sctp_chunks(self.side.captures[0], "sctp.port == 9901")
+        inits = {c[1]: c[0] for c in reversed(chunks) if c[4] == 1}  # source: time of its first INIT
+        self.assertEqual(set(inits), {"10.10.0.1", "10.10.0.12"})
+        self.assertLess(abs(inits["10.10.0.1"] - inits["10.10.0.12"]), 1.5)
+        self.assertEqual([c for c in chunks if c[4] == 6], [])  # ABORT
+        self.assertEqual(self.side.enrp_associations(), 1)

@@ -9,7 +9,8 @@ import os
 import time
 
 import wire
-from lib.lab import BUILD, ROOT, run, wait_until
+from lib.dataplane import ChannelPeer
+from lib.lab import ROOT, Lab, run, wait_until
 from linux_guest import Guest, Nic
 
 HOSTS = {"h1": 11, "h2": 12, "pu": 21}
@@ -111,10 +112,24 @@ for n in 0 1; do
 done
 """
 
-    def start(self):
-        self.registrar = self.spawn("uut", f"rspregistrar {TIMERS} -identifier=0x00000001 -asap=10.10.0.1:3863,10.11.0.1 "
+    def start(self, options=""):
+        self.registrar = self.spawn("uut", f"rspregistrar {TIMERS} {options} -identifier=0x00000001 -asap=10.10.0.1:3863,10.11.0.1 "
                                     "-enrp=10.10.0.1:9901,10.11.0.1 -logfile=/share/registrar.log", "registrar.out")
-        wait_until(lambda: "3863" in self.in_host("uut", "cat /proc/net/sctp/eps"), 20, "rspregistrar to listen")
+        wait_until(lambda: "3863" in self.in_host("uut", "cat /proc/net/sctp/eps"), 20, f"rspregistrar to listen:\n{self.guest.read('registrar.out')}{self.guest.read('registrar.log')[-3000:]}")
+
+    def connect_as_enrp_peer(self, peer):
+        """Has it connect to `peer`, which does the same now: a registrar says hello to its peers a second after its start."""
+        self.guest.run(f"kill -9 {self.registrar}")
+        wait_until(lambda: "3863" not in self.in_host("uut", "cat /proc/net/sctp/eps"), 20, "rspregistrar to end")
+        self.start(f"-peer={peer}:9901")
+
+    def enrp_associations(self):
+        return sum(" 9901 " in line for line in self.in_host("uut", "cat /proc/net/sctp/assocs").splitlines()[1:])
+
+    def be_alone_again(self):
+        self.guest.run(f"kill -9 {self.registrar}")
+        wait_until(lambda: "3863" not in self.in_host("uut", "cat /proc/net/sctp/eps"), 20, "rspregistrar to end")
+        self.start()
 
     def check_alive(self):
         self.guest.run(f"kill -0 {self.registrar}")
@@ -209,6 +224,20 @@ unit = "ms"
 
     def start(self):
         self.script("start")
+
+    def connect_as_enrp_peer(self, peer):
+        """Has it connect to `peer`, which has just sent an INIT. The test stands in the registrar's place: ours has no peers yet."""
+        self.script("kill", "registrar", "TERM")
+        self.channel = ChannelPeer(Lab(self.prefix))
+        wait_until(lambda: "9901" in self.in_host("h2", "cat /proc/net/sctp/assocs"), 20, "the peer's INIT")
+        self.channel.tell(f"connect 1 {peer} 9901 enrp")
+
+    def enrp_associations(self):
+        return len(self.channel.wait_for("up "))
+
+    def be_alone_again(self):
+        self.channel.close()
+        self.start()
 
     def check_alive(self):
         status = self.script("status")

@@ -48,10 +48,10 @@ class Message:
 
 
 def messages(*captures):
-    """All ASAP and ENRP messages of some capture files, in the order of time; what was sent again is left out."""
+    """All ASAP and ENRP messages of some capture files, in the order of time."""
     found = []
     for capture in captures:
-        shown = subprocess.run(["tshark", "-r", capture, "-Y", "(asap or enrp) and not sctp.retransmission", "-T", "pdml"], capture_output=True, timeout=120)
+        shown = subprocess.run(["tshark", "-r", capture, "-Y", "asap or enrp", "-T", "pdml"], capture_output=True, timeout=120)
         found += [m for packet in parse(shown.stdout) for m in packet]
     return sorted(found, key=lambda m: m.time)
 

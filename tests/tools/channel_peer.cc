@@ -2,7 +2,7 @@
 // Stands in the registrar's place on the data plane's channel: tests of the data plane say in words what the
 // pools are and see what the data plane tells. Reads lines from standard input:
 //   pool HANDLE ID,PROTOCOL,ADDRESS[+ADDRESS...],PORT[,REGISTRATION[,up|down|drain]] ...   one transaction:
-//   the pool's PEs remove HANDLE down HANDLE ID REGISTRATION found dead connect REQUEST ADDRESS PORT
+//   the pool's PEs remove HANDLE down HANDLE ID REGISTRATION found dead connect REQUEST ADDRESS PORT [enrp]
 // and writes a line for each event. With --answer NAME it answers each message as poolgate-lab-echo does, and
 // acknowledges it.
 #include <CLI/CLI.hpp>
@@ -119,7 +119,9 @@ class Peer final : public transport::ChannelEvents {
       channel::Connect connect;
       connect.request = std::stoull(handle);
       std::string address;
-      in >> address >> connect.peer_port;
+      std::string service;
+      in >> address >> connect.peer_port >> service;
+      if (service == "enrp") connect.service = channel::SctpService::enrp;
       connect.peer_addresses.push_back(*rserpool::IpAddress::parse(address));
       client_.send(connect);
     } else {
