@@ -248,6 +248,16 @@ TEST(Wire, PAR_3_12_1_the_length_of_a_cause_excludes_its_padding) {
   EXPECT_EQ(to_hex(out), to_hex(hex("0e 00 0012 | 000c 000e | 0001 000a cf00 0006 abcd 0000")));
 }
 
+// Found by the fuzzer: the encoder left the parameter out, and the message could not be read back.
+TEST(Wire, PAR_3_12_an_error_without_causes_is_read_and_written_with_its_parameter) {
+  const std::string bytes = message(0x0e, 0, tlv(0x000c, ""));
+  const auto parsed = parse_asap(bytes);
+  ASSERT_TRUE(parsed.ok());
+  std::string out;
+  ASSERT_TRUE(asap::encode(parsed->message, out));
+  EXPECT_EQ(to_hex(out), to_hex(bytes));
+}
+
 TEST(Wire, PAR_3_12_any_cause_is_kept) {
   const auto parsed = parse_asap(message(0x0e, 0, tlv(0x000c, hex("f004 0004 0009 0004 4321 0006 abcd"))));
   ASSERT_TRUE(parsed.ok());

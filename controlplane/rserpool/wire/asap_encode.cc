@@ -34,13 +34,13 @@ void body(Writer& writer, const Deregistration& m) { write_handle_and_pe(writer,
 // RFC 5352 §2.2.3.
 void body(Writer& writer, const RegistrationResponse& m) {
   write_handle_and_pe(writer, m.handle, m.pe_id);
-  wire::write_operation_error(writer, m.causes);
+  if (!m.causes.empty()) wire::write_operation_error(writer, m.causes);
 }
 
 // RFC 5352 §2.2.4.
 void body(Writer& writer, const DeregistrationResponse& m) {
   write_handle_and_pe(writer, m.handle, m.pe_id);
-  wire::write_operation_error(writer, m.causes);
+  if (!m.causes.empty()) wire::write_operation_error(writer, m.causes);
 }
 
 // RFC 5352 §2.2.5.
@@ -58,7 +58,7 @@ void body(Writer& writer, const HandleResolutionResponse& m) {
   if (m.policy) wire::write_policy(writer, *m.policy, m.policy_data);
   for (const PoolElement& element : m.elements)
     wire::write_pool_element(writer, element, AsapTransport::include);
-  wire::write_operation_error(writer, m.causes);
+  if (!m.causes.empty()) wire::write_operation_error(writer, m.causes);
 }
 
 // RFC 5352 §2.2.7.

@@ -68,7 +68,6 @@ void write_pool_element(Writer& writer, const PoolElement& element, AsapTranspor
 
 // RFC 5354 §3.12.
 void write_operation_error(Writer& writer, const std::vector<ErrorCause>& causes) {
-  if (causes.empty()) return;
   const auto tlv = writer.begin_tlv(param::kOperationError);
   for (const ErrorCause& cause : causes) {
     const auto inner = writer.begin_tlv(static_cast<uint16_t>(cause.code));

@@ -24,7 +24,7 @@ void write_policy(Writer& writer, const PolicySettings& policy, std::string_view
 void write_pool_handle(Writer& writer, PoolHandleView handle);
 void write_pe_identifier(Writer& writer, PeId id);
 void write_pool_element(Writer& writer, const PoolElement& element, AsapTransport asap_transport);
-// All causes in one Operation Error; none, nothing.
+// All causes in one Operation Error; without any it is empty, as a peer's may be.
 void write_operation_error(Writer& writer, const std::vector<ErrorCause>& causes);
 
 // One whole parameter without its padding, as causes quote it; empty if it would not fit a message.
