@@ -11,6 +11,7 @@
 #include "controlplane/agent/driver.h"
 #include "controlplane/agent/load_source.h"
 #include "controlplane/agent/text.h"
+#include "controlplane/rserpool/text.h"
 
 namespace poolgate::agent {
 
@@ -84,8 +85,8 @@ class Enrollment {
     // TCP, UDP and their kin have one address (RFC 5354 §3.5-3.7).
     if (element_.user_transport.type != rserpool::TransportType::sctp)
       element_.user_transport.addresses.resize(1);
-    say("PE %s of pool \"%s\": %s %s, ASAP from port %u (%s SCTP)\n", hex(element_.id).c_str(),
-        printable(options_.pool).c_str(), name(element_.user_transport.type),
+    say("PE %s of pool \"%s\": %s %s, ASAP from port %u (%s SCTP)\n", rserpool::hex32(element_.id).c_str(),
+        rserpool::printable(options_.pool).c_str(), rserpool::transport_name(element_.user_transport.type),
         addresses(element_.user_transport).c_str(), *port, transport::to_string(driver_.links().backend()));
     open_ = true;
     start_probe();
@@ -147,9 +148,10 @@ class Enrollment {
   void heard(const ep::Output& event) {
     if (const auto* home = std::get_if<ep::HomeFound>(&event)) {
       new_home_ = true;
-      say("%s\n", home->adopted
-                      ? ("registrar " + hex(home->server) + " took over, it is the home now").c_str()
-                      : "registrar found");
+      say("%s\n",
+          home->adopted
+              ? ("registrar " + rserpool::hex32(home->server) + " took over, it is the home now").c_str()
+              : "registrar found");
     } else if (const auto* lost = std::get_if<ep::HomeLost>(&event)) {
       say("registrar lost: %s\n", lost->why.c_str());
     } else if (const auto* hunt = std::get_if<ep::HuntFailed>(&event)) {
@@ -189,7 +191,7 @@ class Enrollment {
     });
     if (id_taken && options_.element.id == 0 && redraws_++ < 3) {
       element_.id = random_id();
-      say("the PE identifier is taken; now %s\n", hex(element_.id).c_str());
+      say("the PE identifier is taken; now %s\n", rserpool::hex32(element_.id).c_str());
       return enroll();
     }
     std::fprintf(stderr, "poolgate-agent: the registrar refuses the registration: %s\n",

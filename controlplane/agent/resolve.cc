@@ -10,6 +10,7 @@
 #include "controlplane/agent/driver.h"
 #include "controlplane/agent/table.h"
 #include "controlplane/agent/text.h"
+#include "controlplane/rserpool/text.h"
 
 namespace poolgate::agent {
 
@@ -100,7 +101,8 @@ class Resolution {
     });
     if (!options_.watch) {
       if (event.causes.empty()) return fail(kNoAnswer, "no registrar answered");
-      return fail(kNoSuchPool, "pool \"" + printable(options_.pool) + "\": " + to_text(event.causes));
+      return fail(kNoSuchPool,
+                  "pool \"" + rserpool::printable(options_.pool) + "\": " + to_text(event.causes));
     }
     if (unknown || !event.causes.empty()) {
       if (!gone_) print_gone();
@@ -114,7 +116,8 @@ class Resolution {
     if (options_.json)
       std::printf("{\"pool\": %s, \"exists\": false}\n", json_string(options_.pool).c_str());
     else
-      std::printf("%s pool \"%s\" does not exist\n", clock_time().c_str(), printable(options_.pool).c_str());
+      std::printf("%s pool \"%s\" does not exist\n", clock_time().c_str(),
+                  rserpool::printable(options_.pool).c_str());
     std::fflush(stdout);
   }
 
@@ -155,9 +158,9 @@ class Resolution {
     if (options_.json) {
       std::printf("{\"change\": \"%c\", \"element\": %s}\n", what, element_json(element).c_str());
     } else {
-      std::printf("%s %c %s %s %s, %s\n", clock_time().c_str(), what, hex(element.id).c_str(),
-                  name(element.user_transport.type), addresses(element.user_transport).c_str(),
-                  to_text(element.policy).c_str());
+      std::printf("%s %c %s %s %s, %s\n", clock_time().c_str(), what, rserpool::hex32(element.id).c_str(),
+                  rserpool::transport_name(element.user_transport.type),
+                  addresses(element.user_transport).c_str(), to_text(element.policy).c_str());
     }
     std::fflush(stdout);
   }

@@ -9,6 +9,7 @@
 
 #include "controlplane/agent/text.h"
 #include "controlplane/rserpool/policy/policy_rules.h"
+#include "controlplane/rserpool/text.h"
 
 namespace poolgate::agent {
 
@@ -28,13 +29,13 @@ std::string pool_table(const rserpool::endpoint::Resolved& pool) {
   using Row = std::array<std::string, 7>;
   std::vector<Row> rows = {{"ID", "TRANSPORT", "ADDRESS", "USE", "POLICY", "LIFE", "HOME"}};
   for (const auto& element : pool.elements)
-    rows.push_back({hex(element.id), name(element.user_transport.type), addresses(element.user_transport),
-                    use(element.user_transport), to_text(element.policy), life(element.registration_life),
-                    hex(element.home)});
+    rows.push_back({rserpool::hex32(element.id), rserpool::transport_name(element.user_transport.type),
+                    addresses(element.user_transport), use(element.user_transport), to_text(element.policy),
+                    life(element.registration_life), rserpool::hex32(element.home)});
   std::array<size_t, 7> widths{};
   for (const auto& row : rows)
     for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
-  std::string out = "pool \"" + printable(pool.handle) + "\", " +
+  std::string out = "pool \"" + rserpool::printable(pool.handle) + "\", " +
                     std::string(rserpool::policy_name(pool.policy)) + ", " +
                     std::to_string(pool.elements.size()) + (pool.elements.size() == 1 ? " PE\n" : " PEs\n");
   for (const auto& row : rows) {
@@ -50,10 +51,11 @@ std::string element_json(const rserpool::PoolElement& element) {
   std::string list;
   for (const auto& address : element.user_transport.addresses)
     list += (list.empty() ? "" : ", ") + json_string(address.to_string());
-  return "{\"id\": \"" + hex(element.id) + "\", \"home\": \"" + hex(element.home) +
+  return "{\"id\": \"" + rserpool::hex32(element.id) + "\", \"home\": \"" + rserpool::hex32(element.home) +
          "\", \"life\": " + std::to_string(element.registration_life) + ", \"transport\": \"" +
-         name(element.user_transport.type) + "\", \"port\": " + std::to_string(element.user_transport.port) +
-         ", \"addresses\": [" + list + "], \"use\": \"" + use(element.user_transport) +
+         rserpool::transport_name(element.user_transport.type) +
+         "\", \"port\": " + std::to_string(element.user_transport.port) + ", \"addresses\": [" + list +
+         "], \"use\": \"" + use(element.user_transport) +
          "\", \"policy\": " + json_string(rserpool::policy_name(element.policy.type)) +
          ", \"weight\": " + std::to_string(element.policy.weight) +
          ", \"load\": " + std::to_string(element.policy.load) +

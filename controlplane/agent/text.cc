@@ -7,10 +7,12 @@
 #include <cstdio>
 
 #include "controlplane/rserpool/policy/policy_rules.h"
+#include "controlplane/rserpool/text.h"
 #include "controlplane/rserpool/wire/code_points.h"
 
 namespace poolgate::agent {
 
+using rserpool::hex32;
 using rserpool::IpAddress;
 
 namespace {
@@ -132,12 +134,6 @@ Result<rserpool::PeId> parse_pe_id(std::string_view text) {
   return id;
 }
 
-std::string hex(uint32_t value) {
-  char text[16];
-  std::snprintf(text, sizeof text, "0x%08x", value);
-  return text;
-}
-
 std::string percent(uint32_t load) { return format("%.3g%%", load * 100.0 / 0xffffffff); }
 
 std::string to_text(const rserpool::endpoint::ServerAddress& address) {
@@ -152,7 +148,7 @@ std::string to_text(const rserpool::endpoint::ServerAddress& address) {
 std::string to_text(const rserpool::PolicySettings& policy) {
   using enum rserpool::PolicyType;
   std::string out(rserpool::policy_name(policy.type));
-  if (!rserpool::is_known(policy.type)) return out + " " + hex(static_cast<uint32_t>(policy.type));
+  if (!rserpool::is_known(policy.type)) return out + " " + hex32(static_cast<uint32_t>(policy.type));
   switch (policy.type) {
     case round_robin:
     case random:
@@ -169,24 +165,6 @@ std::string to_text(const rserpool::PolicySettings& policy) {
   out += " load " + percent(policy.load);
   if (policy.load_degradation != 0) out += " degradation " + percent(policy.load_degradation);
   return out;
-}
-
-const char* name(rserpool::TransportType type) {
-  switch (type) {
-    case rserpool::TransportType::dccp:
-      return "dccp";
-    case rserpool::TransportType::sctp:
-      return "sctp";
-    case rserpool::TransportType::tcp:
-      return "tcp";
-    case rserpool::TransportType::udp:
-      return "udp";
-    case rserpool::TransportType::udp_lite:
-      return "udp-lite";
-    case rserpool::TransportType::opaque:
-      return "opaque";
-  }
-  return "unknown";
 }
 
 std::string addresses(const rserpool::Transport& transport) {
@@ -214,29 +192,14 @@ std::string to_text(const std::vector<rserpool::ErrorCause>& causes) {
   for (const auto& cause : causes) {
     if (!out.empty()) out += ", ";
     const auto code = static_cast<uint16_t>(cause.code);
-    out += code < std::size(kNames) ? std::string(kNames[code]) : "error cause " + hex(code);
+    out += code < std::size(kNames) ? std::string(kNames[code]) : "error cause " + hex32(code);
   }
   return out.empty() ? "no cause given" : out;
 }
 
-std::string printable(std::string_view handle) {
-  std::string out;
-  for (const char c : handle) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte >= 0x20 && byte < 0x7f) {
-      out += c;
-    } else {
-      char escaped[8];
-      std::snprintf(escaped, sizeof escaped, "\\x%02x", byte);
-      out += escaped;
-    }
-  }
-  return out;
-}
-
 std::string json_string(std::string_view text) {
   std::string out = "\"";
-  for (const char c : printable(text)) {
+  for (const char c : rserpool::printable(text)) {
     if (c == '"' || c == '\\') out += '\\';
     out += c;
   }

@@ -26,15 +26,12 @@ Result<uint32_t> parse_load(std::string_view text);
 // "0x1234abcd" or decimal, not 0.
 Result<rserpool::PeId> parse_pe_id(std::string_view text);
 
-std::string hex(uint32_t value);
 std::string percent(uint32_t load);
 std::string to_text(const rserpool::endpoint::ServerAddress& address);
 std::string to_text(const rserpool::PolicySettings& policy);
-const char* name(rserpool::TransportType type);
 std::string addresses(const rserpool::Transport& transport);  // "10.0.0.1:80, 10.1.0.1:80"
 std::string to_text(const std::vector<rserpool::ErrorCause>& causes);
-// A pool handle may hold any byte: what is not printable is escaped.
-std::string printable(std::string_view handle);
+// In quotes; bytes that are not printable as by rserpool::printable().
 std::string json_string(std::string_view text);
 
 }  // namespace poolgate::agent

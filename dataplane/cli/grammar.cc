@@ -2,7 +2,8 @@
 #include "dataplane/cli/grammar.h"
 
 #include <algorithm>
-#include <charconv>
+
+#include "controlplane/rserpool/text.h"
 
 namespace poolgate::cli {
 
@@ -54,46 +55,12 @@ bool matches(std::string_view pattern, std::string_view word) {
                      [&](std::string_view choice) { return is_parameter(choice) || choice == word; });
 }
 
-// Splits a line into words; "..." keeps spaces, \xNN, \" and \\ are escapes inside and outside of quotes.
-Result<std::vector<std::string>> tokens(std::string_view line) {
-  std::vector<std::string> words;
-  bool in_word = false, quoted = false;
-  for (size_t i = 0; i < line.size(); ++i) {
-    const char c = line[i];
-    if (!quoted && (c == ' ' || c == '\t' || c == '\r' || c == '\n')) {
-      in_word = false;
-      continue;
-    }
-    if (!quoted && !in_word && c == '#') break;
-    if (!in_word) words.emplace_back();
-    in_word = true;
-    if (c == '"') {
-      quoted = !quoted;
-    } else if (c == '\\' && i + 1 < line.size() && line[i + 1] == 'x') {
-      unsigned value = 0;
-      const char* begin = line.data() + i + 2;
-      const char* end = line.data() + std::min(i + 4, line.size());
-      if (std::from_chars(begin, end, value, 16).ptr != begin + 2) {
-        return Error{"\\x must be followed by two hexadecimal digits"};
-      }
-      words.back() += static_cast<char>(value);
-      i += 3;
-    } else if (c == '\\' && i + 1 < line.size()) {
-      words.back() += line[++i];
-    } else {
-      words.back() += c;
-    }
-  }
-  if (quoted) return Error{"a quote is not closed"};
-  return words;
-}
-
 }  // namespace
 
 std::span<const CommandSpec> commands() { return kCommands; }
 
 Result<ParsedCommand> parse_command(std::string_view line) {
-  auto words = tokens(line);
+  auto words = rserpool::split_words(line);
   if (!words) return words.error();
   ParsedCommand parsed;
   parsed.words = std::move(*words);

@@ -38,9 +38,4 @@ class Report {
   std::vector<std::string> notes_;
 };
 
-// Bytes that may be anything, such as pool handles, for a terminal: other than printable ASCII as \xNN.
-std::string printable(std::string_view bytes);
-// 0x0000002a
-std::string hex32(uint32_t value);
-
 }  // namespace poolgate::cli

@@ -2,13 +2,14 @@
 #include <algorithm>
 
 #include "controlplane/rserpool/policy/policy_rules.h"
+#include "controlplane/rserpool/text.h"
 #include "dataplane/worker/inspection.h"
 
 namespace poolgate::worker {
 
-using cli::hex32;
-using cli::printable;
 using cli::Report;
+using rserpool::hex32;
+using rserpool::printable;
 
 namespace {
 
@@ -20,24 +21,6 @@ std::string state_of(const pool::PeView& pe) {
   if (pe.operator_state == pool::OperatorState::block) add("blocked");
   if (pe.operator_state == pool::OperatorState::drain || pe.state == channel::PeState::drain) add("draining");
   return state.empty() ? "up" : state;
-}
-
-const char* transport_name(rserpool::TransportType type) {
-  switch (type) {
-    case rserpool::TransportType::sctp:
-      return "sctp";
-    case rserpool::TransportType::tcp:
-      return "tcp";
-    case rserpool::TransportType::udp:
-      return "udp";
-    case rserpool::TransportType::udp_lite:
-      return "udp-lite";
-    case rserpool::TransportType::dccp:
-      return "dccp";
-    case rserpool::TransportType::opaque:
-      return "opaque";
-  }
-  return "?";
 }
 
 // The addresses that traffic goes to, with the slot's counters summed over the workers.
@@ -66,9 +49,9 @@ void Inspection::describe_pool(Report& report, const std::string& handle) {
         traffic.bytes += r.pe_bytes(endpoint->slot);
       }
     }
-    section.row({hex32(pe.id), transport_name(pe.transport.type), traffic.addresses, pe.transport.port,
-                 policy_name(pe.policy.type), pe.policy.weight, pe.policy.load, pe.registration, state_of(pe),
-                 traffic.sessions, traffic.packets, traffic.bytes});
+    section.row({hex32(pe.id), rserpool::transport_name(pe.transport.type), traffic.addresses,
+                 pe.transport.port, policy_name(pe.policy.type), pe.policy.weight, pe.policy.load,
+                 pe.registration, state_of(pe), traffic.sessions, traffic.packets, traffic.bytes});
   }
   if (table.guard_active(handle)) {
     report.note("ALARM: too many elements of " + printable(handle) +

@@ -2,12 +2,13 @@
 #include <chrono>
 #include <future>
 
+#include "controlplane/rserpool/text.h"
 #include "dataplane/worker/inspection.h"
 
 namespace poolgate::worker {
 
-using cli::hex32;
 using cli::Report;
+using rserpool::hex32;
 
 namespace {
 

@@ -5,6 +5,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "controlplane/rserpool/text.h"
 #include "controlplane/transport/command_socket.h"
 #include "dataplane/cli/execute.h"
 #include "dataplane/cli/grammar.h"
@@ -24,7 +25,7 @@ class EchoSource : public Source {
   Result<Report> config(bool all) override { return said(all ? "config all" : "config fwd"); }
   Result<Report> pools(std::string_view p) override {
     if (p == "none") return Error{"no pool \"none\""};
-    return said("pools " + printable(p));
+    return said("pools " + rserpool::printable(p));
   }
   Result<Report> services(std::string_view s) override { return said("services " + std::string(s)); }
   Result<Report> sessions(uint32_t n) override { return said("sessions " + std::to_string(n)); }
@@ -35,7 +36,7 @@ class EchoSource : public Source {
   Result<Report> start() override { return said("start"); }
   Result<Report> stop() override { return said("stop"); }
   Result<Report> set_pe(std::string_view p, uint32_t id, std::string_view s) override {
-    return said("set_pe " + std::string(p) + " " + hex32(id) + " " + std::string(s));
+    return said("set_pe " + std::string(p) + " " + rserpool::hex32(id) + " " + std::string(s));
   }
   Result<Report> set_service(std::string_view n, std::string_view s) override {
     return said("set_service " + std::string(n) + " " + std::string(s));

@@ -25,8 +25,6 @@ class Outbox {
   std::vector<Action> actions_;
 };
 
-// A pool handle for people: printable bytes as they are, others as \xNN, long ones cut.
-std::string printable(rserpool::PoolHandleView handle);
 // "PE 0x0000002a of EchoPool".
 std::string pe_text(rserpool::PoolHandleView handle, rserpool::PeId id);
 

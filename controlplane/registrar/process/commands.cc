@@ -2,97 +2,28 @@
 #include "controlplane/registrar/process/commands.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <vector>
 
 #include "controlplane/rserpool/policy/policy_rules.h"
+#include "controlplane/rserpool/text.h"
 
 namespace poolgate::registrar {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-std::string hex(uint32_t value) {
-  char text[16];
-  std::snprintf(text, sizeof text, "0x%08x", value);
-  return text;
-}
-
-// Bytes that may be anything, for a terminal and for JSON.
-std::string printable(std::string_view bytes) {
-  std::string text;
-  for (const char c : bytes) {
-    if (c >= 0x20 && c < 0x7f && c != '\\') {
-      text += c;
-    } else {
-      char escaped[8];
-      std::snprintf(escaped, sizeof escaped, "\\x%02x", static_cast<unsigned char>(c));
-      text += escaped;
-    }
-  }
-  return text;
-}
-
-// Back from printable(), so that what was shown can be asked for.
-std::string unprintable(std::string_view text) {
-  std::string bytes;
-  for (size_t i = 0; i < text.size(); ++i) {
-    unsigned value = 0;
-    if (text.substr(i, 2) == "\\x" &&
-        std::sscanf(std::string(text.substr(i + 2, 2)).c_str(), "%2x", &value) == 1) {
-      bytes += static_cast<char>(value);
-      i += 3;
-    } else {
-      bytes += text[i];
-    }
-  }
-  return bytes;
-}
-
-// Words; one in quotes may hold spaces.
-std::vector<std::string> split(std::string_view line) {
-  std::vector<std::string> words;
-  for (size_t at = 0; at < line.size();) {
-    if (std::string_view(" \t\r\n").find(line[at]) != std::string_view::npos) {
-      ++at;
-      continue;
-    }
-    const bool quoted = line[at] == '"';
-    if (quoted) ++at;
-    const size_t end = std::min(line.find_first_of(quoted ? "\"" : " \t\r\n", at), line.size());
-    words.emplace_back(line.substr(at, end - at));
-    at = end + (quoted ? 1 : 0);
-  }
-  return words;
-}
+using rserpool::hex32;
+using rserpool::printable;
 
 std::string transport_text(const rserpool::Transport& t) {
-  static const auto kName = [](rserpool::TransportType type) {
-    switch (type) {
-      case rserpool::TransportType::dccp:
-        return "dccp";
-      case rserpool::TransportType::sctp:
-        return "sctp";
-      case rserpool::TransportType::tcp:
-        return "tcp";
-      case rserpool::TransportType::udp:
-        return "udp";
-      case rserpool::TransportType::udp_lite:
-        return "udp-lite";
-      case rserpool::TransportType::opaque:
-        return "opaque";
-    }
-    return "?";
-  };
-  std::string text = kName(t.type);
+  std::string text = rserpool::transport_name(t.type);
   for (size_t i = 0; i < t.addresses.size(); ++i) text += (i ? "," : " ") + t.addresses[i].to_string();
   return text + " port " + std::to_string(t.port);
 }
 
 Json pe_json(const PeInfo& pe) {
   Json out;
-  out["id"] = hex(pe.element.id);
-  out["home"] = hex(pe.element.home);
+  out["id"] = hex32(pe.element.id);
+  out["home"] = hex32(pe.element.home);
   out["transport"] = transport_text(pe.element.user_transport);
   out["policy"] = policy_name(pe.element.policy.type);
   out["weight"] = pe.element.policy.weight;
@@ -109,7 +40,7 @@ Result<Json> pools_json(const Registrar& core, Micros now, const std::string& wh
   size_t shown = 0;
   bool found = which == "all";
   for (const PoolSummary& pool : core.pools()) {
-    if (which != "all" && pool.handle != unprintable(which)) continue;
+    if (which != "all" && pool.handle != which) continue;
     found = true;
     Json entry;
     entry["handle"] = printable(pool.handle);
@@ -122,7 +53,7 @@ Result<Json> pools_json(const Registrar& core, Micros now, const std::string& wh
     entry["elements"] = std::move(elements);
     list.push_back(std::move(entry));
   }
-  if (!found) return Error{"no pool " + which};
+  if (!found) return Error{"no pool " + printable(which)};
   Json out;
   out["pools"] = std::move(list);
   if (shown > kMaxShown)
@@ -194,7 +125,9 @@ std::string dump(const Json& json) { return json.dump(2, ' ', false, Json::error
 
 Result<std::string> run_command(std::string_view line, const Registrar& core, Micros now,
                                 const Facts& facts) {
-  std::vector<std::string> words = split(line);
+  auto split = rserpool::split_words(line);
+  if (!split) return split.error();
+  std::vector<std::string> words = std::move(*split);
   const bool json = !words.empty() && words.back() == "json";
   if (json) words.pop_back();
   if (words.size() >= 2 && words[0] == "show" && words[1] == "registrar" && words.size() > 2)

@@ -178,15 +178,7 @@ bool parse(Parser& parser, BusinessCard& out) {
 }
 
 // RFC 5352 §2.2.14.
-bool parse(Parser& parser, ErrorMessage& out) {
-  bool has_error = false;
-  const bool ok = parser.parameters([&](const Tlv& tlv) {
-    if (tlv.type != param::kOperationError) return parser.other(tlv);
-    has_error = true;
-    return parser.operation_error(tlv, out.causes);
-  });
-  return ok && (has_error || parser.missing(param::kOperationError));
-}
+bool parse(Parser& parser, ErrorMessage& out) { return parser.only_operation_errors(out.causes); }
 
 using Outcome = Result<wire::Parsed<Message>, wire::ParseError>;
 

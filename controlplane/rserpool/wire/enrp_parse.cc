@@ -112,15 +112,7 @@ bool parse(Parser& parser, InitTakeoverAck& out) { return parse_target(parser, o
 bool parse(Parser& parser, TakeoverServer& out) { return parse_target(parser, out.target); }
 
 // RFC 5353 §2.10.
-bool parse(Parser& parser, ErrorMessage& out) {
-  bool has_error = false;
-  const bool ok = parser.parameters([&](const Tlv& tlv) {
-    if (tlv.type != param::kOperationError) return parser.other(tlv);
-    has_error = true;
-    return parser.operation_error(tlv, out.causes);
-  });
-  return ok && (has_error || parser.missing(param::kOperationError));
-}
+bool parse(Parser& parser, ErrorMessage& out) { return parser.only_operation_errors(out.causes); }
 
 using Outcome = Result<wire::Parsed<Message>, wire::ParseError>;
 

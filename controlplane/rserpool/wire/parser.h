@@ -53,6 +53,8 @@ class Parser {
   bool pe_identifier(const Tlv& tlv, std::optional<PeId>& out);
   bool pool_handle(const Tlv& tlv, std::optional<PoolHandleView>& out);
   bool operation_error(const Tlv& tlv, std::vector<ErrorCause>& out);
+  // The rest of an ERROR message: Operation Errors, at least one.
+  bool only_operation_errors(std::vector<ErrorCause>& out);
 
   // How many parameters of `type` stand at top level, so that a vector is reserved once.
   size_t count(uint16_t type) const;

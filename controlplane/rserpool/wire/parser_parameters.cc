@@ -120,4 +120,15 @@ bool Parser::operation_error(const Tlv& tlv, std::vector<ErrorCause>& out) {
   });
 }
 
+// RFC 5352 §2.2.14, RFC 5353 §2.10.
+bool Parser::only_operation_errors(std::vector<ErrorCause>& out) {
+  bool has_error = false;
+  const bool ok = parameters([&](const Tlv& tlv) {
+    if (tlv.type != param::kOperationError) return other(tlv);
+    has_error = true;
+    return operation_error(tlv, out);
+  });
+  return ok && (has_error || missing(param::kOperationError));
+}
+
 }  // namespace poolgate::rserpool::wire
