@@ -114,6 +114,24 @@ struct PoolSettings {  // [[pool]] handle = "...", overrides
   std::optional<bool> answer_on_worker;
   std::optional<uint32_t> keepalive_interval_ms;
 };
+struct RegistrarPeer {  // [[registrar.peer]] addresses = ["10.0.0.2:9901", "[fd00::2]:9901"], server_id = 2
+  std::vector<rserpool::IpAddress> addresses;
+  uint16_t port = 0;
+  rserpool::ServerId server_id = 0;  // 0: it will say
+};
+// [[registrar.rsplib]] source = "10.0.0.0/8" | server_id = 2: who runs RSPLIB. Each word of it that we give
+// in to can be switched off; what each is, and why: controlplane/registrar/core/enrp/rsplib_partner.h.
+struct RsplibRule {
+  std::optional<Prefix> source;
+  std::optional<rserpool::ServerId> server_id;
+  bool life_in_milliseconds = true;
+  bool smaller_id_wins = true;
+  bool full_presence = true;
+  bool nothing_unsolicited = true;
+  bool short_handles = true;
+  bool known_transports = true;
+  bool checksum_wraps = true;
+};
 struct Registrar {
   rserpool::ServerId server_id = 0;  // 0: drawn at the first start, kept in the journal
   std::vector<std::pair<rserpool::IpAddress, uint16_t>> tcp_listen;  // ASAP over TCP, handle resolution only
@@ -133,6 +151,22 @@ struct Registrar {
   std::vector<std::pair<rserpool::IpAddress, uint16_t>> announce;  // multicast groups for SERVER_ANNOUNCE
   uint32_t announce_interval_ms = 1000;                            // T6
   std::vector<LifeUnitRule> life_units;
+  // ---- RFC 5353: other registrars of the scope
+  std::vector<RegistrarPeer> peers;  // mentors in this order; none: this one begins alone
+  std::vector<RsplibRule> rsplib;
+  std::vector<std::pair<rserpool::IpAddress, uint16_t>> enrp_announce;  // multicast groups for PRESENCE
+  uint32_t peer_heartbeat_ms = 30'000;                                  // PEER-HEARTBEAT-CYCLE
+  uint32_t max_time_last_heard_ms = 61'000;                             // MAX-TIME-LAST-HEARD
+  uint32_t max_time_no_response_ms = 5'000;                             // MAX-TIME-NO-RESPONSE
+  uint32_t peer_retry_ms = 500;         // between attempts to connect to a peer: doubled each time
+  uint32_t peer_retry_max_ms = 30'000;  // up to this
+  uint32_t max_peers = 64;
+  uint32_t enrp_message_rate = 100'000;  // messages a second from one peer
+  uint32_t takeover_timeout_ms = 5'000;  // the wait for acknowledgements of an ENRP_INIT_TAKEOVER
+  uint32_t takeover_rate = 1'000;        // PEs of a dead server claimed a second
+  uint32_t claim_attempts = 3;           // before a PE of a dead server counts as dead, too
+  bool takeover_suggestion = false;      // draft-dreibholz-rserpool-enrp-takeover
+  uint32_t distance_step_ms = 0;  // draft-dreibholz-rserpool-delay: 0 off, else what distances are rounded to
 };
 
 struct Config {

@@ -137,6 +137,35 @@ void read_life_unit(Table t, LifeUnitRule& out) {
   t.finish();
 }
 
+void read_peer(Table t, RegistrarPeer& out) {
+  t.require("addresses");
+  std::vector<std::pair<rserpool::IpAddress, uint16_t>> sockets;
+  t.sockets("addresses", sockets);
+  for (const auto& [address, port] : sockets) {
+    out.addresses.push_back(address);
+    if (out.port != 0 && out.port != port)
+      t.error("addresses", "has two ports: they are the paths of one association");
+    out.port = port;
+  }
+  if (t.has("addresses") && sockets.empty()) t.error("addresses", "names none");
+  t.integer("server_id", out.server_id, 1);
+  t.finish();
+}
+
+void read_rsplib(Table t, RsplibRule& out) {
+  if (t.has("source")) t.prefix("source", out.source.emplace());
+  if (t.has("server_id")) t.integer("server_id", out.server_id.emplace(), 1);
+  t.boolean("life_in_milliseconds", out.life_in_milliseconds);
+  t.boolean("smaller_id_wins", out.smaller_id_wins);
+  t.boolean("full_presence", out.full_presence);
+  t.boolean("nothing_unsolicited", out.nothing_unsolicited);
+  t.boolean("short_handles", out.short_handles);
+  t.boolean("known_transports", out.known_transports);
+  t.boolean("checksum_wraps", out.checksum_wraps);
+  if (!out.source && !out.server_id) t.error("source", "names nobody: give source, server_id, or both");
+  t.finish();
+}
+
 // Calls `read` for each table of the array of tables `key`, e.g. [[port]].
 template <class Out, class Read>
 void each_table(const toml::table& parent, std::string_view key, ErrorList& errors, std::vector<Out>& out,
@@ -150,6 +179,31 @@ void each_table(const toml::table& parent, std::string_view key, ErrorList& erro
   }
   for (const toml::node& element : *array)
     read(Table(*element.as_table(), std::string(key), errors), out.emplace_back());
+}
+
+// RFC 5353.
+void read_enrp(Table& t, const toml::table& table, ErrorList& errors, Registrar& out) {
+  each_table(table, "peer", errors, out.peers, read_peer);
+  t.known("peer");
+  each_table(table, "rsplib", errors, out.rsplib, read_rsplib);
+  t.known("rsplib");
+  t.sockets("enrp_announce", out.enrp_announce);
+  t.integer("peer_heartbeat_ms", out.peer_heartbeat_ms, 100, 3'600'000);
+  t.integer("max_time_last_heard_ms", out.max_time_last_heard_ms, 200, 3'600'000);
+  t.integer("max_time_no_response_ms", out.max_time_no_response_ms, 100, 600'000);
+  t.integer("peer_retry_ms", out.peer_retry_ms, 10, 600'000);
+  t.integer("peer_retry_max_ms", out.peer_retry_max_ms, 10, 3'600'000);
+  t.integer("max_peers", out.max_peers, 1, 1'024);
+  t.integer("enrp_message_rate", out.enrp_message_rate, 1, 100'000'000);
+  t.integer("takeover_timeout_ms", out.takeover_timeout_ms, 100, 600'000);
+  t.integer("takeover_rate", out.takeover_rate, 1, 1'000'000);
+  t.integer("claim_attempts", out.claim_attempts, 1, 100);
+  t.boolean("takeover_suggestion", out.takeover_suggestion);
+  t.integer("distance_step_ms", out.distance_step_ms, 0, 60'000);
+  if (out.max_time_last_heard_ms <= out.peer_heartbeat_ms)
+    t.error("max_time_last_heard_ms",
+            "is not over peer_heartbeat_ms: every peer would be probed all the time");
+  if (out.peer_retry_ms > out.peer_retry_max_ms) t.error("peer_retry_ms", "is over peer_retry_max_ms");
 }
 
 void read_registrar(const toml::table& table, ErrorList& errors, Registrar& out) {
@@ -173,6 +227,7 @@ void read_registrar(const toml::table& table, ErrorList& errors, Registrar& out)
   t.integer("announce_interval_ms", out.announce_interval_ms, 100, 600'000);
   each_table(table, "life_unit", errors, out.life_units, read_life_unit);
   t.known("life_unit");
+  read_enrp(t, table, errors, out);
   t.finish();
 }
 

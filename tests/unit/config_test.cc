@@ -83,6 +83,48 @@ TEST(Config, a_whole_file_is_read) {
   EXPECT_EQ(r->sctp.udp_encapsulation_port, 9899);
 }
 
+TEST(Config, registrars_of_the_scope_are_read) {
+  auto r = parse(R"([registrar]
+peer_heartbeat_ms = 1000
+max_time_last_heard_ms = 3000
+[[registrar.peer]]
+addresses = ["10.0.0.2:9901", "[fd00::2]:9901"]
+server_id = 2
+[[registrar.peer]]
+addresses = ["10.0.0.3:9902"]
+[[registrar.rsplib]]
+source = "10.0.0.2/32"
+short_handles = false
+)",
+                 "f.toml");
+  ASSERT_TRUE(r) << r.error().text;
+  ASSERT_EQ(r->registrar.peers.size(), 2u);
+  EXPECT_EQ(r->registrar.peers[0].addresses.size(), 2u);
+  EXPECT_EQ(r->registrar.peers[0].server_id, 2u);
+  EXPECT_EQ(r->registrar.peers[1].port, 9902);
+  ASSERT_EQ(r->registrar.rsplib.size(), 1u);
+  EXPECT_FALSE(r->registrar.rsplib[0].short_handles);
+  EXPECT_TRUE(r->registrar.rsplib[0].smaller_id_wins);
+}
+
+TEST(Config, RFC_5353_4_2_defaults_of_the_timers) {
+  const Registrar r;
+  EXPECT_EQ(r.peer_heartbeat_ms, 30'000u);
+  EXPECT_EQ(r.max_time_last_heard_ms, 61'000u);
+  EXPECT_EQ(r.max_time_no_response_ms, 5'000u);
+}
+
+TEST(Config, what_cannot_be_of_peers_is_an_error) {
+  EXPECT_EQ(error_of("[[registrar.peer]]\naddresses = [\"10.0.0.2:1\", \"10.0.0.3:2\"]\n"),
+            "f.toml:2: peer.addresses: has two ports: they are the paths of one association");
+  EXPECT_EQ(error_of("[[registrar.peer]]\naddresses = []\n"), "f.toml:2: peer.addresses: names none");
+  EXPECT_EQ(error_of("[[registrar.rsplib]]\nshort_handles = true\n"),
+            "f.toml:1: rsplib.source: names nobody: give source, server_id, or both");
+  EXPECT_EQ(error_of("[registrar]\nmax_time_last_heard_ms = 30000\n"),
+            "f.toml:2: registrar.max_time_last_heard_ms: is not over peer_heartbeat_ms: every peer would be "
+            "probed all the time");
+}
+
 TEST(Config, an_empty_file_gives_the_defaults) {
   auto r = parse("", "f.toml");
   ASSERT_TRUE(r) << r.error().text;
