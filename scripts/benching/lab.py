@@ -43,6 +43,7 @@ def run(build: pathlib.Path, only: str):
 def lab(build: pathlib.Path):
     def script(*words):
         subprocess.run(["env", f"POOLGATE_BUILD={build.resolve()}", f"POOLGATE_LAB_PREFIX={PREFIX}",
+                        "POOLGATE_LAB_KEEPALIVE_TIMEOUT_MS=1000",
                         str(ROOT / "scripts/lab"), *words], check=True, stdout=subprocess.DEVNULL)
     try:
         script("up")

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The lab itself: what the other tests stand on."""
 import os
+import signal
 import subprocess
 import sys
 import unittest
@@ -82,13 +83,29 @@ print([reply.psrc for _, reply in answered])""")
             self.lab.run("pu", "ping", "-c1", "-W2", "10.0.1.254")
             self.assertEqual(answers.text() + astray.text(), "")
 
+    def test_start_brings_back_what_was_killed_and_leaves_what_runs(self):
+        def pid(name):
+            with open(f"{self.lab.dir}/pid/{name}", encoding="utf-8") as f:
+                return int(f.read())
+
+        self.lab.start()
+        self.addCleanup(self.lab.stop)
+        for killed, kept in (("dataplane", "registrar"), ("registrar", "dataplane")):
+            before = pid(killed), pid(kept)
+            os.kill(before[0], signal.SIGKILL)  # its pid file stays, and perhaps a zombie
+            self.lab.start()
+            self.assertNotEqual(pid(killed), before[0])
+            self.assertEqual(pid(kept), before[1])
+
     def test_up_over_a_lab_that_runs_begins_anew(self):
         with Lab("pglab2-") as lab:
             lab.spawn("pe1", "sleeper", "sleep", "1000")
             with open(f"{lab.dir}/pid/sleeper", encoding="utf-8") as f:
                 pid = int(f.read())
             lab.script("up")
-            self.assertFalse(os.path.exists(f"/proc/{pid}"))
+            if os.path.exists(f"/proc/{pid}"):  # not reaped yet
+                with open(f"/proc/{pid}/stat", encoding="utf-8") as f:
+                    self.assertEqual(f.read().rsplit(")", 1)[1].split()[0], "Z")
             self.assertIn("pglab2-pe3", lab.script("status"))
         self.assertNotEqual(subprocess.run([os.path.join(os.path.dirname(__file__), "../../scripts/lab"), "status", "--prefix",
                                             "pglab2-"], capture_output=True, check=False).returncode, 0)
