@@ -70,6 +70,30 @@ int NetlinkSocket::transact(nlmsghdr* message) {
   return answer;
 }
 
+int NetlinkSocket::dump(nlmsghdr* message, const std::function<void(const nlmsghdr*)>& handle) {
+  message->nlmsg_seq = ++sequence_;
+  if (!send(message)) return errno;
+  int answer = ETIMEDOUT;
+  bool done = false;
+  while (!done) {
+    pollfd waiting{fd(), POLLIN, 0};
+    if (poll(&waiting, 1, kAnswerMs) <= 0) return ETIMEDOUT;
+    const Received got = receive([&](const nlmsghdr* reply) {
+      if (reply->nlmsg_seq != sequence_) return;
+      if (reply->nlmsg_type == NLMSG_ERROR)
+        answer = -static_cast<const nlmsgerr*>(mnl_nlmsg_get_payload(reply))->error;
+      else if (reply->nlmsg_type == NLMSG_DONE)
+        answer = 0;
+      else
+        return handle(reply);
+      done = true;
+    });
+    if (got == Received::failed) return errno;
+    if (got == Received::overrun) return ENOBUFS;
+  }
+  return answer;
+}
+
 NetlinkSocket::Received NetlinkSocket::receive(const std::function<void(const nlmsghdr*)>& handle) {
   alignas(nlmsghdr) static thread_local char buffer[kDatagram];
   for (;;) {

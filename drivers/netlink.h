@@ -28,6 +28,8 @@ class NetlinkSocket {
   bool send(const nlmsghdr* message);
   // Sends a request with NLM_F_ACK set and waits for the kernel's answer (it comes at once). 0 or an errno.
   int transact(nlmsghdr* message);
+  // Sends a request for a dump and hands over each of its messages, waiting for the last. 0 or an errno.
+  int dump(nlmsghdr* message, const std::function<void(const nlmsghdr*)>& handle);
   // Calls `handle` for every message that waits; never blocks.
   Received receive(const std::function<void(const nlmsghdr*)>& handle);
 

@@ -17,6 +17,9 @@ namespace {
 
 using rserpool::IpAddress;
 
+// What IFA_PROTO says of our addresses: "P". The kernel's own are 1 to 3, IFAPROT_KERNEL_*.
+constexpr uint8_t kOurAddress = 0x50;
+
 // Calls `visit(type, payload, length)` for each attribute after the fixed header.
 template <class Visit>
 void each_attribute(const nlmsghdr* message, size_t fixed, Visit visit) {
@@ -169,6 +172,24 @@ std::optional<RouteMessage> parse_route(const nlmsghdr* message) {
   return parsed;
 }
 
+std::optional<AddressMessage> parse_address(const nlmsghdr* message) {
+  if (message->nlmsg_type != RTM_NEWADDR || mnl_nlmsg_get_payload_len(message) < sizeof(ifaddrmsg))
+    return std::nullopt;
+  const auto* fixed = static_cast<const ifaddrmsg*>(mnl_nlmsg_get_payload(message));
+  AddressMessage parsed;
+  parsed.ifindex = fixed->ifa_index;
+  parsed.length = fixed->ifa_prefixlen;
+  IpAddress local;
+  each_attribute(message, sizeof *fixed, [&](uint16_t type, const uint8_t* bytes, size_t length) {
+    if (type == IFA_LOCAL) local = address_of(fixed->ifa_family, bytes, length);
+    if (type == IFA_ADDRESS) parsed.address = address_of(fixed->ifa_family, bytes, length);
+    if (type == IFA_PROTO) parsed.ours = length == 1 && bytes[0] == kOurAddress;
+  });
+  if (local.is_set()) parsed.address = local;  // IFA_ADDRESS is then the peer's
+  if (!parsed.address.is_set()) return std::nullopt;
+  return parsed;
+}
+
 nlmsghdr* build_neighbour_dump(NetlinkBuffer& buffer, uint32_t sequence) {
   start<ndmsg>(buffer, RTM_GETNEIGH, NLM_F_DUMP, sequence)->ndm_family = AF_UNSPEC;
   return header_of(buffer);
@@ -176,6 +197,11 @@ nlmsghdr* build_neighbour_dump(NetlinkBuffer& buffer, uint32_t sequence) {
 
 nlmsghdr* build_route_dump(NetlinkBuffer& buffer, uint32_t sequence, uint8_t family) {
   start<rtmsg>(buffer, RTM_GETROUTE, NLM_F_DUMP, sequence)->rtm_family = family;
+  return header_of(buffer);
+}
+
+nlmsghdr* build_address_dump(NetlinkBuffer& buffer, uint32_t sequence) {
+  start<ifaddrmsg>(buffer, RTM_GETADDR, NLM_F_DUMP, sequence)->ifa_family = AF_UNSPEC;
   return header_of(buffer);
 }
 
@@ -209,6 +235,7 @@ nlmsghdr* build_address(NetlinkBuffer& buffer, uint32_t ifindex, const IpAddress
   if (address.is_v6()) fixed->ifa_flags = IFA_F_NODAD;
   mnl_attr_put(header_of(buffer), IFA_LOCAL, address.size(), address.data());
   mnl_attr_put(header_of(buffer), IFA_ADDRESS, address.size(), address.data());
+  if (add) mnl_attr_put_u8(header_of(buffer), IFA_PROTO, kOurAddress);
   return header_of(buffer);
 }
 

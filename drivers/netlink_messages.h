@@ -33,16 +33,27 @@ struct RouteMessage {
 };
 std::optional<RouteMessage> parse_route(const nlmsghdr* message);
 
+// RTM_NEWADDR: one address of an interface.
+struct AddressMessage {
+  uint32_t ifindex = 0;
+  rserpool::IpAddress address;
+  uint8_t length = 0;
+  bool ours = false;  // made by build_address() (Linux 5.18 and later say so)
+};
+std::optional<AddressMessage> parse_address(const nlmsghdr* message);
+
 using NetlinkBuffer = std::array<char, 512>;
 
 // Asks for all neighbours, or all routes of a family (AF_INET, AF_INET6).
 nlmsghdr* build_neighbour_dump(NetlinkBuffer& buffer, uint32_t sequence);
 nlmsghdr* build_route_dump(NetlinkBuffer& buffer, uint32_t sequence, uint8_t family);
+nlmsghdr* build_address_dump(NetlinkBuffer& buffer, uint32_t sequence);
 // "I am about to use it": the kernel resolves or confirms the neighbour (NTF_USE). Not for permanent ones:
 // since Linux 5.16 that takes the permanence, and with it the MAC, away.
 nlmsghdr* build_neighbour_use(NetlinkBuffer& buffer, uint32_t sequence, const NextHopTable::Key& neighbour);
 // Link: up, with this MAC and MTU.
 nlmsghdr* build_link_up(NetlinkBuffer& buffer, uint32_t ifindex, const MacAddress& mac, uint32_t mtu);
+// Marked as ours (IFA_PROTO), so that a later run knows its predecessor's from an operator's.
 nlmsghdr* build_address(NetlinkBuffer& buffer, uint32_t ifindex, const rserpool::IpAddress& address,
                         uint8_t length, bool add);
 nlmsghdr* build_route(NetlinkBuffer& buffer, uint32_t ifindex, const rserpool::IpAddress& destination,

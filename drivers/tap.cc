@@ -92,6 +92,21 @@ Result<bool> Tap::remove_address(const rserpool::IpAddress& address, uint8_t len
                   "TAP " + name_ + ": address " + address.to_string(), EADDRNOTAVAIL);
 }
 
+Result<std::vector<config::Prefix>> Tap::own_addresses() const {
+  std::vector<config::Prefix> found;
+  NetlinkBuffer buffer;
+  auto socket = NetlinkSocket::open(0);
+  if (!socket) return socket.error();
+  const auto handle = [&](const nlmsghdr* message) {
+    const auto parsed = parse_address(message);
+    if (parsed && parsed->ours && parsed->ifindex == ifindex_)
+      found.push_back({parsed->address, parsed->length});
+  };
+  if (const int error = socket->dump(build_address_dump(buffer, 0), handle); error != 0)
+    return Error{"TAP " + name_ + ": addresses: " + std::strerror(error)};
+  return found;
+}
+
 Result<bool> Tap::add_route(const config::Route& route) {
   NetlinkBuffer buffer;
   return transact(

@@ -27,6 +27,8 @@ class Tap {
   // are configured, not guessed.
   Result<bool> add_address(const rserpool::IpAddress& address, uint8_t length);
   Result<bool> remove_address(const rserpool::IpAddress& address, uint8_t length);
+  // Those that add_address() gave it, in this run or a former one; an operator's are not among them.
+  Result<std::vector<config::Prefix>> own_addresses() const;
   Result<bool> add_route(const config::Route& route);
   // The carrier follows the port's link, so that routing daemons withdraw. False: the kernel cannot
   // (before 5.0).

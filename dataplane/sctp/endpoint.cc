@@ -45,6 +45,7 @@ Endpoint::Impl::Impl(const Config& config, Network& network, Events& events)
     : config_(config),
       network_(network),
       events_(events),
+      never_paths_(config.never_paths),
       stack_(config.stack != nullptr ? *config.stack : poolgate_sctp_stack_0),
       table_(HashKey::random()),
       init_bucket_(config.sctp.init_rate),
@@ -186,7 +187,7 @@ void Endpoint::Impl::for_each_association(const std::function<void(const Associa
 
 bool Endpoint::Impl::is_local(const IpAddress& address) const { return contains(config_.addresses, address); }
 bool Endpoint::Impl::is_ours(const IpAddress& address) const {
-  return is_local(address) || contains(config_.never_paths, address);
+  return is_local(address) || contains(never_paths_, address);
 }
 
 uint16_t Endpoint::Impl::port_of(channel::SctpService service) const {
@@ -251,6 +252,7 @@ bool Endpoint::set_blocked(uint32_t association, bool blocked) {
   return impl_->set_blocked(association, blocked);
 }
 void Endpoint::set_all_blocked(bool blocked) { impl_->set_all_blocked(blocked); }
+void Endpoint::set_never_paths(std::vector<IpAddress> ours) { impl_->set_never_paths(std::move(ours)); }
 void Endpoint::refresh_sources() { impl_->refresh_sources(); }
 void Endpoint::for_each_association(const std::function<void(const AssociationInfo&)>& visit) const {
   impl_->for_each_association(visit);

@@ -179,6 +179,9 @@ class Endpoint {
   // No association is read; set-up, acknowledgements and timers go on.
   void set_all_blocked(bool blocked);
 
+  // Config::never_paths anew. Paths that associations have already stay.
+  void set_never_paths(std::vector<IpAddress> ours);
+
   // Routes or addresses of ports changed: asks source_for() again for each path.
   void refresh_sources();
 

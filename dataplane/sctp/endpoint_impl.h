@@ -6,6 +6,7 @@
 #include <array>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "dataplane/sctp/association.h"
@@ -34,6 +35,7 @@ class Endpoint::Impl {
   bool close(uint32_t id, bool abort);
   bool set_blocked(uint32_t id, bool blocked);
   void set_all_blocked(bool blocked) { all_blocked_ = blocked; }
+  void set_never_paths(std::vector<IpAddress> ours) { never_paths_ = std::move(ours); }
   void refresh_sources();
   void for_each_association(const std::function<void(const AssociationInfo&)>& visit) const;
   size_t associations() const { return table_.size(); }
@@ -103,6 +105,7 @@ class Endpoint::Impl {
   const Config config_;
   Network& network_;
   Events& events_;
+  std::vector<IpAddress> never_paths_;
   const poolgate_sctp_stack& stack_;
   std::array<struct socket*, 2> sockets_{};  // by SctpService
   AssociationTable table_;

@@ -78,6 +78,8 @@ class Appliance {
   // Services (appliance_services.cc).
   Result<bool> publish_services(const config::Config& config);
   void move_service_addresses(const config::Config& config);
+  void remove_former_addresses();
+  std::vector<rserpool::IpAddress> never_paths(const config::Config& config) const;
   void replace_services(std::unique_ptr<const redirect::ServiceTable> table);
   void free_old_services();
 

@@ -3,6 +3,8 @@
 #include <rte_rcu_qsbr.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
+
 #include "dataplane/worker/appliance.h"
 
 namespace poolgate::worker {
@@ -52,6 +54,39 @@ void Appliance::move_service_addresses(const config::Config& config) {
   service_addresses_ = std::move(wanted);
 }
 
+// What a former run with another configuration left on the TAPs: they outlive it.
+void Appliance::remove_former_addresses() {
+  auto& twins = exceptions_->twins();
+  for (size_t i = 0; i < twins.size(); ++i) {
+    const auto own = twins[i].tap.own_addresses();
+    if (!own) {
+      spdlog::error("{}", own.error().text);
+      continue;
+    }
+    const auto& addresses = config_.ports[i].addresses;
+    for (const config::Prefix& left : *own) {
+      const auto service = service_addresses_.find(left.address);
+      if (service != service_addresses_.end() && service->second == i) continue;
+      if (std::any_of(addresses.begin(), addresses.end(), [&](const config::Prefix& port) {
+            return port.address == left.address && port.length == left.length;
+          }))
+        continue;
+      spdlog::info("TAP {}: {} is no longer configured: removed", twins[i].tap.name(), left.to_string());
+      if (auto done = twins[i].tap.remove_address(left.address, left.length); !done)
+        spdlog::error("{}", done.error().text);
+    }
+  }
+}
+
+// Ours, and so never a peer's path, even if its INIT lists them: a PE has the VIP on its loopback.
+std::vector<IpAddress> Appliance::never_paths(const config::Config& config) const {
+  std::vector<IpAddress> ours;
+  for (const LocalAddress& local : local_) ours.push_back(local.address);
+  for (const config::Service& service : config.services)
+    ours.insert(ours.end(), service.vips.begin(), service.vips.end());
+  return ours;
+}
+
 void Appliance::free_old_services() {
   std::erase_if(old_services_,
                 [this](const OldServices& old) { return rte_rcu_qsbr_check(rcu_, old.token, false) == 1; });
@@ -61,6 +96,8 @@ Result<bool> Appliance::reload() {
   auto read = config::load(config_.file);
   if (!read) return read.error();
   if (auto published = publish_services(*read); !published) return published.error();
+  channel_->to_endpoint(
+      [ours = never_paths(*read)](sctp::Endpoint& endpoint) { endpoint.set_never_paths(ours); });
   spdlog::info("{}: read again, {} service(s)", config_.file, read->services.size());
   return true;
 }

@@ -154,9 +154,7 @@ Result<bool> Appliance::start_channel_and_endpoint() {
   stage.sctp.sctp = sctp;
   stage.sctp.checksum_offload =
       std::all_of(twins_.begin(), twins_.end(), [](const auto& twin) { return twin.port.tx_sctp_checksum; });
-  for (const LocalAddress& local : local_) stage.sctp.never_paths.push_back(local.address);
-  for (const config::Service& service : config_.services)
-    stage.sctp.never_paths.insert(stage.sctp.never_paths.end(), service.vips.begin(), service.vips.end());
+  stage.sctp.never_paths = never_paths(config_);
   for (const ExceptionPath::Twin& twin : twins_)
     stage.sctp.path_mtu = std::min(stage.sctp.path_mtu, twin.port.mtu);
   // A source is one that the endpoint announces.
@@ -231,6 +229,7 @@ Result<bool> Appliance::launch() {
   for (const auto& worker : workers_) workers.push_back(worker.get());
   exceptions_ = std::make_unique<ExceptionPath>(std::move(twins_), mempool_, neighbours_.get(), workers);
   if (auto published = publish_services(config_); !published) return published.error();
+  remove_former_addresses();
 
   epoll_ = epoll_create1(EPOLL_CLOEXEC);
   std::vector<std::pair<int, uint32_t>> watched = {

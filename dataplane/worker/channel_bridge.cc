@@ -21,7 +21,7 @@ Result<bool> ChannelBridge::listen(const dataplane::ChannelServerOptions& option
 
 unsigned ChannelBridge::run() {
   unsigned done = 0;
-  while (!blocks_.empty() && stage_->command(blocks_.front())) blocks_.erase(blocks_.begin());
+  while (!waiting_.empty() && stage_->command(waiting_.front())) waiting_.erase(waiting_.begin());
   for (; done < kShare; ++done) {
     const std::unique_ptr<EndpointEvent> event = stage_->next_event();
     if (!event) break;
@@ -74,17 +74,17 @@ std::string ChannelBridge::apply_pools(dataplane::PoolTransaction&& transaction)
   return reason(pools_.commit({transaction.transaction}, now_us_()));
 }
 
-void ChannelBridge::queue_block(EndpointCommand command) {
-  if (!blocks_.empty() || !stage_->command(command)) blocks_.push_back(std::move(command));
+void ChannelBridge::to_endpoint(EndpointCommand command) {
+  if (!waiting_.empty() || !stage_->command(command)) waiting_.push_back(std::move(command));
 }
 
 void ChannelBridge::block(const channel::AssociationName& association, bool blocked) {
-  queue_block(
+  to_endpoint(
       [id = association.id, blocked](sctp::Endpoint& endpoint) { endpoint.set_blocked(id, blocked); });
 }
 
 void ChannelBridge::block_all(bool blocked) {
-  queue_block([blocked](sctp::Endpoint& endpoint) { endpoint.set_all_blocked(blocked); });
+  to_endpoint([blocked](sctp::Endpoint& endpoint) { endpoint.set_all_blocked(blocked); });
 }
 
 void ChannelBridge::registrar_up(const channel::Hello& hello) {

@@ -24,6 +24,9 @@ class ChannelBridge final : public dataplane::ChannelHandler {
   Result<bool> listen(const dataplane::ChannelServerOptions& options);
   void attach(EndpointStage* stage) { stage_ = stage; }
 
+  // To be done on the endpoint's thread, in order, though its ring may be full now.
+  void to_endpoint(EndpointCommand command);
+
   // Events up, packets of the channel both ways: a bounded share; returns how much was done.
   unsigned run();
   dataplane::ChannelServer& server() { return *server_; }
@@ -41,13 +44,11 @@ class ChannelBridge final : public dataplane::ChannelHandler {
   void registrar_down(const std::string& reason) override;
 
  private:
-  void queue_block(EndpointCommand command);
-
   pool::PoolTable& pools_;
   std::function<uint64_t()> now_us_;
   EndpointStage* stage_ = nullptr;
   std::unique_ptr<dataplane::ChannelServer> server_;
-  std::vector<EndpointCommand> blocks_;  // that found the ring full: order among them is kept
+  std::vector<EndpointCommand> waiting_;  // that found the ring full: order among them is kept
   std::string lost_reason_ = "none has connected yet";
 };
 

@@ -125,6 +125,19 @@ class SignalsTest(unittest.TestCase):
         self.assertEqual(run("ip", "netns", "exec", self.lab.namespace("app"), "cat", "/sys/class/net/pg-pu/ifindex"), index)
         self.lab.run("pu", "ping", "-c1", "-W2", "10.0.1.1")
 
+    def test_a_restart_removes_the_addresses_of_an_earlier_configuration_and_leaves_an_operators(self):
+        app = self.lab.namespace("app")
+        self.dataplane.start()
+        run("ip", "-n", app, "addr", "add", "192.0.2.77/32", "dev", "pg-pu")
+        self.dataplane.stop()
+        self.dataplane.configure(("192.0.2.1", "192.0.2.9"), ("2001:db8::1", "2001:db8::9"))
+        self.dataplane.start()
+        addresses = run("ip", "-n", app, "-br", "addr", "show", "pg-pu")
+        for there in ("192.0.2.9/32", "2001:db8::9/128", "10.0.1.1/24", "192.0.2.77/32"):
+            self.assertIn(there, addresses)
+        for gone in ("192.0.2.1/32", "2001:db8::1/128"):
+            self.assertNotIn(gone, addresses)
+
     def test_sighup_reloads_services_and_keeps_all_when_the_file_is_wrong(self):
         self.dataplane.start()
         addresses = lambda: run("ip", "-n", self.lab.namespace("app"), "-br", "addr", "show", "pg-pu")

@@ -115,6 +115,15 @@ TEST(SctpMultihoming, addresses_that_are_ours_never_become_paths) {
   EXPECT_EQ(paths[0].peer, ip("10.1.0.2"));
 }
 
+TEST(SctpMultihoming, an_address_that_becomes_ours_while_it_runs_never_becomes_a_path) {
+  Config of_b = config_of({"10.1.0.2", "192.0.2.1", "192.0.2.2"}, poolgate_sctp_stack_1);
+  Multihomed pair(config_of(kA, poolgate_sctp_stack_0), of_b);
+  pair.a.endpoint->set_never_paths({ip("192.0.2.1"), ip("192.0.2.2")});
+  ASSERT_TRUE(pair.set_up());
+  EXPECT_EQ(pair.a.ups[0].peer_addresses, std::vector{ip("10.1.0.2")});
+  EXPECT_EQ(pair.paths_of_a().size(), 1u);
+}
+
 TEST(SctpMultihoming, a_packet_with_a_good_tag_from_elsewhere_is_dropped) {
   Multihomed pair;
   ASSERT_TRUE(pair.set_up());

@@ -60,6 +60,25 @@ TEST(Tap, is_persistent_and_attached_to_again_with_what_it_had) {
   EXPECT_THAT(output_of("ip addr show pg-t2"), HasSubstr("192.0.2.9/32"));
 }
 
+TEST(Tap, tells_its_own_addresses_of_a_former_run_from_an_operators) {
+  {
+    auto tap = Tap::open("pg-t4", kMac, 1500);
+    ASSERT_TRUE(tap.ok()) << tap.error().text;
+    ASSERT_TRUE(tap->add_address(ip("192.0.2.17"), 32).ok());
+    ASSERT_TRUE(tap->add_address(ip("198.51.100.17"), 24).ok());
+    ASSERT_TRUE(tap->add_address(ip("2001:db8::17"), 128).ok());
+  }
+  ASSERT_EQ(test::run("ip addr add 192.0.2.18/32 dev pg-t4"), 0);
+  auto again = Tap::open("pg-t4", kMac, 1500);
+  ASSERT_TRUE(again.ok()) << again.error().text;
+  const auto own = again->own_addresses();
+  ASSERT_TRUE(own.ok()) << own.error().text;
+  std::vector<std::string> names;
+  for (const config::Prefix& prefix : *own) names.push_back(prefix.to_string());
+  EXPECT_THAT(names,
+              ::testing::UnorderedElementsAre("192.0.2.17/32", "198.51.100.17/24", "2001:db8::17/128"));
+}
+
 TEST(Tap, carries_frames_both_ways) {
   auto tap = Tap::open("pg-t3", kMac, 1500);
   ASSERT_TRUE(tap.ok()) << tap.error().text;
