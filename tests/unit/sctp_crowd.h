@@ -42,7 +42,10 @@ class Crowd {
     }
     // The link is told by the first byte of the address that the wire gave.
     std::optional<IpAddress> source_for(const IpAddress& peer) override { return addresses[link_of(peer)]; }
-    void association_up(const channel::AssociationUp& e) override { ids.push_back(e.association.id); }
+    void association_up(const channel::AssociationUp& e) override {
+      ids.push_back(e.association.id);
+      if (on_up) on_up(e);
+    }
     void association_down(const channel::AssociationDown&) override { ++downs; }
     void path_changed(const channel::PathChange&) override { ++path_changes; }
     void message(const Message& m) override {
@@ -62,6 +65,7 @@ class Crowd {
     std::vector<uint32_t> ids;
     size_t downs = 0, path_changes = 0;
     uint64_t messages = 0;
+    std::function<void(const channel::AssociationUp&)> on_up;
     std::function<void(const Message&)> on_message;
   };
 

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// A pool user's endpoint and ours, ours bridged by the real channel to a real registrar on its own loop,
+// whose pool has some PEs. One thread turns all of it, as perf/bare_echo.h's pairs are turned.
+#pragma once
+
+#include <unistd.h>
+
+#include <asio/io_context.hpp>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "controlplane/registrar/process/registrar_process.h"
+#include "controlplane/rserpool/wire/asap.h"
+#include "controlplane/rserpool/wire/code_points.h"
+#include "dataplane/channel/channel_server.h"
+#include "tests/unit/sctp_crowd.h"
+
+namespace poolgate::perf {
+
+class ResolutionRig : private dataplane::ChannelHandler {
+ public:
+  explicit ResolutionRig(unsigned elements) : folder_(make_folder()) {
+    start_server();
+    start_registrar();
+    crowd_.us.on_up = [this](const channel::AssociationUp& up) { server_->submit(up); };
+    crowd_.us.on_message = [this](const sctp::Message& m) { serve(m); };
+    crowd_.peers.on_message = [this](const sctp::Message& m) {
+      response_size_ = m.payload.size();
+      if (on_response) on_response();
+    };
+    need(crowd_.set_up(1, 10'000), "no association");
+    need(until([this] { return process_->in_step(); }), "the registrar does not connect");
+    namespace asap = rserpool::asap;
+    rserpool::PoolElement pe;
+    pe.registration_life = 3600;
+    pe.user_transport.port = 7;
+    const uint8_t address[] = {11, 0, 0, 0};  // the crowd's first peer
+    pe.user_transport.addresses = {rserpool::IpAddress::v4(address)};
+    unsigned registered = 0;
+    on_response = [&registered] { ++registered; };
+    for (pe.id = 1; pe.id <= elements; ++pe.id) say(encoded(asap::Registration{"EchoPool", pe}));
+    need(until([&] { return registered == elements; }), "no registration response");
+    on_response = nullptr;
+    need(process_->core().element_count() == elements, "registrations were rejected");
+    request_ = encoded(asap::HandleResolution{"EchoPool", false, {}});
+    send();
+    response_size_ = 0;
+    need(until([this] { return response_size_ != 0; }), "no resolution");
+  }
+  ~ResolutionRig() override {
+    process_.reset();
+    server_.reset();
+    std::filesystem::remove_all(folder_);
+  }
+  ResolutionRig(const ResolutionRig&) = delete;
+  ResolutionRig& operator=(const ResolutionRig&) = delete;
+
+  size_t request_size() const { return request_.size(); }
+  size_t response_size() const { return response_size_; }
+
+  void send() { say(request_); }
+  void step() {
+    crowd_.step();
+    server_->run_once();
+    loop_.poll();
+    loop_.restart();
+    server_->run_once();
+  }
+
+  std::function<void()> on_response;
+
+ private:
+  static void need(bool good, const char* what) {
+    if (good) return;
+    std::fprintf(stderr, "resolution rig: %s\n", what);
+    std::abort();
+  }
+  static std::string make_folder() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "poolgate-XXXXXX").string();
+    need(::mkdtemp(pattern.data()) != nullptr, "no temporary folder");
+    return pattern;
+  }
+  template <class T>
+  static std::string encoded(const T& message) {
+    std::string out;
+    need(rserpool::asap::encode(rserpool::asap::Message(message), out), "a message too long");
+    return out;
+  }
+  template <class Condition>
+  bool until(Condition&& condition) {
+    for (const uint64_t end = sctp::Crowd::now_us() + 10'000'000; !condition(); step())
+      if (sctp::Crowd::now_us() > end) return false;
+    return true;
+  }
+
+  void start_server() {
+    dataplane::ChannelServerOptions options;
+    options.path = folder_ + "/channel.sock";
+    options.welcome.asap_port = 3863;
+    options.welcome.enrp_port = 9901;
+    auto server = dataplane::ChannelServer::listen(options, *this);
+    need(server.ok(), "no channel");
+    server_ = std::move(*server);
+  }
+  void start_registrar() {
+    config::Config config;
+    config.general.run_dir = folder_;
+    config.general.state_dir = folder_ + "/state";
+    config.general.log_level = "error";
+    config.registrar.keepalive_interval_ms = 0;
+    config.registrar.peer_message_rate = 100'000'000;
+    auto process = registrar::RegistrarProcess::make(loop_, config, "bench");
+    need(process.ok(), "no registrar");
+    process_ = std::move(*process);
+    registrar::RateLimitedLog::set_level(config.general.log_level);
+    process_->start();
+  }
+
+  void say(const std::string& bytes) {
+    crowd_.peers.endpoint->send({crowd_.peers.ids[0], 0, rserpool::wire::kAsapPpid, false, bytes});
+  }
+  // As the endpoint's stage tells the channel's bridge.
+  void serve(const sctp::Message& m) {
+    channel::MessageUp up;
+    up.association.id = m.association;
+    up.unordered = m.unordered;
+    up.stream = m.stream;
+    up.ppid = m.ppid;
+    up.payload.assign(m.payload);
+    server_->submit(std::move(up));
+  }
+
+  bool send_message(const channel::MessageDown& m) override {
+    crowd_.us.endpoint->send({m.association.id, m.stream, m.ppid, m.unordered, m.payload});
+    return true;
+  }
+  bool connect(const channel::Connect&) override { return true; }
+  bool close(const channel::Close&) override { return true; }
+  bool pe_down(const channel::PeDown&) override { return true; }
+  std::string apply_pools(dataplane::PoolTransaction&&) override { return {}; }
+  void block(const channel::AssociationName& a, bool blocked) override {
+    crowd_.us.endpoint->set_blocked(a.id, blocked);
+  }
+  void block_all(bool blocked) override { crowd_.us.endpoint->set_all_blocked(blocked); }
+  void registrar_up(const channel::Hello&) override {}
+  void registrar_down(const std::string&) override {}
+
+  std::string folder_;
+  sctp::Crowd crowd_{5000};
+  std::unique_ptr<dataplane::ChannelServer> server_;
+  asio::io_context loop_;
+  std::unique_ptr<registrar::RegistrarProcess> process_;
+  std::string request_;
+  size_t response_size_ = 0;
+};
+
+}  // namespace poolgate::perf
