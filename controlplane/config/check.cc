@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "controlplane/config/check.h"
 
+#include <algorithm>
 #include <tuple>
 
 namespace poolgate::config {
@@ -48,6 +49,13 @@ void check_services(const Config& c, const toml::table& root, ErrorList& errors)
       if (own && s.protocol == Protocol::sctp && endpoint_port) {
         errors.add(where, "service.port", "is the registrar's own on " + vip.to_string());
       }
+    }
+    const bool tunnel = s.mode == Mode::ipip || s.mode == Mode::gue;
+    if (tunnel &&
+        std::all_of(c.ports.begin(), c.ports.end(), [](const Port& p) { return p.addresses.empty(); })) {
+      errors.add(where, "service.mode",
+                 std::string("\"") + to_string(s.mode) +
+                     "\" needs an address on a [[port]]: the source of its outer header");
     }
     bool v4 = false, v6 = false;
     for (const auto& a : s.snat) (a.is_v4() ? v4 : v6) = true;

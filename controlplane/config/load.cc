@@ -122,9 +122,6 @@ void read_service(Table t, Service& out) {
   t.integer("panic_window_ms", out.panic_window_ms, 10, 600'000);
   if (t.has("vips") && out.vips.empty()) t.error("vips", "names no address");
   if (!out.snat.empty() && out.mode != Mode::nat) t.error("snat", "is only for mode = \"nat\"");
-  if (out.mode == Mode::ipip || out.mode == Mode::gue) {
-    t.error("mode", std::string("\"") + to_string(out.mode) + "\" is not served yet: l2 or nat");
-  }
   t.finish();
 }
 

@@ -81,23 +81,28 @@ void Redirector::Impl::process(rte_mbuf* const* mbufs, PacketInfo* infos, unsign
     Session& s = sessions.at(candidates[i]);
     if ((plain >> i & 1) != 0) [[likely]] {
       pool::PeLine& line = lines[s.pe];
+      const uint32_t bytes = mbuf->pkt_len;
       uint8_t* const frame = rte_pktmbuf_mtod(mbuf, uint8_t*);
       // Where the client is: looked at about once a second.
       const bool fresh = ((((now_ms ^ s.last_seen_ms) >> 10) == 0) & (s.client_hop != 0)) ||
                          hops.is(s.client_hop, frame, mbuf->port);
       if (fresh & (s.deaths == line.deaths) & (line.next_hop < max_next_hops)) [[likely]] {
         const drivers::NextHop& hop = next_hops[line.next_hop];
+        const Tunnel tunnel = tunnel_of(s.flags);
+        const unsigned outer = tunnel == Tunnel::none ? 0 : tunnel_overhead(tunnel, line.family);
         if ((hop.state.load(std::memory_order_acquire) == drivers::NextHop::resolved) &
-                (info.l4_length + wire::kIpv4Header <= hop.mtu) & (hop.port_id < kMaxPorts) &&
-            plain_packet(s, info.flow.protocol, frame + kPlainTransport)) [[likely]] {
+                (info.l4_length + wire::kIpv4Header + outer <= hop.mtu) & (hop.port_id < kMaxPorts) &&
+            plain_packet(s, info.flow.protocol, frame + kPlainTransport) &&
+            (tunnel == Tunnel::none || encapsulate(mbuf, info, tunnel, line, tunnel_sources[hop.port_id],
+                                                   outer_id) == Encapsulated::done)) [[likely]] {
           s.last_seen_ms = now_ms;
           add(line.packets, 1);
-          add(line.bytes, mbuf->pkt_len);
+          add(line.bytes, bytes);
           if (s.service != tally.service) [[unlikely]]
             settle(tally, s.service);
           ++tally.packets;
-          tally.bytes += mbuf->pkt_len;
-          std::memcpy(frame, hop.ether_addresses, 12);
+          tally.bytes += bytes;
+          std::memcpy(rte_pktmbuf_mtod(mbuf, uint8_t*), hop.ether_addresses, 12);
           transmit(mbuf, hop.port_id);
           continue;
         }

@@ -64,11 +64,6 @@ Result<std::unique_ptr<ServiceTable>> ServiceTable::build(const config::Config& 
       table->insert({own, wire::kUdp, wire::swap16(config.sctp.udp_encapsulation_port), endpoint});
   }
   for (const auto& settings : config.services) {
-    // A tunnel's packets sent as if in `l2` would go to whatever router the PE is behind, and come back to
-    // us.
-    if (settings.mode != config::Mode::l2 && settings.mode != config::Mode::nat)
-      return Error{"service " + settings.name + ": mode " + to_string(settings.mode) +
-                   " is not available in this version; l2 and nat are"};
     ServiceEntry entry;
     entry.settings = settings;
     entry.index = pools.slots().service_number(settings.name);

@@ -42,7 +42,10 @@ namespace poolgate::redirect {
   X(nat_asconf, "ASCONF cannot be rewritten (authenticated)")                                   \
   X(no_next_hop, "no route to the pool element")                                                \
   X(next_hop_unreachable, "neighbour does not answer")                                          \
-  X(too_big, "larger than the next hop's MTU")                                                  \
+  X(too_big, "larger than the next hop's MTU, tunnel headers included")                         \
+  X(tunnel_source, "no address of ours of the tunnel's family")                                 \
+  X(tunnel_headroom, "no room in front of the packet for tunnel headers")                       \
+  X(icmp_rate, "ICMP error not sent, or not passed on: rate limit")                             \
   X(no_mbuf, "no buffer for a packet of ours")                                                  \
   X(refuse_rate, "refusal not sent: rate limit")                                                \
   X(endpoint_queue_full, "too many packets wait for our SCTP endpoint")                         \

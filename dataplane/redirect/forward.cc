@@ -11,24 +11,37 @@ using drivers::NextHop;
 
 // `l2` ends here: the frame gets other MAC addresses, and nothing of it changes but that (nor does the TTL:
 // the client's packet is on the wire that it would have been on, had the PE had the VIP alone).
-void Redirector::Impl::to_next_hop(rte_mbuf* mbuf, uint32_t ip_length, drivers::NextHopIndex next_hop) {
-  if (next_hop >= max_next_hops) [[unlikely]]
+void Redirector::Impl::to_pe(Packet& packet, const pool::PeLine& pe, uint8_t flags) {
+  rte_mbuf* const mbuf = packet.mbuf;
+  if (pe.next_hop >= max_next_hops) [[unlikely]]
     return drop(mbuf, DropReason::no_next_hop);
-  const NextHop& hop = next_hops[next_hop];
+  const NextHop& hop = next_hops[pe.next_hop];
   const uint32_t state = hop.state.load(std::memory_order_acquire);
-  if (state == NextHop::resolved) [[likely]] {
-    if (ip_length > hop.mtu) [[unlikely]]
-      return drop(mbuf, DropReason::too_big);
-    std::memcpy(rte_pktmbuf_mtod(mbuf, uint8_t*), hop.ether_addresses, 12);
-    if (hop.port_id >= kMaxPorts) [[unlikely]]
-      return drop(mbuf, DropReason::no_next_hop);
-    return transmit(mbuf, hop.port_id);
+  if (state != NextHop::resolved && state != NextHop::incomplete)
+    return drop(mbuf,
+                state == NextHop::unreachable ? DropReason::next_hop_unreachable : DropReason::no_next_hop);
+  if (hop.port_id >= kMaxPorts) [[unlikely]]
+    return drop(mbuf, DropReason::no_next_hop);
+  const Tunnel tunnel = tunnel_of(flags);
+  if (const unsigned outer = tunnel_overhead(tunnel, pe.family); packet.ip_length() + outer > hop.mtu)
+      [[unlikely]]
+    return in_pieces(packet, pe, flags, hop.mtu > outer ? hop.mtu - outer : 0);
+  if (tunnel != Tunnel::none) {
+    switch (encapsulate(mbuf, packet.info, tunnel, pe, tunnel_sources[hop.port_id], outer_id)) {
+      case Encapsulated::done:
+        break;
+      case Encapsulated::no_headroom:
+        return drop(mbuf, DropReason::tunnel_headroom);
+      case Encapsulated::no_source:
+        return drop(mbuf, DropReason::tunnel_source);
+    }
   }
   if (state == NextHop::incomplete) {
-    out->held[out->n_held++] = {mbuf, next_hop};
+    out->held[out->n_held++] = {mbuf, pe.next_hop};
     return;
   }
-  drop(mbuf, state == NextHop::unreachable ? DropReason::next_hop_unreachable : DropReason::no_next_hop);
+  std::memcpy(rte_pktmbuf_mtod(mbuf, uint8_t*), hop.ether_addresses, 12);
+  transmit(mbuf, hop.port_id);
 }
 
 namespace {

@@ -33,6 +33,9 @@ struct Packet {
   uint8_t* addresses() const { return l3() + (info.flow.family == 6 ? 8 : 12); }
   const uint8_t* source() const { return addresses(); }
   const uint8_t* destination() const { return addresses() + address_size(); }
+  uint32_t ip_length() const {
+    return static_cast<uint32_t>(info.l4_offset - info.l3_offset) + info.l4_length;
+  }
   size_t address_size() const { return info.flow.family == 6 ? 16 : 4; }
   // Bytes of the transport packet in the first segment.
   size_t l4_readable() const {
@@ -72,13 +75,21 @@ struct Redirector::Impl {
   }
 
   // ---- forward.cc: out of the appliance
-  void to_next_hop(rte_mbuf* mbuf, uint32_t ip_length, drivers::NextHopIndex next_hop);
+  // To the PE, as the session's flags say: as it stands, or in a tunnel.
+  void to_pe(Packet& packet, const pool::PeLine& pe, uint8_t flags);
   void to_client(Packet& packet, const Session& s);
   void transmit(rte_mbuf* mbuf, uint16_t port) {
     Output::Port& p = out->ports[port];
     p.mbufs[p.n++] = mbuf;
     out->ports_used |= 1u << port;
   }
+
+  // ---- too_big.cc
+  // False: more than the way to the PE carries, and not to be cut; `mtu`: what the client may send.
+  bool fits(const Packet& packet, const pool::PeLine& pe, uint8_t flags, unsigned& mtu) const;
+  void too_big(Packet& packet, unsigned mtu);
+  void in_pieces(Packet& packet, const pool::PeLine& pe, uint8_t flags, unsigned mtu);
+  bool may_send_icmp_error();
 
   // ---- new_flow.cc: no session has this packet's key
   void new_flow(Packet& packet, const ServiceEntry& service);
@@ -133,6 +144,7 @@ struct Redirector::Impl {
   pool::PeLine* const lines;
   const drivers::NextHop* const next_hops;
   const uint32_t max_next_hops;
+  const TunnelSources tunnel_sources;
   DropCounters& drops;
   ServiceCounters* const counters;
   std::unique_ptr<session::SessionTable> owned_sessions;
@@ -142,7 +154,9 @@ struct Redirector::Impl {
   Chooser chooser;
   ClientHops hops;
   std::vector<TokenBucket> refusals, aborts;  // by service
+  TokenBucket icmp_errors;                    // sent, or passed on to PEs
   uint32_t random_state;
+  uint16_t outer_id = 0;  // IPv4 ID of the last tunnel packet that may be fragmented
 
   // Of the call in progress.
   const ServiceTable* services = nullptr;

@@ -81,7 +81,6 @@ bool Redirector::Impl::nat_begin(Packet& packet, const ServiceEntry& service, Se
     return sessions.insert_alias(i, key, session::hash_flow(key, sessions.secret()), both,
                                  session::kFromPe) != session::kNone;
   };
-  s.flags |= session::kNat;
   if (service.settings.snat.empty()) return add(packet.source(), s.key.source_port);
 
   // Ports of this worker: equal to its number, modulo how many there are. The table itself knows which are in

@@ -21,6 +21,20 @@ bool impossible_source(const Packet& packet) {
 
 constexpr uint8_t kSyn = 2, kRst = 4, kAck = 16;
 
+uint8_t flags_of(config::Mode mode) {
+  switch (mode) {
+    case config::Mode::nat:
+      return session::kNat;
+    case config::Mode::ipip:
+      return session::kIpip;
+    case config::Mode::gue:
+      return session::kGue;
+    case config::Mode::l2:
+      break;
+  }
+  return 0;
+}
+
 }  // namespace
 
 void Redirector::Impl::new_flow(Packet& packet, const ServiceEntry& service) {
@@ -150,6 +164,7 @@ SessionIndex Redirector::Impl::insert(Packet& packet, const ServiceEntry& servic
   if (i == session::kNone) return i;
   Session& s = sessions.at(i);
   s.service = service.index;
+  s.flags = flags_of(service.settings.mode);
   s.last_seen_ms = now_ms;
   learn_hop(packet, s);
   if (info.flow.protocol == wire::kUdp) sessions.set_state(i, State::established);
@@ -172,9 +187,9 @@ void Redirector::Impl::steer(Packet& packet, const ServiceEntry& service) {
   const pool::PeSlotIndex pe = chooser.steer(now, flow.family, packet.source(), flow.source_port);
   if (pe == pool::kNoPeSlot) return empty_pool(packet, service);
   count(service.index, &ServiceCounters::steered);
-  to_next_hop(packet.mbuf,
-              static_cast<uint32_t>(packet.info.l4_offset - packet.info.l3_offset) + packet.info.l4_length,
-              lines[pe].next_hop);
+  const uint8_t flags = flags_of(service.settings.mode);
+  if (unsigned mtu; !fits(packet, lines[pe], flags, mtu)) return too_big(packet, mtu);
+  to_pe(packet, lines[pe], flags);
 }
 
 void Redirector::Impl::empty_pool(Packet& packet, const ServiceEntry& service) {

@@ -26,6 +26,7 @@ Redirector::Impl::Impl(const RedirectorOptions& options, std::unique_ptr<session
       lines(slots.lines(options.worker)),
       next_hops(options.next_hops),
       max_next_hops(options.max_next_hops),
+      tunnel_sources(options.tunnel_sources),
       drops(*options.drops),
       counters(service_counters),
       owned_sessions(std::move(table)),
@@ -160,6 +161,8 @@ void Redirector::Impl::hit(Packet& packet, SessionIndex entry) {
     return;
   }
   pool::PeLine& line = lines[s->pe];
+  if (unsigned mtu; !from_pe && !fits(packet, line, s->flags, mtu)) [[unlikely]]
+    return too_big(packet, mtu);
   add(line.packets, 1);
   add(line.bytes, packet.mbuf->pkt_len);
   count(s->service, &ServiceCounters::packets);
@@ -168,9 +171,7 @@ void Redirector::Impl::hit(Packet& packet, SessionIndex entry) {
     if (!nat_rewrite(packet, i, from_pe)) return;
     if (from_pe) return to_client(packet, *s);
   }
-  to_next_hop(packet.mbuf,
-              static_cast<uint32_t>(packet.info.l4_offset - packet.info.l3_offset) + packet.info.l4_length,
-              line.next_hop);
+  to_pe(packet, line, s->flags);
 }
 
 void Redirector::Impl::miss(Packet& packet) {

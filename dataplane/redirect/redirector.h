@@ -15,6 +15,7 @@
 #include "dataplane/redirect/classify.h"
 #include "dataplane/redirect/drop_reasons.h"
 #include "dataplane/redirect/packet.h"
+#include "dataplane/redirect/tunnel.h"
 #include "drivers/next_hop.h"
 
 struct rte_mbuf;
@@ -25,7 +26,6 @@ namespace poolgate::redirect {
 inline constexpr unsigned kMaxBurst = 64;
 // Packets of our own (ABORT, RST, ICMP) that one call may add to a burst.
 inline constexpr unsigned kMaxGenerated = 64;
-inline constexpr unsigned kMaxPorts = 32;
 
 // What one call of process() or service_timers() leaves behind. The worker empties everything (n = 0) after
 // each call; every mbuf given to process() is in exactly one of these or freed with its drop counted.
@@ -65,6 +65,7 @@ struct RedirectorOptions {
   pool::PoolTable* pools = nullptr;             // must outlive the redirector
   const drivers::NextHop* next_hops = nullptr;  // the drivers' table, indexed by NextHopIndex
   uint32_t max_next_hops = 0;
+  TunnelSources tunnel_sources;                             // for services of ipip and gue
   DropCounters* drops = nullptr;                            // the worker's; must outlive the redirector
   uint64_t random_seed = 0;                                 // 0: from the kernel
   uint16_t snat_first_port = 1024, snat_last_port = 65535;  // shared out: port modulo the number of workers

@@ -97,20 +97,38 @@ size_t build_tcp_reset(uint8_t* frame, const ReplyPath& path, uint32_t sequence,
   return at + kTcpHeader;
 }
 
-size_t build_port_unreachable(uint8_t* frame, const ReplyPath& path, const uint8_t* packet, size_t length) {
+namespace {
+
+// RFC 792, RFC 4443 §2.1: type, code, four bytes by type, then the packet that it is about.
+size_t build_icmp_error(uint8_t* frame, const ReplyPath& path, uint8_t type, uint8_t code, uint32_t what,
+                        const uint8_t* packet, size_t length) {
   const bool v6 = path.family == 6;
   // RFC 1812 §4.3.2.3: at most 576 bytes; RFC 4443 §2.4: at most 1280.
   const size_t room = v6 ? 1280 - kIpv6Header - 8 : 576 - kIpv4Header - 8;
   const size_t quoted = std::min(length, room), payload = 8 + quoted;
   const size_t at = build_headers(frame, path, v6 ? kIcmp6 : kIcmp, payload);
   uint8_t* p = frame + at;
-  std::memset(p, 0, 8);
-  p[0] = v6 ? 1 : 3;
-  p[1] = v6 ? 4 : 3;
+  p[0] = type;
+  p[1] = code;
+  put16(p + 2, 0);
+  put32(p + 4, what);
   std::memcpy(p + 8, packet, quoted);
   const uint32_t sum = v6 ? pseudo_header(path, kIcmp6, payload) : 0;
   put_raw16(p + 2, checksum_finish(checksum_add(p, payload, sum)));
   return at + payload;
+}
+
+}  // namespace
+
+size_t build_port_unreachable(uint8_t* frame, const ReplyPath& path, const uint8_t* packet, size_t length) {
+  const bool v6 = path.family == 6;
+  return build_icmp_error(frame, path, v6 ? 1 : 3, v6 ? 4 : 3, 0, packet, length);
+}
+
+size_t build_too_big(uint8_t* frame, const ReplyPath& path, unsigned mtu, const uint8_t* packet,
+                     size_t length) {
+  const bool v6 = path.family == 6;
+  return build_icmp_error(frame, path, v6 ? 2 : 3, v6 ? 0 : 4, v6 ? mtu : mtu & 0xffff, packet, length);
 }
 
 }  // namespace poolgate::redirect

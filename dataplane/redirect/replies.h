@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Packets of our own to clients: ABORT, RST, ICMP port unreachable. Each builder fills `frame` (room for
+// Packets of our own to clients: ABORT, RST, ICMP errors. Each builder fills `frame` (room for
 // kMaxReply bytes) and returns the frame's length.
 #pragma once
 
@@ -36,5 +36,9 @@ size_t build_tcp_reset(uint8_t* frame, const ReplyPath& path, uint32_t sequence,
 // RFC 792, RFC 4443 §3.1: the port is unreachable; quotes `packet` (from its IP header on) as far as is
 // allowed.
 size_t build_port_unreachable(uint8_t* frame, const ReplyPath& path, const uint8_t* packet, size_t length);
+// RFC 1191 §4 (Fragmentation Needed and DF set), RFC 4443 §3.2 (Packet Too Big): at most `mtu` bytes of IP
+// fit.
+size_t build_too_big(uint8_t* frame, const ReplyPath& path, unsigned mtu, const uint8_t* packet,
+                     size_t length);
 
 }  // namespace poolgate::redirect

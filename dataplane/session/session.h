@@ -34,6 +34,9 @@ enum Flags : uint8_t {
   kSnat = 2,        // nat with an address and port of ours
   kFromPe = 4,      // of an alias: packets with this key come from the PE
   kTagIndexed = 8,  // tag_p is in the tag index
+  kIpip = 16,       // the service's mode when the session began
+  kGue = 32,        // likewise
+  kRewritten = kNat | kIpip | kGue,
 };
 
 struct alignas(64) Session {
@@ -56,7 +59,8 @@ struct alignas(64) Session {
   SessionIndex next_of_pe = kNone, previous_of_pe = kNone;  // also the free list's
   SessionIndex aliases = kNone;                             // first of the session's; of an alias: the next
   uint16_t client_hop = 0;  // where the client's packets came from; 0: not known
-  uint16_t snat_port = 0;   // network order
+  uint16_t unused = 0;
+  SessionIndex counterpart = kNone;  // nat: the entry (of the same session) whose key the other side sees
 };
 static_assert(sizeof(Session) == 64);
 

@@ -73,6 +73,7 @@ class Appliance {
   Result<rte_mempool*> pool_on(int socket);
   std::string state_file(const std::string& what) const;  // what a restart attaches to again
   size_t tap_for(const rserpool::IpAddress& address) const;
+  redirect::TunnelSources tunnel_sources() const;
   void say_what_is_up() const;
 
   // Services (appliance_services.cc).

@@ -106,6 +106,28 @@ size_t Appliance::tap_for(const IpAddress& address) const {
   return 0;
 }
 
+// By port: its first address of each family, else the first of any port's.
+redirect::TunnelSources Appliance::tunnel_sources() const {
+  redirect::TunnelSource any;
+  for (const LocalAddress& local : local_) {
+    IpAddress& first = local.address.is_v6() ? any.v6 : any.v4;
+    if (!first.is_set()) first = local.address;
+  }
+  redirect::TunnelSources sources;
+  sources.fill(any);
+  for (const ExceptionPath::Twin& twin : twins_) {
+    redirect::TunnelSource own;
+    for (const LocalAddress& local : local_) {
+      IpAddress& first = local.address.is_v6() ? own.v6 : own.v4;
+      if (local.ifindex == twin.tap.ifindex() && !first.is_set()) first = local.address;
+    }
+    redirect::TunnelSource& source = sources[twin.port.port_id];
+    if (own.v4.is_set()) source.v4 = own.v4;
+    if (own.v6.is_set()) source.v6 = own.v6;
+  }
+  return sources;
+}
+
 Result<bool> Appliance::start_neighbours() {
   std::vector<drivers::NeighbourInterface> interfaces;
   for (const ExceptionPath::Twin& twin : twins_)
@@ -188,6 +210,7 @@ Result<bool> Appliance::start_workers() {
     options.rcu = rcu_;
     options.pools = pools_.get();
     options.neighbours = neighbours_.get();
+    options.tunnel_sources = tunnel_sources();
     options.doorbell = &doorbell_;
     options.forwarding = &forwarding_;
     auto worker = Worker::create(options);

@@ -43,6 +43,7 @@ Result<std::unique_ptr<Worker>> Worker::create(const WorkerOptions& options) {
   redirect.pools = options.pools;
   redirect.next_hops = options.neighbours->table().data();
   redirect.max_next_hops = options.neighbours->table().capacity();
+  redirect.tunnel_sources = options.tunnel_sources;
   redirect.drops = &worker->drops_;
   auto redirector = redirect::Redirector::create(redirect);
   if (!redirector) return redirector.error();

@@ -40,6 +40,7 @@ struct WorkerOptions {
   rte_rcu_qsbr* rcu = nullptr;
   pool::PoolTable* pools = nullptr;
   const drivers::Neighbours* neighbours = nullptr;
+  redirect::TunnelSources tunnel_sources;
   Doorbell* doorbell = nullptr;
   const std::atomic<bool>* forwarding = nullptr;  // false: packets stay in the device (testpmd's `stop`)
 };

@@ -78,12 +78,15 @@ TEST_F(Classify, a_service_keeps_its_number_over_a_reload) {
   EXPECT_EQ((*table)->service(rig.services->find("diameter")->index), nullptr);
 }
 
-TEST_F(Classify, a_mode_that_this_version_does_not_have_is_refused_by_name) {
+TEST_F(Classify, a_tunnel_asks_for_the_services_port_and_not_for_a_pe_on_link) {
   for (const auto mode : {config::Mode::ipip, config::Mode::gue}) {
     rig.config.services[0].mode = mode;
     const auto table = redirect::ServiceTable::build(rig.config, rig.own, *rig.pools, nullptr, 1);
-    ASSERT_FALSE(table.ok());
-    EXPECT_NE(table.error().text.find("service diameter: mode "), std::string::npos) << table.error().text;
+    ASSERT_TRUE(table.ok()) << table.error().text;
+    const redirect::ServiceEntry& service = (*table)->services()[0];
+    EXPECT_EQ(service.eligibility_v4.port, rig.config.services[0].port);
+    EXPECT_FALSE(service.eligibility_v4.on_link);
+    EXPECT_EQ(service.eligibility_v4, service.eligibility_v6);  // either family carries both
   }
 }
 

@@ -172,12 +172,21 @@ TEST(Config, two_services_at_one_vip_protocol_and_port_are_refused) {
   EXPECT_EQ(error_of(one + two), "f.toml:7: service.vips: 192.0.2.1 tcp 80 belongs to service \"a\" already");
 }
 
-TEST(Config, a_mode_that_is_not_served_yet_is_refused_at_check_not_at_start) {
-  const std::string head =
-      "[[service]]\nname=\"a\"\nvips=[\"192.0.2.1\"]\nprotocol=\"tcp\"\nport=80\npool=\"A\"\n";
-  EXPECT_EQ(error_of(head + "mode=\"gue\"\n"),
-            "f.toml:7: service.mode: \"gue\" is not served yet: l2 or nat");
-  EXPECT_EQ(error_of(head + "mode=\"nat\"\n"), "no error");
+TEST(Config, a_tunnel_needs_an_address_of_ours) {
+  const auto with = [](const std::string& port, const std::string& mode) {
+    return error_of("[[port]]\nname=\"p\"\ndevice=\"d\"\n" + port +
+                    "[[service]]\nname=\"a\"\nvips=[\"192.0.2.1\"]\nprotocol=\"tcp\"\nport=80\npool=\"A\"\n"
+                    "mode=\"" +
+                    mode + "\"\n");
+  };
+  for (const std::string mode : {"ipip", "gue"}) {
+    EXPECT_EQ(with("", mode), "f.toml:4: service.mode: \"" + mode +
+                                  "\" needs an address on a [[port]]: the source of its outer header");
+    EXPECT_EQ(with("addresses=[\"10.0.0.1/24\"]\n", mode), "no error");
+    EXPECT_EQ(with("addresses=[\"fd00::1/64\"]\n", mode), "no error");
+  }
+  EXPECT_EQ(with("", "nat"), "no error");
+  EXPECT_EQ(with("", "tunnel"), "f.toml:10: service.mode: \"tunnel\" is not one of l2, nat, ipip, gue");
 }
 
 TEST(Config, a_core_used_twice_is_refused) {

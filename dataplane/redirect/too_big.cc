@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// A client's packet that is larger than the way to its PE carries: the client is told what fits (RFC 1191 §4,
+// RFC 8201 §4; outer headers taken off: RFC 2003 §5.1, RFC 2473 §7.1), or, where IPv4 lets it be cut, it goes
+// in pieces, each in an outer packet of its own.
+#include <algorithm>
+
+#include "dataplane/redirect/checksum.h"
+#include "dataplane/redirect/impl.h"
+#include "dataplane/redirect/wire.h"
+
+namespace poolgate::redirect {
+namespace {
+
+constexpr uint32_t kIcmpErrorRate = 1000;  // a second, of all workers
+constexpr unsigned kMaxPieces = 16;
+constexpr uint16_t kMinIpv6Mtu = 1280;  // RFC 8200 §5: nobody goes below
+
+bool may_be_cut(const Packet& packet) {
+  const uint8_t* ip = packet.l3();
+  return packet.info.flow.family == 4 && (ip[6] & 0x40) == 0;
+}
+
+}  // namespace
+
+bool Redirector::Impl::may_send_icmp_error() {
+  if (icmp_errors.take(now_us, kIcmpErrorRate / slots.workers() + 1)) return true;
+  drops.add(DropReason::icmp_rate);
+  return false;
+}
+
+bool Redirector::Impl::fits(const Packet& packet, const pool::PeLine& pe, uint8_t flags,
+                            unsigned& mtu) const {
+  if (pe.next_hop >= max_next_hops) return true;  // to_pe() says so
+  const unsigned outer = tunnel_overhead(tunnel_of(flags), pe.family), room = next_hops[pe.next_hop].mtu;
+  mtu = room > outer ? room - outer : 0;
+  return packet.ip_length() <= mtu || may_be_cut(packet);
+}
+
+void Redirector::Impl::too_big(Packet& packet, unsigned mtu) {
+  drops.add(DropReason::too_big);
+  if (may_send_icmp_error()) {
+    const bool v6 = packet.info.flow.family == 6;
+    const ReplyPath path = path_of(packet);
+    const size_t readable =
+        std::min<size_t>(packet.mbuf->data_len - packet.info.l3_offset, packet.ip_length());
+    uint8_t frame[kMaxReply];
+    const size_t length =
+        build_too_big(frame, path, v6 ? std::max<unsigned>(mtu, kMinIpv6Mtu) : mtu, packet.l3(), readable);
+    send_reply(frame, length, path.hop.port_id);
+  }
+  rte_pktmbuf_free(packet.mbuf);
+}
+
+// RFC 791 §3.2. Frees the packet. Pieces of pieces are left to others: what is cut here came whole.
+void Redirector::Impl::in_pieces(Packet& packet, const pool::PeLine& pe, uint8_t flags, unsigned mtu) {
+  using namespace wire;
+  const uint8_t* ip = packet.l3();
+  const size_t header = (ip[0] & 0xf) * 4u;
+  const size_t step = mtu > kIpv4Header ? (mtu - kIpv4Header) & ~size_t{7} : 0;
+  const size_t payload = packet.info.l4_length;
+  // Options would have to be sorted into those that every piece has and those of the first.
+  if (header != kIpv4Header || step == 0 || (payload + step - 1) / step > kMaxPieces ||
+      generated + kMaxPieces > kMaxGenerated)
+    return drop(packet.mbuf, DropReason::too_big);
+  for (size_t at = 0; at < payload; at += step) {
+    const size_t n = std::min(step, payload - at);
+    const size_t length = kIpv4Header + n;
+    rte_mbuf* piece = mempool == nullptr ? nullptr : rte_pktmbuf_alloc(mempool);
+    if (piece == nullptr || kEtherHeader + length > rte_pktmbuf_tailroom(piece)) {
+      if (piece != nullptr) rte_pktmbuf_free(piece);
+      return drop(packet.mbuf, DropReason::no_mbuf);
+    }
+    auto* frame =
+        reinterpret_cast<uint8_t*>(rte_pktmbuf_append(piece, static_cast<uint16_t>(kEtherHeader + length)));
+    std::memcpy(frame, packet.frame(), 12);
+    put16(frame + 12, kEtherIpv4);
+    uint8_t* to = frame + kEtherHeader;
+    std::memcpy(to, ip, kIpv4Header);
+    put16(to + 2, static_cast<uint16_t>(length));
+    put16(to + 6, static_cast<uint16_t>(at / 8 | (at + n < payload ? 0x2000u : 0u)));
+    put16(to + 10, 0);
+    put_raw16(to + 10, checksum_finish(checksum_add(to, kIpv4Header)));
+    const auto from = static_cast<uint32_t>(packet.info.l4_offset + at);
+    const void* bytes = rte_pktmbuf_read(packet.mbuf, from, static_cast<uint32_t>(n), to + kIpv4Header);
+    if (bytes != nullptr && bytes != to + kIpv4Header) std::memcpy(to + kIpv4Header, bytes, n);
+    PacketInfo info = packet.info;
+    info.kind = PacketKind::fragment;
+    info.l3_offset = kEtherHeader;
+    info.l4_offset = kEtherHeader + kIpv4Header;
+    info.l4_length = static_cast<uint16_t>(n);
+    ++generated;
+    Packet part{piece, info};
+    to_pe(part, pe, flags);
+  }
+  rte_pktmbuf_free(packet.mbuf);
+}
+
+}  // namespace poolgate::redirect
