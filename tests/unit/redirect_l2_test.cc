@@ -127,7 +127,11 @@ TEST_F(RedirectL2, a_packet_for_an_unresolved_neighbour_is_held_and_for_a_dead_o
   for (unsigned i = 11; i <= 13; ++i) rig->hop(i).state = drivers::NextHop::resolved;
   EXPECT_EQ(rig->send(udp(client(), "a")).size(), 1u);
   for (unsigned i = 11; i <= 13; ++i) rig->hop(i).mtu = 40;
-  EXPECT_TRUE(rig->send(udp(client(), std::string(100, 'x'))).empty());
+  const auto told = rig->send(udp(client(), std::string(100, 'x')));
+  ASSERT_EQ(told.size(), 1u);
+  EXPECT_EQ(told[0].to(), client().from);
+  EXPECT_EQ(slice(told[0].bytes, told[0].l4(), 2), (Bytes{3, 4}));
+  EXPECT_EQ(get16(told[0].bytes, told[0].l4() + 6), 40u);
   EXPECT_EQ(rig->dropped(DropReason::too_big), 1u);
 }
 
