@@ -12,7 +12,7 @@ using namespace poolgate;
 namespace {
 
 struct Common {
-  std::vector<std::string> registrars;
+  std::vector<std::string> registrars, announce;
   std::string sctp = "auto";
   uint16_t udp_port = 9899;
   // RFC 5352 §7 has 10 s and 60 s; but a registrar that is back keeps our place for 30 s only.
@@ -21,8 +21,10 @@ struct Common {
   std::string answer = "";
 
   void add_to(CLI::App& app) {
-    app.add_option("--registrar", registrars, "ADDRESS:PORT[,ADDRESS2...] of a registrar; may be repeated")
-        ->required();
+    app.add_option("--registrar", registrars, "ADDRESS:PORT[,ADDRESS2...] of a registrar; may be repeated");
+    app.add_option("--announce", announce,
+                   "GROUP:PORT where registrars announce themselves; may be repeated. Without this and "
+                   "--registrar: 224.0.1.185:3863 and 239.0.0.50:3863");
     app.add_option("--sctp", sctp,
                    "kernel, raw (user space, needs CAP_NET_RAW), udp (RFC 6951) or auto: kernel, else raw")
         ->capture_default_str();
@@ -44,10 +46,15 @@ T checked(const char* option, Result<T> result) {
   std::exit(1);
 }
 
-void apply(const Common& common, std::vector<rserpool::endpoint::ServerAddress>& registrars,
-           transport::SctpOptions& sctp, rserpool::endpoint::Timing& timing) {
+template <class Options>
+void apply(const Common& common, Options& options) {
   for (const auto& text : common.registrars)
-    registrars.push_back(checked("--registrar", agent::parse_registrar(text)));
+    options.registrars.push_back(checked("--registrar", agent::parse_registrar(text)));
+  for (const auto& text : common.announce)
+    options.announce.push_back(checked("--announce", agent::parse_group(text)));
+  if (options.registrars.empty() && options.announce.empty()) options.announce = agent::default_groups();
+  auto& sctp = options.sctp;
+  auto& timing = options.timing;
   const auto backend = transport::parse_sctp_backend(common.sctp);
   if (!backend) checked("--sctp", Result<int>(Error{common.sctp + ": not kernel, raw, udp or auto"}));
   sctp.backend = *backend;
@@ -101,7 +108,7 @@ struct RegisterCommand {
   }
 
   int run() {
-    apply(common, options.registrars, options.sctp, options.timing);
+    apply(common, options);
     options.pool = pool;
     auto& element = options.element;
     element.user_transport.type = transport == "sctp"       ? rserpool::TransportType::sctp
@@ -172,7 +179,8 @@ struct ResolveCommand {
   }
 
   int run() {
-    apply(common, options.registrars, options.sctp, options.timing);
+    apply(common, options);
+    options.tcp = tcp;
     for (auto& registrar : options.registrars) registrar.tcp = tcp;
     if (items != 0) options.items = items;
     options.limit = checked("--timeout", agent::parse_duration(limit));

@@ -29,6 +29,8 @@ class Enrollment {
         options_(options),
         element_(options.element),
         driver_(io, options.timing, [this](const ep::Output& event) { heard(event); }),
+        announcements_(io, [this](std::string_view datagram, const rserpool::IpAddress& source,
+                                  uint16_t port) { announced(datagram, source, port); }),
         retry_(io),
         signals_(io, SIGINT, SIGTERM) {
     if (element_.id == 0) element_.id = random_id();
@@ -39,6 +41,8 @@ class Enrollment {
 
   void start() {
     for (const auto& registrar : options_.registrars) driver_.endpoint().add_server(registrar);
+    driver_.endpoint().use_announced(ep::AnnouncedUse::sctp);
+    if (const auto error = announcements_.open(options_.announce)) return fail(error->text);
     wait_for_signal();
     open();
   }
@@ -57,8 +61,8 @@ class Enrollment {
   bool find_addresses() {
     auto& addresses = element_.user_transport.addresses;
     if (!addresses.empty()) return true;
-    for (const auto& registrar : options_.registrars) {
-      for (const auto& peer : registrar.addresses) {
+    for (const auto& registrar : driver_.endpoint().servers()) {
+      for (const auto& peer : registrar.address.addresses) {
         const auto own = transport::local_address_towards(peer);
         if (own && std::find(addresses.begin(), addresses.end(), *own) == addresses.end())
           addresses.push_back(*own);
@@ -67,9 +71,26 @@ class Enrollment {
     return !addresses.empty();
   }
 
+  void announced(std::string_view datagram, const rserpool::IpAddress& source, uint16_t port) {
+    driver_.run([&](ep::Endpoint& e, ep::Time t) { e.announced(datagram, source, port, t); });
+    if (!open_ && !leaving_ && !driver_.endpoint().servers().empty()) open();
+  }
+
+  // Who can be a home, for people.
+  std::string whom() const {
+    std::string names;
+    for (const auto& registrar : options_.registrars)
+      names += (names.empty() ? "registrar " : " or ") + to_text(registrar);
+    if (!options_.announce.empty())
+      names +=
+          (names.empty() ? "" : " or ") + ("a registrar's announcement at " + to_text(options_.announce));
+    return names;
+  }
+
   void open() {
     if (!find_addresses()) {
-      if (!told_no_route_) say("waiting for a route to %s\n", to_text(options_.registrars.front()).c_str());
+      if (!told_no_route_)
+        say("waiting for %s%s\n", options_.registrars.empty() ? "" : "a route to ", whom().c_str());
       told_no_route_ = true;
       retry_.expires_after(2s);
       retry_.async_wait([this](asio::error_code ec) {
@@ -139,10 +160,7 @@ class Enrollment {
 
   void say_waiting() {
     if (driver_.endpoint().home() != 0) return;
-    std::string names;
-    for (const auto& registrar : options_.registrars)
-      names += (names.empty() ? "" : " or ") + to_text(registrar);
-    say("waiting for registrar %s\n", names.c_str());
+    say("waiting for %s\n", whom().c_str());
   }
 
   void heard(const ep::Output& event) {
@@ -266,6 +284,7 @@ class Enrollment {
   const RegisterOptions& options_;
   rserpool::PoolElement element_;
   Driver driver_;
+  AnnounceListener announcements_;
   asio::steady_timer retry_;
   asio::signal_set signals_;
   std::optional<Probe> probe_;

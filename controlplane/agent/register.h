@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "controlplane/agent/announce_listener.h"
 #include "controlplane/agent/probe.h"
 #include "controlplane/rserpool/endpoint/outputs.h"
 #include "controlplane/rserpool/types.h"
@@ -15,6 +16,7 @@ namespace poolgate::agent {
 
 struct RegisterOptions {
   std::vector<rserpool::endpoint::ServerAddress> registrars;
+  std::vector<AnnounceGroup> announce;  // where further registrars announce themselves
   rserpool::PoolHandle pool;
   rserpool::PoolElement element;  // id 0: drawn; addresses empty: those towards the registrars
   transport::SctpOptions sctp;    // the port of ASAP; addresses as the element's

@@ -27,48 +27,74 @@ class Resolution {
       : io_(io),
         options_(options),
         driver_(io, options.timing, [this](const ep::Output& event) { heard(event); }),
+        announcements_(io, [this](std::string_view datagram, const rserpool::IpAddress& source,
+                                  uint16_t port) { announced(datagram, source, port); }),
         timer_(io),
         signals_(io, SIGINT, SIGTERM) {}
 
   int start() {
-    std::vector<rserpool::IpAddress> own;
-    bool sctp = false;
-    for (const auto& registrar : options_.registrars) {
-      driver_.endpoint().add_server(registrar);
-      sctp = sctp || !registrar.tcp;
-      for (const auto& peer : registrar.addresses) {
-        const auto address = transport::local_address_towards(peer);
-        if (address && std::find(own.begin(), own.end(), *address) == own.end()) own.push_back(*address);
-      }
-    }
-    if (own.empty()) {
-      std::fprintf(stderr, "poolgate-agent: no route to %s\n", to_text(options_.registrars.front()).c_str());
-      return kLocalError;
-    }
-    if (sctp) {
-      transport::SctpOptions socket = options_.sctp;
-      socket.addresses = own;
-      const auto port = driver_.links().open_sctp(socket);
-      if (!port) {
-        std::fprintf(stderr, "poolgate-agent: %s\n", port.error().text.c_str());
-        return kLocalError;
-      }
-    }
+    for (const auto& registrar : options_.registrars) driver_.endpoint().add_server(registrar);
+    driver_.endpoint().use_announced(options_.tcp ? ep::AnnouncedUse::tcp : ep::AnnouncedUse::sctp);
+    if (const auto error = announcements_.open(options_.announce)) return local_error(error->text);
+    if (!options_.registrars.empty() && !open()) return kLocalError;
+    if (options_.watch && !open_)
+      std::fprintf(stderr, "poolgate-agent: waiting for a registrar's announcement at %s\n",
+                   to_text(options_.announce).c_str());
     signals_.async_wait([this](asio::error_code ec, int) {
       if (!ec) finish(kFound);
     });
     if (!options_.watch) {
       timer_.expires_after(options_.limit);
       timer_.async_wait([this](asio::error_code ec) {
-        if (!ec) fail(kNoAnswer, "no registrar answered");
+        if (!ec)
+          fail(kNoAnswer, open_ ? "no registrar answered"
+                                : "no registrar announces itself at " + to_text(options_.announce));
       });
     }
-    ask();
+    if (open_) ask();
     io_.run();
     return status_;
   }
 
  private:
+  // The socket that faces the registrars known by now.
+  bool open() {
+    std::vector<rserpool::IpAddress> own;
+    for (const auto& registrar : driver_.endpoint().servers()) {
+      for (const auto& peer : registrar.address.addresses) {
+        const auto address = transport::local_address_towards(peer);
+        if (address && std::find(own.begin(), own.end(), *address) == own.end()) own.push_back(*address);
+      }
+    }
+    if (own.empty()) {
+      // An announced one that cannot be reached is no reason to end.
+      if (!options_.registrars.empty()) local_error("no route to " + to_text(options_.registrars.front()));
+      return false;
+    }
+    if (!options_.tcp) {
+      transport::SctpOptions socket = options_.sctp;
+      socket.addresses = own;
+      const auto port = driver_.links().open_sctp(socket);
+      if (!port) {
+        local_error(port.error().text);
+        return false;
+      }
+    }
+    return open_ = true;
+  }
+
+  void announced(std::string_view datagram, const rserpool::IpAddress& source, uint16_t port) {
+    driver_.run([&](ep::Endpoint& e, ep::Time t) { e.announced(datagram, source, port, t); });
+    if (open_ || status_ != kFound || driver_.endpoint().servers().empty()) return;
+    if (open()) return ask();
+    if (status_ != kFound) finish(status_);
+  }
+
+  int local_error(const std::string& why) {
+    std::fprintf(stderr, "poolgate-agent: %s\n", why.c_str());
+    return status_ = kLocalError;
+  }
+
   void ask() {
     driver_.run([this](ep::Endpoint& e, ep::Time t) {
       e.resolve(options_.pool, {options_.items, options_.watch, true}, t);
@@ -89,7 +115,9 @@ class Resolution {
       if (options_.watch)
         std::fprintf(stderr, "poolgate-agent: no registrar answers; next attempt in %.0f s\n", seconds);
       else
-        fail(kNoAnswer, "cannot reach " + to_text(options_.registrars.front()));
+        fail(kNoAnswer,
+             "cannot reach " + (options_.registrars.empty() ? "the announced registrars"
+                                                            : to_text(options_.registrars.front())));
     } else if (const auto* error = std::get_if<ep::ErrorReported>(&event)) {
       std::fprintf(stderr, "poolgate-agent: the registrar reports: %s\n", to_text(error->causes).c_str());
     }
@@ -181,11 +209,13 @@ class Resolution {
   asio::io_context& io_;
   const ResolveCommandOptions& options_;
   Driver driver_;
+  AnnounceListener announcements_;
   asio::steady_timer timer_;
   asio::signal_set signals_;
   std::map<rserpool::PeId, rserpool::PoolElement> known_;
   bool told_polling_ = false;
   bool gone_ = false;
+  bool open_ = false;
   int status_ = kFound;
 };
 

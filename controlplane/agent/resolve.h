@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "controlplane/agent/announce_listener.h"
 #include "controlplane/rserpool/endpoint/outputs.h"
 #include "controlplane/transport/sctp_socket.h"
 
@@ -14,9 +15,11 @@ namespace poolgate::agent {
 
 struct ResolveCommandOptions {
   std::vector<rserpool::endpoint::ServerAddress> registrars;
+  std::vector<AnnounceGroup> announce;  // where further registrars announce themselves
   rserpool::PoolHandle pool;
   std::optional<uint32_t> items;
   bool json = false;
+  bool tcp = false;  // else SCTP; as the registrars' own
   bool watch = false;
   std::chrono::milliseconds limit{10'000};  // without watch
   transport::SctpOptions sctp;

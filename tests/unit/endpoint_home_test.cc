@@ -194,10 +194,10 @@ TEST(ServerListRules, ASAP_3_6_20_announced_addresses_live_until_T7_and_are_rest
   ServerList list;
   const Transport one{
       TransportType::sctp, 3863, TransportUse::data_only, 0, {ip("10.0.0.1"), ip("10.1.0.1")}, {}};
-  list.announced(announce({one}), ip("10.9.9.9"), 0s, 5s);
+  list.announced(announce({one}), ip("10.9.9.9"), 0, 0s, 5s);
   ASSERT_EQ(list.servers().size(), 1u);
   EXPECT_EQ(list.servers()[0].address, (ServerAddress{false, one.addresses, 3863}));
-  list.announced(announce({one}), ip("10.9.9.9"), 4s, 5s);
+  list.announced(announce({one}), ip("10.9.9.9"), 0, 4s, 5s);
   list.tick(8s);
   EXPECT_EQ(list.servers().size(), 1u);
   EXPECT_EQ(list.next_deadline(), 9s);
@@ -207,15 +207,37 @@ TEST(ServerListRules, ASAP_3_6_20_announced_addresses_live_until_T7_and_are_rest
 
 TEST(ServerListRules, ASAP_3_6_20_without_transports_the_source_address_and_the_IANA_port_are_used) {
   ServerList list;
-  list.announced(announce({}), ip("10.9.9.9"), 0s, 5s);
+  list.announced(announce({}), ip("10.9.9.9"), 0, 0s, 5s);
   ASSERT_EQ(list.servers().size(), 1u);
   EXPECT_EQ(list.servers()[0].address, (ServerAddress{false, {ip("10.9.9.9")}, 3863}));
+}
+
+TEST(ServerListRules, ASAP_12_22_without_transports_RSPLIB_means_the_UDP_source_port) {
+  ServerList list;
+  list.announced(announce({}), ip("10.9.9.9"), 3870, 0s, 5s);
+  ASSERT_EQ(list.servers().size(), 2u);
+  EXPECT_EQ(list.servers()[0].address, (ServerAddress{false, {ip("10.9.9.9")}, 3863}));
+  EXPECT_EQ(list.servers()[1].address, (ServerAddress{false, {ip("10.9.9.9")}, 3870}));
+  list.announced(announce({}), ip("10.9.9.8"), 3863, 0s, 5s);
+  EXPECT_EQ(list.servers().size(), 3u);
+}
+
+TEST(ServerListRules, ASAP_2_1_1_a_PE_remembers_announced_SCTP_only_and_a_TCP_user_TCP_only) {
+  const Transport sctp{TransportType::sctp, 3863, TransportUse::data_only, 0, {ip("10.0.0.1")}, {}};
+  const Transport tcp{TransportType::tcp, 3863, TransportUse::data_only, 0, {ip("10.0.0.1")}, {}};
+  for (const auto use : {AnnouncedUse::sctp, AnnouncedUse::tcp}) {
+    ServerList list;
+    list.use_announced(use);
+    list.announced(announce({tcp, sctp}), ip("10.9.9.9"), 0, 0s, 5s);
+    ASSERT_EQ(list.servers().size(), 1u);
+    EXPECT_EQ(list.servers()[0].address.tcp, use == AnnouncedUse::tcp);
+  }
 }
 
 TEST(ServerListRules, ASAP_3_6_21_configured_registrars_are_not_outdated) {
   ServerList list;
   list.configure({false, {ip("10.9.9.9")}, 3863});
-  list.announced(announce({}), ip("10.9.9.9"), 0s, 5s);
+  list.announced(announce({}), ip("10.9.9.9"), 0, 0s, 5s);
   list.tick(3600s);
   EXPECT_EQ(list.servers().size(), 1u);
   EXPECT_EQ(list.next_deadline(), kNever);
@@ -226,7 +248,7 @@ TEST(ServerListRules, ASAP_9_2_8_a_flood_of_announcements_fills_a_bounded_table)
   list.configure({false, {ip("10.9.9.9")}, 3863});
   for (int i = 0; i < 10000; ++i) {
     const std::string source = "10.5." + std::to_string(i / 250) + "." + std::to_string(i % 250);
-    list.announced(announce({}), ip(source.c_str()), 0s, 5s);
+    list.announced(announce({}), ip(source.c_str()), 0, 0s, 5s);
   }
   EXPECT_EQ(list.servers().size(), ServerList::kMaxAnnounced + 1);
 }
@@ -235,14 +257,28 @@ TEST(EndpointAnnounce, ASAP_3_6_20_an_announced_registrar_is_hunted) {
   World world(1);
   world.server(0).refuses = true;
   Endpoint& endpoint = world.endpoint;
-  endpoint.announced(bytes_of(announce({})), ip("10.0.0.77"), 0s);
-  endpoint.announced("garbage", ip("10.0.0.78"), 0s);
+  endpoint.announced(bytes_of(announce({})), ip("10.0.0.77"), 0, 0s);
+  endpoint.announced("garbage", ip("10.0.0.78"), 0, 0s);
   endpoint.register_pe("EchoPool", element(7), 0s);
   size_t found = 0;
   for (const auto& output : endpoint.take())
     if (const auto* connect = std::get_if<Connect>(&output))
       found += connect->address.addresses[0] == ip("10.0.0.77");
   EXPECT_EQ(found, 1u);
+}
+
+TEST(EndpointAnnounce, ASAP_3_6_20_one_that_is_announced_during_a_hunt_is_tried_at_once) {
+  Endpoint endpoint({}, 1);
+  endpoint.register_pe("EchoPool", element(7), 0s);
+  const auto nobody = endpoint.take();
+  ASSERT_EQ(nobody.size(), 1u);
+  EXPECT_TRUE(std::holds_alternative<HuntFailed>(nobody[0]));
+  endpoint.announced(bytes_of(announce({})), ip("10.0.0.77"), 0, 1s);
+  const auto outputs = endpoint.take();
+  ASSERT_EQ(outputs.size(), 1u);
+  EXPECT_EQ(std::get<Connect>(outputs[0]).address.addresses, std::vector{ip("10.0.0.77")});
+  endpoint.announced(bytes_of(announce({})), ip("10.0.0.77"), 0, 2s);  // no news
+  EXPECT_TRUE(endpoint.take().empty());
 }
 
 }  // namespace

@@ -8,11 +8,13 @@ namespace poolgate::rserpool::endpoint {
 Endpoint::Endpoint(const Timing& timing, uint64_t seed)
     : timing_(timing), hunt_(timing_, out_), resolver_(timing_, hunt_, out_, seed) {}
 
-void Endpoint::announced(std::string_view datagram, const IpAddress& source, Time now) {
+void Endpoint::announced(std::string_view datagram, const IpAddress& source, uint16_t source_port, Time now) {
   const auto parsed = asap::parse(datagram);
   if (!parsed) return;  // never answered: anybody can send it
-  if (const auto* announce = std::get_if<asap::ServerAnnounce>(&parsed->message))
-    hunt_.list().announced(*announce, source, now, timing_.t7_outdate);
+  const auto* announce = std::get_if<asap::ServerAnnounce>(&parsed->message);
+  if (!announce) return;
+  hunt_.list().announced(*announce, source, source_port, now, timing_.t7_outdate);
+  hunt_.list_grew();
 }
 
 void Endpoint::register_pe(const PoolHandle& handle, const PoolElement& element, Time now) {

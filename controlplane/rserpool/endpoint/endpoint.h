@@ -21,8 +21,10 @@ class Endpoint {
   Endpoint& operator=(const Endpoint&) = delete;
 
   void add_server(const ServerAddress& address) { hunt_.list().configure(address); }
-  // An ASAP_SERVER_ANNOUNCE datagram; anything else in it is ignored.
-  void announced(std::string_view datagram, const IpAddress& source, Time now);
+  // An ASAP_SERVER_ANNOUNCE datagram and where it came from (port 0: not known); anything else is ignored.
+  void announced(std::string_view datagram, const IpAddress& source, uint16_t source_port, Time now);
+  void use_announced(AnnouncedUse use) { hunt_.list().use_announced(use); }
+  std::span<const ServerList::Server> servers() { return hunt_.list().servers(); }
 
   // Pool element. The id of `element` is the caller's to draw (RFC 5352 §3.1 R2.2), its life is in seconds.
   // Registered, RegistrationRejected or RegistrationGivenUp follows.

@@ -44,6 +44,9 @@ struct ServerAddress {
   bool operator==(const ServerAddress&) const = default;
 };
 
+// The transports of announced registrars that an endpoint can speak.
+enum class AnnouncedUse : uint8_t { any, sctp, tcp };
+
 // ---- actions
 struct Connect {  // connected() or connect_failed() follows
   ServerRef server = 0;

@@ -94,11 +94,19 @@ bool ServerHunt::connected(ServerRef server, Link link) {
 void ServerHunt::connect_failed(ServerRef server) {
   if (attempts_.erase(server) == 0) return;
   // SH4: another at once, but nobody twice before T5.
-  const auto all = list_.servers();
-  if (std::any_of(all.begin(), all.end(), [this](const auto& s) { return !tried_.contains(s.ref); }))
+  if (somebody_untried())
     attempt();
   else if (attempts_.empty())
     out_.push_back(HuntFailed{deadline_});
+}
+
+void ServerHunt::list_grew() {
+  if (hunting_ && somebody_untried()) attempt();
+}
+
+bool ServerHunt::somebody_untried() {
+  const auto all = list_.servers();
+  return std::any_of(all.begin(), all.end(), [this](const auto& s) { return !tried_.contains(s.ref); });
 }
 
 bool ServerHunt::link_down(Link link, const std::string& why) {

@@ -30,6 +30,8 @@ class ServerHunt {
   void seek_alternative(Time now);
 
   void connect_failed(ServerRef server);
+  // Whoever is new to the list need not wait for T5.
+  void list_grew();
   // These return true if the home has changed.
   bool connected(ServerRef server, Link link);
   bool link_down(Link link, const std::string& why);
@@ -48,6 +50,7 @@ class ServerHunt {
   void begin(Time now);
   // Fills up to kParallel attempts with servers not tried in this hunt.
   void attempt();
+  bool somebody_untried();
   void stop();
   void replace_home(Link link, ServerRef server, ServerId id, bool adopted);
 

@@ -15,17 +15,21 @@ ServerRef ServerList::configure(const ServerAddress& address) {
   return it->ref;
 }
 
-void ServerList::announced(const asap::ServerAnnounce& message, const IpAddress& source, Time now, Time t7) {
-  if (message.transports.empty()) {
+void ServerList::announced(const asap::ServerAnnounce& message, const IpAddress& source, uint16_t source_port,
+                           Time now, Time t7) {
+  if (message.transports.empty() && use_ != AnnouncedUse::tcp) {
     insert({false, {source}, wire::kAsapPort}, now + t7);
-    return;
+    if (source_port != 0) insert({false, {source}, source_port}, now + t7);
   }
-  for (const auto& transport : message.transports)
-    insert({transport.type == TransportType::tcp, transport.addresses, transport.port}, now + t7);
+  for (const auto& transport : message.transports) {
+    const bool tcp = transport.type == TransportType::tcp;
+    if (use_ != AnnouncedUse::any && tcp != (use_ == AnnouncedUse::tcp)) continue;
+    insert({tcp, transport.addresses, transport.port}, now + t7);
+  }
 }
 
 void ServerList::insert(const ServerAddress& address, Time outdated) {
-  if (address.addresses.empty()) return;
+  if (address.addresses.empty() || address.port == 0) return;
   size_t announced = 0;
   for (auto& server : servers_) {
     if (server.address == address) {

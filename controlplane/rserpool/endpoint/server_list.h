@@ -22,8 +22,12 @@ class ServerList {
   };
 
   ServerRef configure(const ServerAddress& address);
-  // `source`: whom the datagram came from; what is used where the message names no transport.
-  void announced(const asap::ServerAnnounce& message, const IpAddress& source, Time now, Time t7);
+  // Of what is announced only this is remembered: a PE cannot register over TCP (RFC 5352 §2.1).
+  void use_announced(AnnouncedUse use) { use_ = use; }
+  // `source`: whom the datagram came from; what is used where the message names no transport, with the port
+  // of RFC 5352 §3.6, and with `source_port`, which is what RSPLIB's registrar means (0: not known).
+  void announced(const asap::ServerAnnounce& message, const IpAddress& source, uint16_t source_port, Time now,
+                 Time t7);
   void tick(Time now);
   Time next_deadline() const;
 
@@ -33,6 +37,7 @@ class ServerList {
  private:
   void insert(const ServerAddress& address, Time outdated);
 
+  AnnouncedUse use_ = AnnouncedUse::any;
   std::vector<Server> servers_;
   ServerRef next_ = 1;
 };
