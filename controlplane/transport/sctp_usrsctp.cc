@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // SctpSocket on usrsctp with threads of its own, over raw IP sockets or over UDP (RFC 6951). What the threads
-// hear is posted to the io_context. (A receive callback cannot push back on the peer; the few messages of an
-// agent need not.)
+// hear is read on the io_context, out of the stack's own bounded buffer: while nobody reads, the receive
+// window closes and the peers wait.
 #include <unistd.h>
 #include <usrsctp.h>
 
+#include <array>
 #include <asio/executor_work_guard.hpp>
 #include <asio/post.hpp>
+#include <atomic>
 #include <cerrno>
-#include <cstdlib>
 #include <cstring>
 #include <map>
 #include <mutex>
@@ -94,10 +95,10 @@ class UsrSocket : public std::enable_shared_from_this<UsrSocket> {
 
   Result<uint16_t> open(const SctpOptions& options) {
     const int family = socket_family(options.addresses);
-    socket_ = usrsctp_socket(family, SOCK_SEQPACKET, IPPROTO_SCTP, &UsrSocket::on_receive, nullptr, 0,
-                             reinterpret_cast<void*>(key_));
+    socket_ = usrsctp_socket(family, SOCK_SEQPACKET, IPPROTO_SCTP, nullptr, nullptr, 0, nullptr);
     if (!socket_) return failed("socket");
     usrsctp_set_non_blocking(socket_, 1);
+    usrsctp_set_upcall(socket_, &UsrSocket::on_readable, reinterpret_cast<void*>(key_));
     poolgate_use_addresses_on_lo();
     if (auto error = configure(options)) return *error;
     if (auto error = bind_to(family, options)) return *error;
@@ -139,6 +140,7 @@ class UsrSocket : public std::enable_shared_from_this<UsrSocket> {
       event.se_on = 1;
       if (!set(SCTP_EVENT, event)) return failed("SCTP_EVENT");
     }
+    if (!set(SCTP_RECVRCVINFO, 1)) return failed("SCTP_RECVRCVINFO");
     if (!set(SCTP_NODELAY, 1)) return failed("SCTP_NODELAY");
     sctp_initmsg init{};
     init.sinit_num_ostreams = options.streams;
@@ -205,33 +207,51 @@ class UsrSocket : public std::enable_shared_from_this<UsrSocket> {
     info.snd_flags = flags;
     info.snd_ppid = htonl(message.ppid);
     info.snd_assoc_id = association;
-    return usrsctp_sendv(socket_, message.payload.data(), message.payload.size(), nullptr, 0, &info,
-                         sizeof info, SCTP_SENDV_SNDINFO, 0) >= 0;
+    const ssize_t sent = usrsctp_sendv(socket_, message.payload.data(), message.payload.size(), nullptr, 0,
+                                       &info, sizeof info, SCTP_SENDV_SNDINFO, 0);
+    read_later();  // what our own call brings about (SCTP_ABORT) is not told by the stack's threads
+    return sent >= 0;
   }
 
-  // On one of the stack's threads. `data` is ours to free.
-  static int on_receive(struct socket*, union sctp_sockstore, void* data, size_t length,
-                        struct sctp_rcvinfo info, int flags, void* argument) {
-    if (!data) return 1;
-    std::string bytes(static_cast<const char*>(data), length);
-    std::free(data);
+  // On one of the stack's threads: there is something to read.
+  static void on_readable(struct socket*, void* argument, int) {
     Registry& registry = Registry::instance();
     const std::lock_guard lock(registry.mutex);
     const auto it = registry.sockets.find(reinterpret_cast<uintptr_t>(argument));
-    if (it == registry.sockets.end()) return 1;
-    asio::post(it->second->io_,
-               [self = it->second->shared_from_this(), bytes = std::move(bytes), info, flags]() mutable {
-                 if (self->closed_) return;
-                 if (flags & MSG_NOTIFICATION)
-                   self->notified(bytes);
-                 else
-                   self->received(info, bytes, (flags & MSG_EOR) != 0);
-               });
-    return 1;
+    if (it != registry.sockets.end()) it->second->read_later();
+  }
+
+  // Once for any number of calls until it happens.
+  void read_later() {
+    if (reading_.exchange(true)) return;
+    asio::post(io_, [self = shared_from_this()] {
+      self->reading_ = false;
+      if (!self->closed_) self->read_all();
+    });
+  }
+
+  void read_all() {
+    constexpr int kBurst = 64;  // then others have their turn
+    for (int i = 0; i < kBurst; ++i) {
+      sctp_rcvinfo info{};
+      socklen_t info_length = sizeof info;
+      unsigned int type = 0;
+      int flags = 0;
+      const ssize_t n = usrsctp_recvv(socket_, buffer_.data(), buffer_.size(), nullptr, nullptr, &info,
+                                      &info_length, &type, &flags);
+      if (n <= 0) return;
+      const std::string_view bytes(buffer_.data(), static_cast<size_t>(n));
+      if (flags & MSG_NOTIFICATION)
+        notified(bytes);
+      else
+        received(info, bytes, (flags & MSG_EOR) != 0);
+      if (closed_) return;
+    }
+    read_later();
   }
 
   // A long message comes in parts; only its last one has MSG_EOR.
-  void received(const sctp_rcvinfo& info, const std::string& bytes, bool complete) {
+  void received(const sctp_rcvinfo& info, std::string_view bytes, bool complete) {
     std::string& part = parts_[info.rcv_assoc_id];
     if (part.size() + bytes.size() <= kLargestMessage) part += bytes;
     if (!complete) return;
@@ -240,7 +260,7 @@ class UsrSocket : public std::enable_shared_from_this<UsrSocket> {
     if (events_.message) events_.message(info.rcv_assoc_id, std::move(message));
   }
 
-  void notified(const std::string& bytes) {
+  void notified(std::string_view bytes) {
     uint16_t type = 0;
     if (bytes.size() < sizeof type) return;
     std::memcpy(&type, bytes.data(), sizeof type);
@@ -252,7 +272,7 @@ class UsrSocket : public std::enable_shared_from_this<UsrSocket> {
       sctp_send_failed_event event;
       std::memcpy(&event, bytes.data(), sizeof event);
       SctpMessage message{ntohl(event.ssfe_info.snd_ppid), event.ssfe_info.snd_sid,
-                          bytes.substr(sizeof event)};
+                          std::string(bytes.substr(sizeof event))};
       if (events_.send_failed) events_.send_failed(event.ssfe_assoc_id, std::move(message));
     }
   }
@@ -291,7 +311,9 @@ class UsrSocket : public std::enable_shared_from_this<UsrSocket> {
   struct socket* socket_ = nullptr;
   uintptr_t key_ = 0;
   bool closed_ = false;
+  std::atomic<bool> reading_ = false;
   std::map<SctpAssociationId, std::string> parts_;
+  std::array<char, 65536> buffer_;
 };
 
 class UsrSctp : public SctpSocket {

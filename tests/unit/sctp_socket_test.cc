@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <map>
+#include <thread>
 
 #include "controlplane/transport/sctp_backends.h"
 #include "tests/unit/private_network.h"
@@ -146,6 +147,34 @@ TEST_F(SctpSocketTest, a_message_of_60000_bytes_arrives_in_one_piece) {
   EXPECT_TRUE(client.socket->send(id, {11, 0, large}));
   ASSERT_TRUE(run_until([&] { return server.messages.size() == 1; }));
   EXPECT_EQ(server.messages[0].second.payload, large);
+}
+
+TEST_F(SctpSocketTest, while_nobody_reads_the_sender_is_stopped_and_nothing_is_lost_afterwards) {
+  open(server, true);
+  open(client, false);
+  const auto id = connect();
+  // The loop does not run, so that the server does not read. Without a bound the sender would never be
+  // stopped.
+  constexpr size_t kUnbounded = 20000;
+  const std::string padding(1200, 'x');
+  size_t sent = 0;
+  for (int refusals = 0; sent < kUnbounded && refusals < 100;) {
+    if (client.socket->send(id, {11, 0, std::to_string(sent) + " " + padding})) {
+      ++sent;
+      refusals = 0;
+    } else {
+      ++refusals;
+      std::this_thread::sleep_for(10ms);  // until what the peer's buffer takes has gone
+    }
+  }
+  EXPECT_LT(sent, kUnbounded);
+  EXPECT_GT(sent, 10u);
+  ASSERT_TRUE(run_until([&] { return server.messages.size() == sent; }))
+      << server.messages.size() << " of " << sent;
+  for (size_t i = 0; i < sent; ++i) ASSERT_EQ(std::stoul(server.messages[i].second.payload), i);
+  EXPECT_TRUE(client.socket->send(id, {11, 0, "and on"}));
+  EXPECT_TRUE(run_until([&] { return server.messages.size() == sent + 1; }));
+  EXPECT_TRUE(client.down.empty() && server.down.empty());
 }
 
 TEST_F(SctpSocketTest, shutdown_is_told_to_both) {
