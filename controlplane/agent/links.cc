@@ -39,6 +39,7 @@ Result<uint16_t> Links::open_sctp(const transport::SctpOptions& options) {
   };
   auto socket = transport::open_sctp(io_, options, std::move(events));
   if (!socket) return socket.error();
+  own_ = options.addresses;
   sctp_ = std::move(*socket);
   return sctp_->port();
 }
@@ -77,7 +78,7 @@ void Links::connect(ServerRef server, const rserpool::endpoint::ServerAddress& a
     link->connect(address.addresses.front(), address.port);
     return;
   }
-  const auto association = sctp_ ? sctp_->connect(address.addresses, address.port)
+  const auto association = sctp_ ? sctp_->connect(within_reach(address.addresses), address.port)
                                  : Result<SctpAssociationId>(Error{"no SCTP socket"});
   if (association) {
     connecting_[*association] = server;
@@ -89,6 +90,17 @@ void Links::connect(ServerRef server, const rserpool::endpoint::ServerAddress& a
     if (link != 0 && sctp_links_.contains(link)) return events_.connected(server, link);
     events_.connect_failed(server);
   });
+}
+
+// A registrar has addresses of both families, our socket may be of one.
+std::vector<rserpool::IpAddress> Links::within_reach(std::vector<rserpool::IpAddress> addresses) const {
+  const auto spoken = [this](const rserpool::IpAddress& a) {
+    return own_.empty() || std::any_of(own_.begin(), own_.end(), [&](const rserpool::IpAddress& own) {
+             return own.family() == a.family();
+           });
+  };
+  std::erase_if(addresses, [&](const rserpool::IpAddress& a) { return !spoken(a); });
+  return addresses;
 }
 
 Links::Link Links::existing(const rserpool::endpoint::ServerAddress& address) const {

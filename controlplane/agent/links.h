@@ -56,6 +56,7 @@ class Links {
   void sctp_up(transport::SctpAssociationId association, const transport::SctpUp& up);
   void sctp_down(transport::SctpAssociationId association, transport::SctpDown reason);
   Link link_of(transport::SctpAssociationId association) const;
+  std::vector<rserpool::IpAddress> within_reach(std::vector<rserpool::IpAddress> addresses) const;
   Link existing(const rserpool::endpoint::ServerAddress& address) const;
   // Later, and only if this is still there.
   void later(std::function<void()> what);
@@ -64,6 +65,7 @@ class Links {
   Events events_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   std::unique_ptr<transport::SctpSocket> sctp_;
+  std::vector<rserpool::IpAddress> own_;  // what it is bound to; none: all
   std::map<transport::SctpAssociationId, ServerRef> connecting_;
   std::map<Link, SctpLink> sctp_links_;
   std::map<ServerRef, std::shared_ptr<TcpLink>> tcp_connecting_;

@@ -15,6 +15,11 @@ Result<uint32_t> first_word(const std::string& text) {
   return parse_load(text.substr(begin, text.find_first_of(" \t\r\n", begin) - begin));
 }
 
+Result<uint32_t> named(const std::string& source, Result<uint32_t> load) {
+  if (!load) return Error{source + ": " + load.error().text};
+  return load;
+}
+
 }  // namespace
 
 LoadSource::LoadSource(asio::io_context& io, std::string command, std::string file,
@@ -35,7 +40,7 @@ void LoadSource::read() {
         heard_(Error{command_ + ": " +
                      (result.ran ? "exit status " + std::to_string(result.status) : "took too long")});
       else
-        heard_(first_word(result.output));
+        heard_(named(command_, first_word(result.output)));
       again();
     });
     return;
@@ -45,7 +50,7 @@ void LoadSource::read() {
   if (!std::getline(file, text))
     heard_(Error{file_ + ": cannot be read, or is empty"});
   else
-    heard_(first_word(text));
+    heard_(named(file_, first_word(text)));
   again();
 }
 

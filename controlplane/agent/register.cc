@@ -94,10 +94,11 @@ class Enrollment {
       told_no_route_ = true;
       retry_.expires_after(2s);
       retry_.async_wait([this](asio::error_code ec) {
-        if (!ec) open();
+        if (!ec && !open_ && !leaving_) open();
       });
       return;
     }
+    retry_.cancel();
     transport::SctpOptions sctp = options_.sctp;
     sctp.addresses = element_.user_transport.addresses;
     sctp.listen = true;  // a registrar that takes us over comes to us
@@ -247,14 +248,16 @@ class Enrollment {
   void wait_for_signal() {
     signals_.async_wait([this](asio::error_code ec, int) {
       if (ec) return;
-      if (leaving_) return io_.stop();  // asked twice
-      leave();
+      // Asked twice; but timeout(1) and a script's trap may send the same signal to us and to our group.
+      if (leaving_ && Driver::now() - left_ > 500ms) return io_.stop();
+      if (!leaving_) leave();
       wait_for_signal();
     });
   }
 
   void leave() {
     leaving_ = true;
+    left_ = Driver::now();
     wanted_ = false;
     probe_.reset();
     load_.reset();
@@ -293,6 +296,7 @@ class Enrollment {
   bool open_ = false;
   bool wanted_ = true;  // the server is up
   bool leaving_ = false;
+  ep::Time left_{0};
   bool told_no_route_ = false;
   bool new_home_ = false;
   unsigned redraws_ = 0;
