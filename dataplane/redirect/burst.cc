@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The burst: hash and prefetch, find candidates and prefetch them, then each packet. What nearly every packet
-// is, one of an established IPv4 flow in direct return to a live PE, is dealt with here in one piece; all
-// else goes to one().
+// is, one of an established IPv4 flow to a live PE (or, in `nat`, from it), is dealt with here in one piece;
+// all else goes to one().
 #include <cstddef>
 
 #include "dataplane/redirect/impl.h"
+#include "dataplane/redirect/nat.h"
 #include "dataplane/redirect/sctp_chunks.h"
 #include "dataplane/redirect/wire.h"
 
@@ -15,13 +16,13 @@ void add(std::atomic<uint64_t>& counter, uint64_t n) {
   counter.store(counter.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
 }
 
-// A session (not an alias) that is established, in direct return: state, flags, kind in one look.
+// A session (not an alias) that is established: state and kind in one look.
 bool is_plain(const Session& s) {
   static_assert(offsetof(Session, flags) == offsetof(Session, state) + 1 &&
                 offsetof(Session, kind) == offsetof(Session, state) + 2);
   uint32_t word;
   std::memcpy(&word, &s.state, 4);
-  constexpr uint32_t kMask = 0xff | uint32_t{session::kNat} << 8 | 0xff << 16;
+  constexpr uint32_t kMask = 0xff | 0xff << 16;
   return (word & kMask) ==
          (static_cast<uint32_t>(State::established) | static_cast<uint32_t>(session::Kind::session) << 16);
 }
@@ -39,6 +40,27 @@ bool plain_packet(Session& s, uint8_t protocol, const uint8_t* p) {
 }
 
 }  // namespace
+
+// What l2 does not need: a plain packet to the PE, in its tunnel or with its addresses. False: nothing was
+// done.
+inline bool Redirector::Impl::rewrite(rte_mbuf* mbuf, const PacketInfo& info, const Session& s,
+                                      const pool::PeLine& line, uint16_t port_id) {
+  if ((s.flags & session::kNat) == 0)
+    return encapsulate(mbuf, info, tunnel_of(s.flags), line, tunnel_sources[port_id], outer_id) ==
+           Encapsulated::done;
+  uint32_t source = info.flow.source;
+  uint16_t port = info.flow.source_port;
+  if (s.counterpart == session::kNone) [[unlikely]]
+    return false;
+  if ((s.flags & session::kSnat) != 0) {
+    const session::FlowKey& key = sessions.at(s.counterpart).key;
+    source = key.destination;
+    port = key.destination_port;
+  }
+  rewrite_plain(rte_pktmbuf_mtod(mbuf, uint8_t*), info, source, wire::raw32(line.address),
+                port | uint32_t{line.port} << 16);
+  return true;
+}
 
 void Redirector::Impl::process(rte_mbuf* const* mbufs, PacketInfo* infos, unsigned n) {
   SessionIndex candidates[kMaxBurst];
@@ -71,7 +93,12 @@ void Redirector::Impl::process(rte_mbuf* const* mbufs, PacketInfo* infos, unsign
     const unsigned parsed = infos[i].plain, same = sessions.key_matches(candidates[i], infos[i].flow);
     const unsigned established = is_plain(s);
     plain |= uint64_t{parsed & same & established} << i;
-    __builtin_prefetch(&lines[s.pe]);
+    const void* next = &lines[s.pe];
+    if (s.kind == session::Kind::alias) [[unlikely]]
+      next = &sessions.at(s.session);
+    __builtin_prefetch(next);
+    if ((s.flags & session::kSnat) != 0) [[unlikely]]
+      sessions.prefetch(s.counterpart);
   }
 
   ServiceTally tally;
@@ -84,17 +111,19 @@ void Redirector::Impl::process(rte_mbuf* const* mbufs, PacketInfo* infos, unsign
       const uint32_t bytes = mbuf->pkt_len;
       uint8_t* const frame = rte_pktmbuf_mtod(mbuf, uint8_t*);
       // Where the client is: looked at about once a second.
-      const bool fresh = ((((now_ms ^ s.last_seen_ms) >> 10) == 0) & (s.client_hop != 0)) ||
+      // In `nat` always, as the PE's packets move the time on, too.
+      const bool fresh = ((((now_ms ^ s.last_seen_ms) >> 10) == 0) & (s.client_hop != 0) &
+                          ((s.flags & session::kNat) == 0)) ||
                          hops.is(s.client_hop, frame, mbuf->port);
       if (fresh & (s.deaths == line.deaths) & (line.next_hop < max_next_hops)) [[likely]] {
         const drivers::NextHop& hop = next_hops[line.next_hop];
+        const unsigned rewritten = s.flags & session::kRewritten;
         const Tunnel tunnel = tunnel_of(s.flags);
-        const unsigned outer = tunnel == Tunnel::none ? 0 : tunnel_overhead(tunnel, line.family);
+        const unsigned outer = rewritten == 0 ? 0 : tunnel_overhead(tunnel, line.family);
         if ((hop.state.load(std::memory_order_acquire) == drivers::NextHop::resolved) &
                 (info.l4_length + wire::kIpv4Header + outer <= hop.mtu) & (hop.port_id < kMaxPorts) &&
             plain_packet(s, info.flow.protocol, frame + kPlainTransport) &&
-            (tunnel == Tunnel::none || encapsulate(mbuf, info, tunnel, line, tunnel_sources[hop.port_id],
-                                                   outer_id) == Encapsulated::done)) [[likely]] {
+            (rewritten == 0 || rewrite(mbuf, info, s, line, hop.port_id))) [[likely]] {
           s.last_seen_ms = now_ms;
           add(line.packets, 1);
           add(line.bytes, bytes);
@@ -108,6 +137,9 @@ void Redirector::Impl::process(rte_mbuf* const* mbufs, PacketInfo* infos, unsign
         }
       }
     }
+    if ((s.kind == session::Kind::alias) & ((s.flags & session::kFromPe) != 0) & (info.plain != 0) &&
+        sessions.key_matches(candidates[i], info.flow) && nat_back(mbuf, info, s, tally))
+      continue;
     const uint64_t erased = sessions.erased();
     Packet packet{mbuf, info};
     one(packet, candidates[i]);

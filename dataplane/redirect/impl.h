@@ -10,6 +10,7 @@
 
 #include "dataplane/redirect/chooser.h"
 #include "dataplane/redirect/client_hops.h"
+#include "dataplane/redirect/nat_sctp.h"
 #include "dataplane/redirect/redirector.h"
 #include "dataplane/redirect/replies.h"
 #include "dataplane/redirect/token_bucket.h"
@@ -25,6 +26,7 @@ using session::State;
 struct Packet {
   rte_mbuf* mbuf;
   PacketInfo& info;
+  SessionIndex entry = session::kNone;  // whose key it has, once that is known
 
   uint8_t* frame() const { return rte_pktmbuf_mtod(mbuf, uint8_t*); }
   uint8_t* l3() const { return frame() + info.l3_offset; }
@@ -62,6 +64,8 @@ struct Redirector::Impl {
   };
   void process(rte_mbuf* const* mbufs, PacketInfo* infos, unsigned n);
   void settle(ServiceTally& tally, ServiceIndex next) const;
+  bool rewrite(rte_mbuf* mbuf, const PacketInfo& info, const Session& s, const pool::PeLine& line,
+               uint16_t port_id);
 
   // ---- redirector.cc: one packet
   void begin(const ServiceTable* table, uint64_t now, Output& output);
@@ -108,9 +112,24 @@ struct Redirector::Impl {
   void learn_addresses(Packet& packet, SessionIndex i);
   Verdict track_tcp(Packet& packet, SessionIndex i, bool from_pe);
 
-  // ---- nat.cc, snat.cc
+  // ---- nat.cc
   bool nat_begin(Packet& packet, const ServiceEntry& service, SessionIndex i);
   bool nat_rewrite(Packet& packet, SessionIndex i, bool from_pe);
+  bool nat_back(rte_mbuf* mbuf, const PacketInfo& info, const Session& alias, ServiceTally& tally);
+
+  // ---- nat_addresses.cc
+  struct NatKey {
+    const uint8_t *from, *to;     // 4 or 16 bytes
+    uint16_t from_port, to_port;  // network order
+  };
+  SessionIndex nat_add_key(SessionIndex i, uint8_t family, const NatKey& key, uint8_t flags,
+                           SessionIndex counterpart);
+  SessionIndex nat_client_key(SessionIndex i, uint8_t family, const uint8_t* client,
+                              const uint8_t* vip) const;
+  unsigned keys_of(SessionIndex i) const;
+  void nat_map(SessionIndex i, bool from_pe, AddressMap& map) const;
+  void nat_learn_client(Packet& packet, SessionIndex i);
+  void nat_learn_pe(Packet& packet, SessionIndex i);
 
   // ---- refuse.cc: telling clients
   // Answers the packet (ABORT, RST, ICMP) and frees it, counting `reason`. `paced`: only within the service's

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Mode `nat`: the client's packets get the PE's address and port, and, where the service has SNAT addresses,
-// a source of ours; the PE's get the VIP's and the client's back. The way back is an alias of the session, of
-// the PE's side, so it outlives the process with it. The TTL is left as it is, as in `l2`.
+// a source of ours; the PE's get the VIP's and the client's back. Every key of a session, on either side,
+// names its counterpart on the other: a packet with this one leaves with that one, turned round. Keys are in
+// the table and so outlive the process. The TTL is left as it is, as in `l2`.
+#include "dataplane/redirect/nat.h"
 #include "dataplane/redirect/checksum.h"
 #include "dataplane/redirect/crc32c.h"
 #include "dataplane/redirect/impl.h"
@@ -56,30 +58,15 @@ void rewrite_transport(Packet& packet, const NewFlow& to) {
 
 }  // namespace
 
-// The PE-side key: what the PE's packets of this session will look like. Adds it as an alias.
+// The PE's side of the session's own key.
 bool Redirector::Impl::nat_begin(Packet& packet, const ServiceEntry& service, SessionIndex i) {
   Session& s = sessions.at(i);
   const pool::PeLine& pe = lines[s.pe];
   const uint8_t family = s.key.family;
   if (pe.family != family) return false;
-  session::FlowKey key;
-  key.protocol = s.key.protocol;
-  key.family = family;
-  key.source_port = pe.port;
-  const size_t n = packet.address_size();
-  uint8_t both[32] = {};
-  std::memcpy(both, pe.address, n);
-  const auto add = [&](const uint8_t* to, uint16_t port) {
-    std::memcpy(both + n, to, n);
-    key.destination_port = port;
-    if (family == 6) {
-      session::set_v6_words(key, both, sessions.secret());
-    } else {
-      std::memcpy(&key.source, both, 4);
-      std::memcpy(&key.destination, both + 4, 4);
-    }
-    return sessions.insert_alias(i, key, session::hash_flow(key, sessions.secret()), both,
-                                 session::kFromPe) != session::kNone;
+  const auto add = [&](const uint8_t* client, uint16_t port) {
+    s.counterpart = nat_add_key(i, family, {pe.address, client, pe.port, port}, session::kFromPe, i);
+    return s.counterpart != session::kNone;
   };
   if (service.settings.snat.empty()) return add(packet.source(), s.key.source_port);
 
@@ -107,44 +94,39 @@ bool Redirector::Impl::nat_begin(Packet& packet, const ServiceEntry& service, Se
 
 bool Redirector::Impl::nat_rewrite(Packet& packet, SessionIndex i, bool from_pe) {
   const Session& s = sessions.at(i);
+  const SessionIndex other = sessions.at(packet.entry).counterpart;
+  if (other == session::kNone) {
+    drop(packet.mbuf, DropReason::nat_no_session);
+    return false;
+  }
   const size_t n = packet.address_size();
+  const session::FlowKey& key = sessions.at(other).key;
+  const uint8_t* addresses = sessions.addresses(other);
   NewFlow to;
-  if (from_pe) {
-    // From the VIP to the client: the session's own key, turned round.
-    const uint8_t* client =
-        s.key.family == 6 ? sessions.second(i).addresses : reinterpret_cast<const uint8_t*>(&s.key.source);
-    std::memcpy(to.addresses, client + n, n);
-    std::memcpy(to.addresses + n, client, n);
-    to.source_port = s.key.destination_port;
-    to.destination_port = s.key.source_port;
-  } else {
-    const pool::PeLine& pe = lines[s.pe];
-    std::memcpy(to.addresses + n, pe.address, n);
-    to.destination_port = pe.port;
-    if (s.flags & session::kSnat) {
-      const SessionIndex a = s.aliases;
-      const Session& alias = sessions.at(a);
-      const uint8_t* key = s.key.family == 6 ? sessions.second(a).addresses
-                                             : reinterpret_cast<const uint8_t*>(&alias.key.source);
-      std::memcpy(to.addresses, key + n, n);
-      to.source_port = alias.key.destination_port;
-    } else {
-      std::memcpy(to.addresses, packet.source(), n);
-      to.source_port = packet.info.flow.source_port;
-    }
+  std::memcpy(to.addresses, addresses + n, n);
+  std::memcpy(to.addresses + n, addresses, n);
+  to.source_port = key.destination_port;
+  to.destination_port = key.source_port;
+  if (!from_pe && (s.flags & session::kSnat) == 0) {
+    // Also of a packet that was found by its tag.
+    std::memcpy(to.addresses, packet.source(), n);
+    to.source_port = packet.info.flow.source_port;
   }
   if (packet.info.flow.protocol != wire::kSctp) {
     rewrite_transport(packet, to);
     return true;
   }
 
-  // SCTP's checksum does not cover the IP header: with equal ports nothing of the packet changes (RFC 9260
-  // §6.8).
-  const DropReason refused = nat_sctp_content(packet.mbuf, packet.info);
-  if (refused != DropReason::none) {
-    drop(packet.mbuf, refused);
-    return false;
+  if (nat_sctp_has_content(packet.mbuf, packet.info)) {
+    AddressMap map;
+    nat_map(i, from_pe, map);
+    const DropReason refused = nat_sctp_content(packet.mbuf, packet.info, map);
+    if (refused != DropReason::none) {
+      drop(packet.mbuf, refused);
+      return false;
+    }
   }
+  // SCTP's checksum does not cover the IP header: with equal ports nothing more changes (RFC 9260 §6.8).
   ChecksumDelta unused;
   rewrite_addresses(packet, to, unused);
   uint8_t* l4 = packet.l4();
@@ -153,6 +135,41 @@ bool Redirector::Impl::nat_rewrite(Packet& packet, SessionIndex i, bool from_pe)
   const uint32_t after = wire::raw32(l4);
   if (before != after)
     wire::put_raw32(l4 + 8, sctp_checksum_ports(wire::raw32(l4 + 8), before, after, packet.info.l4_length));
+  return true;
+}
+
+// A packet of a PE's that changes nothing of its session's state, in one piece. `alias`: has its key.
+// False: nothing was done, ask one().
+bool Redirector::Impl::nat_back(rte_mbuf* mbuf, const PacketInfo& info, const Session& alias,
+                                ServiceTally& tally) {
+  Session& s = sessions.at(alias.session);
+  pool::PeLine& line = lines[s.pe];
+  const ClientHop& hop = hops[s.client_hop];
+  if (s.deaths != line.deaths || s.state != State::established || s.client_hop == 0 || hop.vlan_tci != 0 ||
+      hop.port_id >= kMaxPorts || alias.counterpart == session::kNone)
+    return false;
+  auto* frame = rte_pktmbuf_mtod(mbuf, uint8_t*);
+  const uint8_t* p = frame + kPlainTransport;
+  if (info.flow.protocol == wire::kSctp) {
+    const bool data = p[12] == sctp::kData || p[12] == sctp::kIData;
+    const bool sack =
+        p[12] == sctp::kSack && ((wire::get16(p + 14) + 3u) & ~3u) + wire::kSctpHeader >= info.l4_length;
+    if (!(data || sack) || s.tag_c == 0 || sctp::verification_tag(p) != s.tag_c) return false;
+  } else if (info.flow.protocol == wire::kTcp) {
+    constexpr uint8_t kFin = 1, kSyn = 2, kRst = 4, kAck = 16;
+    if ((p[13] & (kFin | kSyn | kRst | kAck)) != kAck) return false;
+  }
+  const session::FlowKey& key = sessions.at(alias.counterpart).key;
+  rewrite_plain(frame, info, key.destination, key.source,
+                key.destination_port | uint32_t{key.source_port} << 16);
+  s.last_seen_ms = now_ms;
+  line.packets.store(line.packets.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  line.bytes.store(line.bytes.load(std::memory_order_relaxed) + mbuf->pkt_len, std::memory_order_relaxed);
+  if (s.service != tally.service) settle(tally, s.service);
+  ++tally.packets;
+  tally.bytes += mbuf->pkt_len;
+  std::memcpy(frame, hop.ether_addresses, 12);
+  transmit(mbuf, hop.port_id);
   return true;
 }
 

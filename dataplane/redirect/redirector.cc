@@ -69,6 +69,16 @@ Result<std::unique_ptr<Redirector>> Redirector::create(const RedirectorOptions& 
     s.client_hop = 0;  // the numbers were the former process's
     impl.count(s.service, &ServiceCounters::sessions);
   }
+  // What a crash left half-made: a key of `nat` whose counterpart is none of its session's.
+  for (SessionIndex i = 2; i < impl.sessions.end(); ++i) {
+    Session& e = impl.sessions.at(i);
+    if (!impl.sessions.valid(i) || e.counterpart == session::kNone) continue;
+    const SessionIndex own = impl.sessions.session_of(i), other = e.counterpart;
+    const bool whole = other >= 2 && other < impl.sessions.end() && impl.sessions.valid(other) &&
+                       impl.sessions.session_of(other) == own &&
+                       impl.sessions.at(other).key.family == e.key.family;
+    if (!whole) e.counterpart = session::kNone;
+  }
   return redirector;
 }
 
@@ -120,6 +130,7 @@ void Redirector::Impl::one(Packet& packet, SessionIndex candidate) {
 }
 
 void Redirector::Impl::hit(Packet& packet, SessionIndex entry) {
+  packet.entry = entry;
   SessionIndex i = entry;
   bool from_pe = false;
   Session* s = &sessions.at(i);
@@ -134,8 +145,10 @@ void Redirector::Impl::hit(Packet& packet, SessionIndex entry) {
   if (s->deaths != lines[s->pe].deaths) [[unlikely]]
     verdict = dead_pe(packet, i, from_pe);
   if (verdict == Verdict::forward) {
-    // Where the client is: looked at about once a second.
-    if ((((now_ms ^ s->last_seen_ms) >> 10) != 0 || s->client_hop == 0) && !from_pe) [[unlikely]]
+    // Where the client is: looked at about once a second; in `nat` always, as the PE's packets move the time
+    // on, too.
+    if ((((now_ms ^ s->last_seen_ms) >> 10) != 0 || s->client_hop == 0 || (s->flags & session::kNat) != 0) &&
+        !from_pe) [[unlikely]]
       learn_hop(packet, *s);
     switch (packet.info.flow.protocol) {
       case wire::kSctp: {

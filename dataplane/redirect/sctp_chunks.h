@@ -35,6 +35,9 @@ inline constexpr uint8_t kFlagT = 1;
 // RFC 9260 §3.3.2.1, RFC 5061 §4.2.7.
 enum Parameter : uint16_t { kIpv4Address = 5, kIpv6Address = 6, kSupportedExtensions = 0x8008 };
 
+// RFC 9260 §3.3.10.5, §3.3.10.11.
+enum Cause : uint16_t { kUnresolvableAddress = 5, kRestartWithNewAddresses = 11 };
+
 inline uint32_t verification_tag(const uint8_t* packet) { return wire::raw32(packet + 4); }
 
 struct ChunkView {

@@ -73,6 +73,10 @@ Verdict Redirector::Impl::sctp_control(Packet& packet, SessionIndex i, bool from
         sctp_init_from_client(packet, i, init.tag);
         return Verdict::forward;
       }
+      case sctp::kInitAck:
+        if (from_pe && n == 0 && tag != 0 && (tag == s.tag_c || tag == s.tag_c_pending))
+          nat_learn_pe(packet, i);
+        break;
       case sctp::kCookieEcho:
         if (from_pe || n != 0) break;
         if (s.state == State::half_open) {
@@ -110,6 +114,7 @@ Verdict Redirector::Impl::sctp_control(Packet& packet, SessionIndex i, bool from
 
 void Redirector::Impl::sctp_init_from_client(Packet& packet, SessionIndex i, uint32_t tag) {
   Session& s = sessions.at(i);
+  if ((s.flags & session::kNat) != 0) nat_learn_client(packet, i);
   if (s.state != State::half_open) {
     s.tag_c_pending = tag;
     return;
@@ -117,7 +122,6 @@ void Redirector::Impl::sctp_init_from_client(Packet& packet, SessionIndex i, uin
   s.tag_c = tag;
   s.last_seen_ms = now_ms;
   learn_hop(packet, s);
-  // In `nat` the PE sees one address of the client's (nat.cc takes the others out of the INIT).
   if ((s.flags & session::kNat) == 0) learn_addresses(packet, i);
 }
 

@@ -35,6 +35,12 @@ class SessionTable {
     return reinterpret_cast<const SecondLine&>(entries_[i + 1]);
   }
 
+  // Both addresses of the entry's key, as in a header.
+  const uint8_t* addresses(SessionIndex i) const {
+    return entries_[i].key.family == 6 ? second(i).addresses
+                                       : reinterpret_cast<const uint8_t*>(&entries_[i].key.source);
+  }
+
   // ---- lookup in stages, for bursts: prefetch_bucket, then first_candidate (and prefetch it), then matches
   // or find.
   void prefetch_bucket(uint32_t hash) const { __builtin_prefetch(buckets_.home(hash)); }

@@ -33,7 +33,7 @@ class Stage {
   void reset() {
     redirector_.reset();
     pool::PoolTableOptions pools;
-    pools.max_elements = 32;
+    pools.max_elements = 64;
     pools.resolve = [](const rserpool::IpAddress& a) { return pool::Route{a.data()[a.size() - 1], true}; };
     pools_ = std::move(*pool::PoolTable::create(pools));
     config::Config config;
@@ -43,20 +43,23 @@ class Stage {
                                              rserpool::TransportType::udp};
     (void)pools_->begin({1, true});
     for (unsigned p = 0; p < 3; ++p) {
-      for (unsigned m = 0; m < 3; ++m) {  // l2, nat, nat with SNAT
+      for (unsigned m = 0; m < 5; ++m) {  // l2, nat, nat with SNAT, tunnels
         auto& s = config.services.emplace_back();
-        s.name = std::to_string(p * 3 + m);
+        s.name = std::to_string(p * 5 + m);
         s.vips = {*rserpool::IpAddress::parse("192.0.2.1"), *rserpool::IpAddress::parse("2001:db8::1")};
         s.protocol = protocols[p];
         s.port = static_cast<uint16_t>(1 + m);
         s.pool = s.name;
-        s.mode = m == 0 ? config::Mode::l2 : config::Mode::nat;
+        constexpr config::Mode kModes[] = {config::Mode::l2, config::Mode::nat, config::Mode::nat,
+                                           config::Mode::ipip, config::Mode::gue};
+        s.mode = kModes[m];
         if (m == 2)
           s.snat = {*rserpool::IpAddress::parse("192.0.2.9"), *rserpool::IpAddress::parse("2001:db8::9")};
         channel::PoolChunk chunk{.transaction = 1, .handle = s.name, .elements = {}};
         for (unsigned i = 0; i < 3; ++i) {
           channel::PoolPe pe{.id = i + 1, .registration = 1};
-          pe.transport = {.type = types[p], .port = static_cast<uint16_t>(m == 0 ? 1 : 7 + i)};
+          pe.transport = {.type = types[p],
+                          .port = s.mode == config::Mode::nat ? static_cast<uint16_t>(7 + i) : s.port};
           pe.transport.addresses = {*rserpool::IpAddress::parse(i == 0   ? "10.0.0.2"
                                                                 : i == 1 ? "fd00::2"
                                                                          : "10.0.0.1")};
@@ -75,6 +78,8 @@ class Stage {
     options.next_hops = hops_.get();
     options.max_next_hops = 256;
     options.drops = &drops_;
+    options.tunnel_sources.fill(
+        {*rserpool::IpAddress::parse("10.0.0.254"), *rserpool::IpAddress::parse("fd00::fe")});
     options.random_seed = 1;
     redirector_ = std::move(*redirect::Redirector::create(options));
     redirector_->set_services(services_.get());
@@ -147,7 +152,11 @@ void parse_alone(const uint8_t* frame, size_t n) {
   if (info.kind == redirect::PacketKind::l4 && size_t{info.l4_offset} + info.l4_length > n) std::abort();
   if (n < 12) return;
   redirect::DropReason why;
-  if (redirect::nat_sctp_bytes(exact.get(), n, why) > n) std::abort();
+  const uint8_t here[4] = {10, 0, 0, 2}, there[4] = {192, 0, 2, 1};
+  redirect::AddressMap map;
+  map.add(4, here, there);
+  map.add(4, there, nullptr);
+  if (redirect::nat_sctp_bytes(exact.get(), n, map, why) > n) std::abort();
 }
 
 }  // namespace

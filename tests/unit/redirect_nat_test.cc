@@ -150,54 +150,43 @@ TEST(RedirectNat, a_client_of_ipv6_is_not_given_a_pe_of_ipv4) {
   EXPECT_EQ(rig->dropped(DropReason::pool_empty), 1u);
 }
 
-TEST(RedirectNat, addresses_leave_init_and_init_ack_and_asconf_leaves_the_extensions) {
-  const auto rig = make({config::Protocol::sctp, false, false, 5001});
-  const Flow f = client();
-  const Bytes cookie = parameter(7, Bytes(37, 0xcc));
-  Bytes parameters;
-  add(parameters, address_parameter(f.from));
-  add(parameters, parameter(0x8008, {0xc0, 0xc1, 0x80, 0x0f, 0x82}));
-  add(parameters, address_parameter(ip("198.18.0.1")));
-  add(parameters, parameter(0x8000, {}));
-  add(parameters, address_parameter(ip("2001:db8::77")));
-  const auto init = rig->send(sctp(f, 0, init_chunk(0xaa, parameters)));
-  ASSERT_EQ(init.size(), 1u);
-  EXPECT_TRUE(init[0].checksums_right());
-  Bytes kept = parameter(0x8008, {0xc0, 0x0f, 0x82});
-  add(kept, parameter(0x8000, {}));
-  EXPECT_EQ(slice(init[0].transport(), 12, init[0].ip_payload() - 12), init_chunk(0xaa, kept));
-
-  Bytes answer;
-  add(answer, address_parameter(ip("10.0.0.21")));
-  add(answer, cookie);
-  add(answer, address_parameter(ip("10.1.0.21")));
-  const auto ack =
-      rig->send(sctp({ip("10.0.0.21"), f.from, 5001, f.from_port}, 0xaa, init_chunk(0xbb, answer, 2)));
-  ASSERT_EQ(ack.size(), 1u);
-  EXPECT_TRUE(ack[0].checksums_right());
-  EXPECT_EQ(slice(ack[0].transport(), 12, ack[0].ip_payload() - 12), init_chunk(0xbb, cookie, 2));
-  EXPECT_EQ(ack[0].bytes.size(), ack[0].l4() + ack[0].ip_payload());
-
-  // Cookies and heartbeats are opaque.
-  const auto echo = rig->send(sctp(f, 0xbb, cookie_echo()));
-  ASSERT_EQ(echo.size(), 1u);
-  EXPECT_EQ(slice(echo[0].transport(), 12, 20), cookie_echo());
-  const Bytes heartbeat = chunk(4, 0, parameter(1, Bytes(20, 0x33)));
-  const auto beat = rig->send(sctp(f, 0xbb, heartbeat));
-  ASSERT_EQ(beat.size(), 1u);
-  EXPECT_EQ(slice(beat[0].transport(), 12, heartbeat.size()), heartbeat);
-  EXPECT_TRUE(beat[0].checksums_right());
-
-  EXPECT_TRUE(rig->send(sctp(f, 0xbb, chunk(0xc1, 0, Bytes(8, 0)))).empty());
-  EXPECT_EQ(rig->dropped(DropReason::nat_asconf), 1u);
-}
-
 TEST(RedirectNat, a_damaged_init_does_not_become_whole) {
   const auto rig = make({config::Protocol::sctp, false, false, 5001});
   Bytes damaged = sctp(client(), 0, init_chunk(0xaa, address_parameter(client().from)));
   damaged.back() ^= 1;
   EXPECT_TRUE(rig->send(damaged).empty());
   EXPECT_EQ(rig->dropped(DropReason::checksum), 1u);
+}
+
+TEST(RedirectNat, a_packet_of_several_segments_is_rewritten_where_it_lies) {
+  for (const uint16_t pe_port : {uint16_t{3868}, uint16_t{5001}}) {
+    const auto rig = make({config::Protocol::sctp, false, true, pe_port});
+    rig->send(sctp(client(), 0, init_chunk(7)));
+    rig->send(sctp(client(), 9, cookie_echo()));
+    const Bytes sent = sctp(client(), 9, data_chunk(std::string(999, 'z')));
+    rte_mbuf* head = Rig::mbuf(slice(sent, 0, 70));
+    rte_mbuf* tail = Rig::mbuf(slice(sent, 70, sent.size() - 70));
+    ASSERT_EQ(rte_pktmbuf_chain(head, tail), 0);
+    redirect::PacketInfo info;
+    redirect::parse_burst(&head, &info, 1);
+    rig->redirector->process(&head, &info, 1, rig->now_us, rig->out);
+    const auto got = rig->collect();
+    ASSERT_EQ(got.size(), 1u);
+    EXPECT_EQ(got[0].bytes.size(), sent.size());
+    EXPECT_EQ(got[0].to_port(), pe_port);
+    EXPECT_TRUE(got[0].checksums_right());
+  }
+}
+
+TEST(RedirectNat, answers_follow_a_client_that_moves_to_another_router) {
+  const auto rig = make({config::Protocol::udp, false, false, 5001});
+  const Flow back{ip("10.0.0.21"), client().from, 5001, client().from_port};
+  rig->send(udp(client(), "a"));
+  EXPECT_EQ(rig->send(udp(back, "b")).at(0).destination_mac(), Bytes(kClientMac, kClientMac + 6));
+  Bytes moved = udp(client(), "c");
+  moved.at(11) = 0xc2;
+  rig->send(moved);
+  EXPECT_EQ(rig->send(udp(back, "d")).at(0).destination_mac().at(5), 0xc2);
 }
 
 TEST(RedirectNat, a_damaged_packet_stays_damaged) {

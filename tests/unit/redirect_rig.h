@@ -142,6 +142,26 @@ class Rig {
   }
   std::vector<Frame> send(const Bytes& frame) { return burst({frame}); }
 
+  // What the last call left behind.
+  std::vector<Frame> collect() {
+    std::vector<Frame> frames;
+    held.clear();
+    endpoint.clear();
+    exceptions.clear();
+    for (unsigned p = 0; p < redirect::kMaxPorts; ++p) {
+      auto& port = out.ports[p];
+      EXPECT_EQ(port.n != 0, (out.ports_used >> p & 1) != 0);
+      for (unsigned i = 0; i < port.n; ++i) frames.push_back({p, take(port.mbufs[i])});
+      port.n = 0;
+    }
+    out.ports_used = 0;
+    for (unsigned i = 0; i < out.n_held; ++i) held.push_back(take(out.held[i].mbuf));
+    for (unsigned i = 0; i < out.n_endpoint; ++i) endpoint.push_back(take(out.endpoint[i]));
+    for (unsigned i = 0; i < out.n_exception; ++i) exceptions.push_back(take(out.exception[i]));
+    out.n_held = out.n_endpoint = out.n_exception = 0;
+    return frames;
+  }
+
   // Time passes, in steps of a millisecond.
   std::vector<Frame> pass_ms(unsigned ms) {
     std::vector<Frame> all;
@@ -180,24 +200,6 @@ class Rig {
                rte_pktmbuf_mtod(s, const uint8_t*) + s->data_len);
     rte_pktmbuf_free(m);
     return b;
-  }
-  std::vector<Frame> collect() {
-    std::vector<Frame> frames;
-    held.clear();
-    endpoint.clear();
-    exceptions.clear();
-    for (unsigned p = 0; p < redirect::kMaxPorts; ++p) {
-      auto& port = out.ports[p];
-      EXPECT_EQ(port.n != 0, (out.ports_used >> p & 1) != 0);
-      for (unsigned i = 0; i < port.n; ++i) frames.push_back({p, take(port.mbufs[i])});
-      port.n = 0;
-    }
-    out.ports_used = 0;
-    for (unsigned i = 0; i < out.n_held; ++i) held.push_back(take(out.held[i].mbuf));
-    for (unsigned i = 0; i < out.n_endpoint; ++i) endpoint.push_back(take(out.endpoint[i]));
-    for (unsigned i = 0; i < out.n_exception; ++i) exceptions.push_back(take(out.exception[i]));
-    out.n_held = out.n_endpoint = out.n_exception = 0;
-    return frames;
   }
 
   rserpool::TransportType transport_;

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Mode nat, inside SCTP: the addresses of multihomed associations, extensions, and what error causes quote.
+#include "tests/unit/redirect_rig.h"
+
+namespace poolgate::test {
+namespace {
+
+using redirect::DropReason;
+
+const IpAddress kVip = ip("192.0.2.1"), kVip2 = ip("192.0.2.2"), kVip6 = ip("2001:db8::1");
+const IpAddress kC1 = ip("203.0.113.1"), kC2 = ip("198.18.0.1"), kC3 = ip("198.18.0.2"),
+                kC6 = ip("2001:db8:c::1");
+const IpAddress kP1 = ip("10.0.0.21"), kP2 = ip("10.1.0.21"), kP3 = ip("10.2.0.21"), kP6 = ip("fd00::15");
+const IpAddress kS1 = ip("198.51.100.77"), kS2 = ip("198.51.100.78");
+constexpr uint16_t kClientPort = 40001, kVipPort = 3868, kPePort = 5001;
+constexpr uint32_t kTp = 0xbb, kTc = 0xaa;
+
+Bytes addresses(const std::vector<IpAddress>& list) {
+  Bytes b;
+  for (const auto& a : list) add(b, address_parameter(a));
+  return b;
+}
+Bytes chunks_of(const Frame& f) { return slice(f.transport(), 12, f.ip_payload() - 12); }
+
+class RedirectNatSctp : public ::testing::Test {
+ protected:
+  void begin(const std::vector<IpAddress>& vips, const std::vector<IpAddress>& snat = {}) {
+    auto& s = rig.service(config::Protocol::sctp, config::Mode::nat);
+    s.vips = vips;
+    s.snat = snat;
+    rig.set_pool({{21, "10.0.0.21", kPePort}});
+    rig.start();
+  }
+  Frame only(const Bytes& frame) {
+    auto got = rig.send(frame);
+    EXPECT_EQ(got.size(), 1u);
+    if (got.size() != 1) return {0, sctp({kC1, kVip, 1, 1}, 0, {})};
+    EXPECT_TRUE(got[0].checksums_right());
+    EXPECT_EQ(got[0].bytes.size(), got[0].l4() + got[0].ip_payload());
+    return got[0];
+  }
+  Frame from_client(const IpAddress& c, const IpAddress& v, uint32_t tag, const Bytes& chunks) {
+    return only(sctp({c, v, kClientPort, kVipPort}, tag, chunks));
+  }
+  Frame from_pe(const IpAddress& p, const IpAddress& to, uint32_t tag, const Bytes& chunks) {
+    return only(sctp({p, to, kPePort, pe_sees_port}, tag, chunks));
+  }
+  // Client address, as the PE sees it, and the PE's: where a packet from c to v comes out, and its answer.
+  void expect_path(const IpAddress& c, const IpAddress& v, const IpAddress& s, const IpAddress& p) {
+    for (const Bytes& chunks : {chunk(4, 0, parameter(1, Bytes(20, 0x33))), data_chunk("payload")}) {
+      const Frame there = from_client(c, v, kTp, chunks);
+      EXPECT_EQ(there.from(), s);
+      EXPECT_EQ(there.to(), p);
+      EXPECT_EQ(there.from_port(), pe_sees_port);
+      EXPECT_EQ(there.to_port(), kPePort);
+      EXPECT_EQ(chunks_of(there), chunks);
+      const Frame back = from_pe(p, s, kTc, chunks);
+      EXPECT_EQ(back.from(), v);
+      EXPECT_EQ(back.to(), c);
+      EXPECT_EQ(back.from_port(), kVipPort);
+      EXPECT_EQ(back.to_port(), kClientPort);
+      EXPECT_EQ(chunks_of(back), chunks);
+    }
+  }
+  void establish(const Bytes& client_parameters, const Bytes& pe_parameters, const IpAddress& s) {
+    const Frame init = from_client(kC1, kVip, 0, init_chunk(kTc, client_parameters));
+    pe_sees_port = static_cast<uint16_t>(init.from_port());
+    init_seen = chunks_of(init);
+    init_ack_seen = chunks_of(from_pe(kP1, s, kTc, init_chunk(kTp, pe_parameters, 2)));
+    from_client(kC1, kVip, kTp, cookie_echo());
+    from_pe(kP1, s, kTc, chunk(11, 0, {}));
+  }
+
+  Rig rig;
+  uint16_t pe_sees_port = kClientPort;
+  Bytes init_seen, init_ack_seen;
+};
+
+TEST_F(RedirectNatSctp, RFC_9260_5_1_2_a_clients_addresses_stay_and_the_pes_become_vips_one_to_one) {
+  begin({kVip, kVip2, kVip6});
+  establish(addresses({kC1, kC2, kC6}), addresses({kP1, kP2, kP3, kP6}), kC1);
+  EXPECT_EQ(init_seen, init_chunk(kTc, addresses({kC1, kC2, kC6})));
+  EXPECT_EQ(init_ack_seen, init_chunk(kTp, addresses({kVip, kVip2, kVip6}), 2));
+  expect_path(kC1, kVip, kC1, kP1);
+  expect_path(kC2, kVip, kC2, kP1);
+  expect_path(kC1, kVip2, kC1, kP2);
+  expect_path(kC2, kVip2, kC2, kP2);
+  expect_path(kC6, kVip6, kC6, kP6);
+  EXPECT_EQ(rig.redirector->session_stats().sessions, 1u);
+}
+
+TEST_F(RedirectNatSctp, what_still_comes_from_a_surplus_address_of_the_pe_leaves_by_the_first_vip) {
+  begin({kVip, kVip2});
+  establish(addresses({kC1, kC2}), addresses({kP1, kP2, kP3}), kC1);
+  EXPECT_EQ(init_ack_seen, init_chunk(kTp, addresses({kVip, kVip2}), 2));
+  EXPECT_EQ(from_pe(kP3, kC1, kTc, data_chunk()).from(), kVip);
+  EXPECT_EQ(from_pe(kP3, kC2, kTc, data_chunk()).from(), kVip);
+  EXPECT_TRUE(rig.exceptions.empty());
+}
+
+TEST_F(RedirectNatSctp, an_address_of_a_family_that_the_service_has_not_leaves_the_init) {
+  begin({kVip});
+  establish(addresses({kC1, kC6}), addresses({kP1, kP6}), kC1);
+  EXPECT_EQ(init_seen, init_chunk(kTc, addresses({kC1})));
+  EXPECT_EQ(init_ack_seen, init_chunk(kTp, addresses({kVip}), 2));
+}
+
+TEST_F(RedirectNatSctp, with_snat_addresses_stand_for_each_other_one_to_one_on_one_port) {
+  begin({kVip, kVip2}, {kS1, kS2});
+  establish(addresses({kC1, kC2, kC3}), addresses({kP1, kP2}), kS1);
+  EXPECT_EQ(init_seen, init_chunk(kTc, addresses({kS1, kS2})));
+  EXPECT_EQ(init_ack_seen, init_chunk(kTp, addresses({kVip, kVip2}), 2));
+  expect_path(kC1, kVip, kS1, kP1);
+  expect_path(kC2, kVip, kS2, kP1);
+  expect_path(kC1, kVip2, kS1, kP2);
+  expect_path(kC2, kVip2, kS2, kP2);
+  // The third shares the first's.
+  const Frame third = from_client(kC3, kVip, kTp, data_chunk());
+  EXPECT_EQ(third.from(), kS1);
+  EXPECT_EQ(third.from_port(), pe_sees_port);
+}
+
+TEST_F(RedirectNatSctp, retransmitted_INIT_and_INIT_ACK_come_out_as_the_first_did) {
+  begin({kVip, kVip2}, {kS1, kS2});
+  establish(addresses({kC1, kC2}), addresses({kP1, kP2, kP3}), kS1);
+  const auto used = rig.redirector->session_stats().used;
+  EXPECT_EQ(chunks_of(from_client(kC1, kVip, 0, init_chunk(kTc, addresses({kC1, kC2})))), init_seen);
+  EXPECT_EQ(chunks_of(from_pe(kP1, kS1, kTc, init_chunk(kTp, addresses({kP1, kP2, kP3}), 2))), init_ack_seen);
+  EXPECT_EQ(rig.redirector->session_stats().used, used);
+}
+
+TEST_F(RedirectNatSctp, the_keys_of_an_association_are_bounded_and_go_with_it) {
+  begin({kVip, kVip2, ip("192.0.2.3"), ip("192.0.2.4")});
+  std::vector<IpAddress> many{kC1}, pe{kP1};
+  for (int i = 1; i < 30; ++i) {
+    many.push_back(ip(("198.18.1." + std::to_string(i)).c_str()));
+    pe.push_back(ip(("10.3.0." + std::to_string(i)).c_str()));
+  }
+  establish(addresses(many), addresses(pe), kC1);
+  EXPECT_LE(rig.redirector->session_stats().used, 33u);
+  expect_path(kC1, kVip, kC1, kP1);
+  from_client(kC1, kVip, kTp, chunk(6, 0, {}));
+  rig.pass_ms(8000);
+  EXPECT_EQ(rig.redirector->session_stats().used, 0u);
+}
+
+TEST_F(RedirectNatSctp, RFC_5061_4_2_7_asconf_leaves_the_extensions_and_is_dropped_when_it_comes) {
+  begin({kVip});
+  const Bytes cookie = parameter(7, Bytes(37, 0xcc));
+  Bytes sent = parameter(0x8008, {0xc0, 0xc1, 0x80, 0x0f, 0x82}),
+        kept = parameter(0x8008, {0xc0, 0x0f, 0x82});
+  add(sent, parameter(0x8000, {}));
+  add(kept, parameter(0x8000, {}));
+  establish(sent, cookie, kC1);
+  EXPECT_EQ(init_seen, init_chunk(kTc, kept));
+  EXPECT_EQ(init_ack_seen, init_chunk(kTp, cookie, 2));
+  EXPECT_EQ(chunks_of(from_client(kC1, kVip, kTp, cookie_echo())), cookie_echo());
+  for (const uint8_t type : {uint8_t{0xc1}, uint8_t{0x80}}) {
+    EXPECT_TRUE(rig.send(sctp({kC1, kVip, kClientPort, kVipPort}, kTp, chunk(type, 0, Bytes(8, 0)))).empty());
+    EXPECT_TRUE(rig.send(sctp({kP1, kC1, kPePort, kClientPort}, kTc, chunk(type, 0, Bytes(8, 0)))).empty());
+  }
+  EXPECT_EQ(rig.dropped(DropReason::nat_asconf), 4u);
+}
+
+Bytes cause(unsigned code, const Bytes& value) { return parameter(code, value); }
+
+TEST_F(RedirectNatSctp, RFC_9260_3_3_10_error_causes_quote_the_addresses_that_the_reader_knows) {
+  begin({kVip, kVip2}, {kS1, kS2});
+  establish(addresses({kC1, kC2}), addresses({kP1, kP2}), kS1);
+  // 11: restart with new addresses; 5: unresolvable address. Others are left alone, whatever they hold.
+  const IpAddress other = ip("198.18.9.9");
+  Bytes of_pe = cause(11, addresses({kS2, other})), of_client = cause(11, addresses({kC2, other}));
+  add(of_pe, cause(5, address_parameter(kS1)));
+  add(of_client, cause(5, address_parameter(kC1)));
+  add(of_pe, cause(13, address_parameter(kS1)));
+  add(of_client, cause(13, address_parameter(kS1)));
+  for (const uint8_t type : {uint8_t{9}, uint8_t{6}})
+    EXPECT_EQ(chunks_of(from_pe(kP1, kS1, kTc, chunk(type, 0, of_pe))), chunk(type, 0, of_client));
+}
+
+TEST_F(RedirectNatSctp, RFC_9260_3_3_10_a_clients_error_quotes_the_pes_address_not_the_vip) {
+  begin({kVip, kVip2});
+  establish(addresses({kC1}), addresses({kP1, kP2}), kC1);
+  EXPECT_EQ(chunks_of(from_client(kC1, kVip, kTp, chunk(9, 0, cause(5, address_parameter(kVip2))))),
+            chunk(9, 0, cause(5, address_parameter(kP2))));
+}
+
+TEST_F(RedirectNatSctp, malformed_causes_are_passed_on_as_they_are) {
+  begin({kVip});
+  establish({}, {}, kC1);
+  for (const Bytes& bad :
+       {Bytes{0, 11, 0, 3}, Bytes{0, 11, 0, 40, 0, 5, 0, 8}, Bytes{0, 5, 0, 8, 0, 5, 0, 80}})
+    EXPECT_EQ(chunks_of(from_client(kC1, kVip, kTp, chunk(9, 0, bad))), chunk(9, 0, bad));
+}
+
+TEST_F(RedirectNatSctp, a_damaged_abort_does_not_become_whole) {
+  begin({kVip});
+  establish({}, {}, kC1);
+  Bytes damaged =
+      sctp({kC1, kVip, kClientPort, kVipPort}, kTp, chunk(6, 0, cause(5, address_parameter(kVip))));
+  damaged.back() ^= 1;
+  EXPECT_TRUE(rig.send(damaged).empty());
+  EXPECT_EQ(rig.dropped(DropReason::checksum), 1u);
+}
+
+}  // namespace
+}  // namespace poolgate::test
