@@ -130,6 +130,7 @@ struct Redirector::Impl {
   void nat_map(SessionIndex i, bool from_pe, AddressMap& map) const;
   void nat_learn_client(Packet& packet, SessionIndex i);
   void nat_learn_pe(Packet& packet, SessionIndex i);
+  bool nat_find_init_ack(Packet& packet);
 
   // ---- refuse.cc: telling clients
   // Answers the packet (ABORT, RST, ICMP) and frees it, counting `reason`. `paced`: only within the service's

@@ -143,6 +143,40 @@ void Redirector::Impl::nat_learn_client(Packet& packet, SessionIndex i) {
   }
 }
 
+// An INIT ACK from an address of the PE's that the INIT was not sent to: its session is that of any address
+// in it (RFC 9260 §5.1.2; some stacks choose the source by their routes). To the client it comes from the VIP
+// that the INIT was sent to. True: found, and the packet is dealt with.
+bool Redirector::Impl::nat_find_init_ack(Packet& packet) {
+  if (packet.info.kind != PacketKind::l4 || packet.info.flow.protocol != wire::kSctp ||
+      packet.l4_readable() < wire::kSctpHeader + 4 || packet.l4()[wire::kSctpHeader] != sctp::kInitAck)
+    return false;
+  if (packet.mbuf->nb_segs > 1 && rte_pktmbuf_linearize(packet.mbuf) != 0) return false;
+  sctp::Chunks chunks(packet.l4(), packet.l4_readable());
+  sctp::ChunkView chunk;
+  sctp::InitView ack;
+  if (!chunks.next(chunk) || !sctp::parse_init(chunk, ack)) return false;
+  const uint32_t tag = sctp::verification_tag(packet.l4());
+  for (size_t a = 0; a < ack.n; ++a) {
+    session::FlowKey key = packet.info.flow;
+    uint8_t both[32];
+    if (ack.addresses[a].family != key.family) continue;
+    if (key.family == 4) {
+      key.source = wire::raw32(ack.addresses[a].bytes);
+    } else {
+      std::memcpy(both, ack.addresses[a].bytes, 16);
+      std::memcpy(both + 16, packet.destination(), 16);
+      session::set_v6_words(key, both, sessions.secret());
+    }
+    const SessionIndex entry = sessions.find(key, session::hash_flow(key, sessions.secret()), both);
+    if (entry == session::kNone || (sessions.at(entry).flags & session::kFromPe) == 0) continue;
+    const Session& s = sessions.at(sessions.session_of(entry));
+    if (tag == 0 || (tag != s.tag_c && tag != s.tag_c_pending)) continue;
+    hit(packet, entry);
+    return true;
+  }
+  return false;
+}
+
 // The PE's INIT ACK: its further addresses become the service's further VIPs.
 void Redirector::Impl::nat_learn_pe(Packet& packet, SessionIndex i) {
   const ServiceEntry* service = service_of(sessions.at(i));
@@ -150,6 +184,7 @@ void Redirector::Impl::nat_learn_pe(Packet& packet, SessionIndex i) {
   sctp::ChunkView chunk;
   sctp::InitView ack;
   if (service == nullptr || !chunks.next(chunk) || !sctp::parse_init(chunk, ack)) return;
+  ack.addresses[ack.n < ack.kMaxAddresses ? ack.n++ : ack.n - 1] = {packet.info.flow.family, packet.source()};
   const uint16_t vip_port = sessions.at(i).key.destination_port, client_port = sessions.at(i).key.source_port;
   const session::FlowKey pe = sessions.at(packet.entry).key;
 

@@ -199,12 +199,15 @@ void Redirector::Impl::miss(Packet& packet) {
     case Destination::service_no_port:
       return refuse(packet, to.service, DropReason::service_protocol, true);
     case Destination::nat_return:
+      if (nat_find_init_ack(packet)) return;
       return drop(packet.mbuf, DropReason::nat_no_session);
     case Destination::endpoint:
       out->endpoint_info[out->n_endpoint] = packet.info;
       out->endpoint[out->n_endpoint++] = packet.mbuf;
       return;
     case Destination::exception:
+      // To a client, in `nat` without SNAT.
+      if (nat_find_init_ack(packet)) return;
       return exception(packet.mbuf);
   }
 }

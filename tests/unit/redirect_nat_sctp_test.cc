@@ -120,6 +120,30 @@ TEST_F(RedirectNatSctp, with_snat_addresses_stand_for_each_other_one_to_one_on_o
   EXPECT_EQ(third.from_port(), pe_sees_port);
 }
 
+TEST_F(RedirectNatSctp, an_INIT_ACK_from_another_address_of_the_PE_is_found_by_those_in_it) {
+  for (const bool snat : {false, true}) {
+    Rig& r = rig;
+    r.config.services.clear();
+    if (snat)
+      begin({kVip, kVip2}, {kS1});
+    else
+      begin({kVip, kVip2});
+    const IpAddress source = snat ? kS1 : kC1;
+    pe_sees_port = static_cast<uint16_t>(from_client(kC1, kVip, 0, init_chunk(kTc)).from_port());
+    const Frame ack = from_pe(kP2, source, kTc, init_chunk(kTp, addresses({kP2, kP6, kP1}), 2));
+    EXPECT_EQ(ack.from(), kVip);
+    EXPECT_EQ(ack.to(), kC1);
+    EXPECT_EQ(chunks_of(ack), init_chunk(kTp, addresses({kVip2, kVip}), 2));
+    from_client(kC1, kVip, kTp, cookie_echo());
+    expect_path(kC1, kVip2, source, kP2);
+    // With another tag it is nobody's.
+    EXPECT_TRUE(
+        rig.send(sctp({kP3, source, kPePort, pe_sees_port}, 0x1234, init_chunk(5, addresses({kP1}), 2)))
+            .empty());
+    EXPECT_EQ(rig.exceptions.size(), snat ? 0u : 1u);
+  }
+}
+
 TEST_F(RedirectNatSctp, retransmitted_INIT_and_INIT_ACK_come_out_as_the_first_did) {
   begin({kVip, kVip2}, {kS1, kS2});
   establish(addresses({kC1, kC2}), addresses({kP1, kP2, kP3}), kS1);
