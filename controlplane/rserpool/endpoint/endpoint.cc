@@ -6,7 +6,10 @@
 namespace poolgate::rserpool::endpoint {
 
 Endpoint::Endpoint(const Timing& timing, uint64_t seed)
-    : timing_(timing), hunt_(timing_, out_), resolver_(timing_, hunt_, out_, seed) {}
+    : timing_(timing),
+      hunt_(timing_, out_),
+      resolver_(timing_, hunt_, out_, seed),
+      control_(resolver_, out_) {}
 
 void Endpoint::announced(std::string_view datagram, const IpAddress& source, uint16_t source_port, Time now) {
   const auto parsed = asap::parse(datagram);
@@ -72,7 +75,13 @@ void Endpoint::received(Link link, std::string_view bytes, Time now) {
   dispatch(link, parsed->message, now);
 }
 
+void Endpoint::failed(const PoolHandle& handle, PeId pe_id, Time now) {
+  control_.pe_failed(handle, pe_id);
+  resolver_.failed(handle, pe_id, now);
+}
+
 void Endpoint::dispatch(Link link, const asap::Message& message, Time now) {
+  if (control_.has(link)) return control_.received(link, message, now);
   if (const auto* keep = std::get_if<asap::EndpointKeepAlive>(&message)) return keep_alive(link, *keep, now);
   hunt_.heard_from(link, 0);
   if (const auto* response = std::get_if<asap::RegistrationResponse>(&message)) {

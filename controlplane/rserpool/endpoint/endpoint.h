@@ -8,6 +8,7 @@
 #include <memory>
 #include <utility>
 
+#include "controlplane/rserpool/endpoint/control_channels.h"
 #include "controlplane/rserpool/endpoint/registration.h"
 #include "controlplane/rserpool/endpoint/resolver.h"
 
@@ -41,7 +42,10 @@ class Endpoint {
   }
   const PoolElement* select(const PoolHandle& handle) { return resolver_.select(handle); }
   void sent_to(const PoolHandle& handle, PeId pe_id) { resolver_.sent_to(handle, pe_id); }
-  void failed(const PoolHandle& handle, PeId pe_id, Time now) { resolver_.failed(handle, pe_id, now); }
+  void failed(const PoolHandle& handle, PeId pe_id, Time now);
+
+  // Between PEs and users (RFC 5352 §3.8, §3.9); the links are named as the others, and are none of them.
+  ControlChannels& control() { return control_; }
 
   // The driver. Links that others opened to us are known from their first message.
   void connected(ServerRef server, Link link, Time now);
@@ -72,6 +76,7 @@ class Endpoint {
   Outputs out_;
   ServerHunt hunt_;
   Resolver resolver_;
+  ControlChannels control_;
   std::map<Key, std::unique_ptr<Registration>> registrations_;
 };
 

@@ -116,10 +116,19 @@ struct ErrorReported {  // an ASAP ERROR came
   Link link = 0;
   std::vector<ErrorCause> causes;
 };
+struct CookieEchoed {  // a user has come from a PE that failed; the cookie is to be verified
+  Link link = 0;
+  std::string cookie;
+};
+struct CardReceived {
+  Link link = 0;
+  PoolHandle handle;
+  std::vector<PoolElement> elements;  // in the order of preferred failover
+};
 
 using Output = std::variant<Connect, CancelConnect, Close, Send, HomeFound, HomeLost, HuntFailed, Registered,
                             RegistrationRejected, RegistrationGivenUp, RegistrationExpired, Deregistered,
-                            Resolved, ResolutionFailed, ErrorReported>;
+                            Resolved, ResolutionFailed, ErrorReported, CookieEchoed, CardReceived>;
 using Outputs = std::vector<Output>;
 
 }  // namespace poolgate::rserpool::endpoint

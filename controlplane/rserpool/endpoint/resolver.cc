@@ -2,6 +2,7 @@
 #include "controlplane/rserpool/endpoint/resolver.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "controlplane/rserpool/policy/policy_rules.h"
 
@@ -125,10 +126,32 @@ void Resolver::deliver(const PoolHandle& handle, const Pool& pool, bool from_cac
   out_.push_back(Resolved{handle, pool.policy, pool.elements, from_cache, update, pool.subscribed});
 }
 
+bool Resolver::known(const PoolHandle& handle) const {
+  const auto it = pools_.find(handle);
+  return it != pools_.end() && (it->second.known || it->second.pending);
+}
+
+void Resolver::prefer(const PoolHandle& handle, PeId pe_id, std::vector<PeId> failover_order) {
+  Pool& pool = pools_[handle];
+  pool.preferred = std::move(failover_order);
+  pool.preferred_after = pe_id;
+}
+
+const PoolElement* Resolver::preferred(Pool& pool) {
+  if (!std::exchange(pool.failing_over, false)) return nullptr;
+  for (const PeId id : pool.preferred) {
+    if (pool.failed.contains(id)) continue;
+    for (const auto& element : pool.elements)
+      if (element.id == id) return &element;
+  }
+  return nullptr;
+}
+
 const PoolElement* Resolver::select(const PoolHandle& handle) {
   const auto it = pools_.find(handle);
   if (it == pools_.end() || !it->second.known) return nullptr;
   Pool& pool = it->second;
+  if (const auto* next = preferred(pool)) return next;
   std::vector<size_t> alive;
   for (size_t i = 0; i < pool.elements.size(); ++i)
     if (!pool.failed.contains(pool.elements[i].id)) alive.push_back(i);
@@ -157,8 +180,12 @@ void Resolver::sent_to(const PoolHandle& handle, PeId pe_id) {
 void Resolver::failed(const PoolHandle& handle, PeId pe_id, Time now) {
   const auto it = pools_.find(handle);
   if (it == pools_.end()) return;
-  it->second.failed.insert(pe_id);
-  if (it->second.sent_to.erase(pe_id) == 0) return;
+  Pool& pool = it->second;
+  pool.failed.insert(pe_id);
+  const auto& order = pool.preferred;
+  pool.failing_over = pool.failing_over || pool.preferred_after == 0 || pool.preferred_after == pe_id ||
+                      std::find(order.begin(), order.end(), pe_id) != order.end();
+  if (pool.sent_to.erase(pe_id) == 0) return;
   std::string report = encoded(asap::EndpointUnreachable{handle, pe_id});
   if (hunt_.home() != 0) {
     out_.push_back(Send{hunt_.home(), std::move(report)});

@@ -35,6 +35,11 @@ class Resolver {
   // list.
   void failed(const PoolHandle& handle, PeId pe_id, Time now);
 
+  bool known(const PoolHandle& handle) const;
+  // A business card (RFC 5352 §3.9 BC2): if `pe_id`, or one of these, fails, the next selection follows their
+  // order before the policy's. 0: whoever of the pool fails.
+  void prefer(const PoolHandle& handle, PeId pe_id, std::vector<PeId> failover_order);
+
   void home_changed(Time now);
   void send_failed(Time now);
   void response(Link link, const asap::HandleResolutionResponse& message, Time now);
@@ -59,8 +64,12 @@ class Resolver {
     size_t cursor = 0;
     std::set<PeId> failed;
     std::set<PeId> sent_to;
+    std::vector<PeId> preferred;
+    PeId preferred_after = 0;
+    bool failing_over = false;
   };
 
+  static const PoolElement* preferred(Pool& pool);
   void send(const PoolHandle& handle, Pool& pool, Time now);
   void deliver(const PoolHandle& handle, const Pool& pool, bool from_cache, bool update);
 
