@@ -126,7 +126,6 @@ struct RsplibRule {
   std::optional<rserpool::ServerId> server_id;
   bool life_in_milliseconds = true;
   bool smaller_id_wins = true;
-  bool full_presence = true;
   bool nothing_unsolicited = true;
   bool short_handles = true;
   bool known_transports = true;

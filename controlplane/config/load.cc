@@ -154,7 +154,6 @@ void read_rsplib(Table t, RsplibRule& out) {
   if (t.has("server_id")) t.integer("server_id", out.server_id.emplace(), 1);
   t.boolean("life_in_milliseconds", out.life_in_milliseconds);
   t.boolean("smaller_id_wins", out.smaller_id_wins);
-  t.boolean("full_presence", out.full_presence);
   t.boolean("nothing_unsolicited", out.nothing_unsolicited);
   t.boolean("short_handles", out.short_handles);
   t.boolean("known_transports", out.known_transports);

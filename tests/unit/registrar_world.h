@@ -52,6 +52,7 @@ inline PoolElement pe(PeId id, const char* ip = "10.0.0.1") {
 class World {
  public:
   explicit World(registrar::Settings s = {}) : settings(std::move(s)), registrar(settings, kOurId, 42, now) {
+    registrar.restored(now);
     welcome.epoch = 1;
     welcome.local_addresses = {address("192.0.2.1"), address("2001:db8::1")};
     welcome.asap_port = 3863;

@@ -25,14 +25,24 @@ struct StoredPe {
   rserpool::PoolElement element;  // home set, ASAP Transport recorded
   uint32_t registration = 0;
   config::LifeUnit life_unit = config::LifeUnit::seconds;
-  channel::AssociationName association;  // that it registered over; id 0: a peer registrar's
+  // That it registered over; id 0: it is another server's, or was and is ours now, and has not said so
+  // itself.
+  channel::AssociationName association;
   bool operator==(const StoredPe&) const = default;
+};
+
+// A peer registrar as it is kept over a restart.
+struct StoredPeer {
+  rserpool::ServerId id = 0;
+  std::vector<rserpool::IpAddress> addresses;
+  uint16_t port = 0;
+  bool operator==(const StoredPeer&) const = default;
 };
 
 // One entry of the journal: a change and the answer to the message that made it. Whatever the entry does not
 // name stays as it was. Registrar::restore() takes them back in the same order.
 struct JournalRecord {
-  enum class Change : uint8_t { none = 0, put = 1, remove = 2 };
+  enum class Change : uint8_t { none = 0, put = 1, remove = 2, peer = 3, peer_gone = 4 };
   Change change = Change::none;
   StoredPe pe;  // remove: only handle and element.id count
   // The message: sequence 0 if no message made the change (expiry, loss of an association, grace time).
@@ -40,11 +50,15 @@ struct JournalRecord {
   uint64_t sequence = 0;
   uint16_t stream = 0;
   std::string answer;  // ASAP, as sent
+  StoredPeer peer;     // peer_gone: only id counts
   bool operator==(const JournalRecord&) const = default;
 };
 
 struct JournalPut {
   JournalRecord record;
+  // Nobody was promised that it survives a loss of power: what another server owns, that server will say
+  // again.
+  bool lazy = false;
 };
 // The pool's table in the data plane is to be updated from Registrar::pool_table(); several changes of one
 // pool may be coalesced.
@@ -58,9 +72,10 @@ struct TcpSend {
 struct TcpClose {
   uint64_t connection = 0;
 };
-// SERVER_ANNOUNCE as a UDP datagram to each configured group.
+// A UDP datagram to each configured group: SERVER_ANNOUNCE, or (enrp) PRESENCE.
 struct Announce {
   std::string bytes;
+  bool enrp = false;
 };
 struct Log {
   enum class Level : uint8_t { debug, info, warn, error };

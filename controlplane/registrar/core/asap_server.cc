@@ -73,7 +73,7 @@ void AsapServer::dispatch(const Request& request, EndpointLimits limits, const a
   } else if (const auto* resolution = std::get_if<asap::HandleResolution>(&message)) {
     resolution_.handle(request, *resolution);
   } else if (const auto* ack = std::get_if<asap::EndpointKeepAliveAck>(&message)) {
-    keep_alives_.handle(request, *ack);
+    if (!claims_.acknowledged(request, *ack)) keep_alives_.handle(request, *ack);
   } else if (const auto* unreachable = std::get_if<asap::EndpointUnreachable>(&message)) {
     if (limits.unreachable_reports.allow(context_.clock.now(),
                                          context_.settings.registrar.unreachable_rate)) {

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "controlplane/registrar/core/context.h"
+#include "controlplane/registrar/core/enrp/claims.h"
 #include "controlplane/registrar/core/keep_alive.h"
 #include "controlplane/registrar/core/registration.h"
 #include "controlplane/registrar/core/resolution.h"
@@ -20,8 +21,13 @@ struct EndpointLimits {
 
 class AsapServer {
  public:
-  AsapServer(Context& context, Registration& registration, Resolution& resolution, KeepAlives& keep_alives)
-      : context_(context), registration_(registration), resolution_(resolution), keep_alives_(keep_alives) {}
+  AsapServer(Context& context, Registration& registration, Resolution& resolution, KeepAlives& keep_alives,
+             Claims& claims)
+      : context_(context),
+        registration_(registration),
+        resolution_(resolution),
+        keep_alives_(keep_alives),
+        claims_(claims) {}
 
   void message(const Request& request, EndpointLimits limits, std::string_view bytes);
 
@@ -34,6 +40,7 @@ class AsapServer {
   Registration& registration_;
   Resolution& resolution_;
   KeepAlives& keep_alives_;
+  Claims& claims_;
 };
 
 }  // namespace poolgate::registrar

@@ -16,7 +16,7 @@ IpAddress unmapped(const IpAddress& address) {
 bool Association::has_address(const IpAddress& address) const {
   const IpAddress plain = unmapped(address);
   return std::any_of(addresses.begin(), addresses.end(),
-                     [&](const IpAddress& ours) { return unmapped(ours) == plain; });
+                     [&](const IpAddress& theirs) { return unmapped(theirs) == plain; });
 }
 
 bool Association::shares_address(const std::vector<IpAddress>& others) const {
@@ -44,13 +44,42 @@ const StoredAnswer* Association::find_answer(uint64_t sequence) const {
 
 Association& Associations::add(const channel::AssociationUp& up) {
   Association& association = by_name_[up.association];
+  forget_places(association);
   association.name = up.association;
   association.service = up.service;
   association.live = true;
   association.addresses = up.peer_addresses;
   association.port = up.peer_port;
   association.streams_out = up.streams_out;
+  if (up.service == channel::SctpService::asap) {
+    for (const IpAddress& address : up.peer_addresses)
+      by_place_[{unmapped(address), up.peer_port}] = association.name;
+  }
   return association;
+}
+
+void Associations::forget_places(const Association& association) {
+  if (association.service != channel::SctpService::asap) return;
+  for (const IpAddress& address : association.addresses) {
+    const auto at = by_place_.find({unmapped(address), association.port});
+    if (at != by_place_.end() && at->second == association.name) by_place_.erase(at);
+  }
+}
+
+void Associations::remove(const channel::AssociationName& name) {
+  const auto at = by_name_.find(name);
+  if (at == by_name_.end()) return;
+  forget_places(at->second);
+  by_name_.erase(at);
+}
+
+const Association* Associations::at(const std::vector<IpAddress>& addresses, uint16_t port) const {
+  for (const IpAddress& address : addresses) {
+    const auto place = by_place_.find({unmapped(address), port});
+    const Association* association = place == by_place_.end() ? nullptr : find(place->second);
+    if (association != nullptr && association->live) return association;
+  }
+  return nullptr;
 }
 
 Association* Associations::find(const channel::AssociationName& name) {

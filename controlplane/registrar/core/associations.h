@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <set>
 #include <string>
 #include <unordered_map>
@@ -49,6 +50,8 @@ struct Association {
   std::deque<StoredAnswer> answers;
   std::set<rserpool::PoolHandle> subscriptions;
   rserpool::ServerId server = 0;  // ENRP: who the peer says it is
+  bool ours = false;  // we connected
+  uint32_t round_trip_ms = 0;     // of the last keep-alive and its acknowledgement
   TableDownload download;
 
   bool has_address(const rserpool::IpAddress& address) const;
@@ -71,7 +74,9 @@ class Associations {
   // Null if it is not known.
   Association* find(const channel::AssociationName& name);
   const Association* find(const channel::AssociationName& name) const;
-  void remove(const channel::AssociationName& name) { by_name_.erase(name); }
+  void remove(const channel::AssociationName& name);
+  // The live one of the ASAP port with any of these addresses. Null: there is none.
+  const Association* at(const std::vector<rserpool::IpAddress>& addresses, uint16_t port) const;
 
   size_t live_count() const;
   template <class Take>
@@ -85,7 +90,10 @@ class Associations {
       return rserpool::mix64(name.epoch ^ (static_cast<uint64_t>(name.stack) << 32 | name.id));
     }
   };
+  void forget_places(const Association& association);
+
   std::unordered_map<channel::AssociationName, Association, Hash> by_name_;
+  std::map<std::pair<rserpool::IpAddress, uint16_t>, channel::AssociationName> by_place_;  // of the ASAP port
 };
 
 }  // namespace poolgate::registrar

@@ -52,6 +52,8 @@ struct Context {
   std::map<rserpool::PoolHandle, const config::PoolSettings*, std::less<>> pool_settings;
   channel::Welcome welcome;  // epoch 0: no channel yet
   bool channel_up = false;
+  bool replayed = false;      // and all that lives has been named since
+  uint64_t last_request = 0;  // of a Connect
 };
 
 // Who asked, and how to answer: an association's message, or a TCP connection's.

@@ -36,6 +36,23 @@ std::vector<std::pair<std::string_view, uint64_t>> Counters::list() const {
       {"announces_sent", announces_sent},
       {"enrp_messages", enrp_messages},
       {"handle_tables_sent", handle_tables_sent},
+      {"enrp_updates_sent", enrp_updates_sent},
+      {"enrp_updates_received", enrp_updates_received},
+      {"enrp_updates_refused", enrp_updates_refused},
+      {"foreign_pes", foreign_pes},
+      {"foreign_pes_out", foreign_pes_out},
+      {"foreign_pes_expired", foreign_pes_expired},
+      {"presences_sent", presences_sent},
+      {"handle_tables_received", handle_tables_received},
+      {"downloads_failed", downloads_failed},
+      {"resyncs", resyncs},
+      {"takeovers_begun", takeovers_begun},
+      {"takeovers_won", takeovers_won},
+      {"takeovers_stopped", takeovers_stopped},
+      {"pes_taken_over", pes_taken_over},
+      {"pes_claimed", pes_claimed},
+      {"claims_failed", claims_failed},
+      {"ownership_yielded", ownership_yielded},
   };
 }
 

@@ -42,6 +42,24 @@ struct Counters {
   uint64_t enrp_messages = 0;
   uint64_t handle_tables_sent = 0;  // chunks
 
+  uint64_t enrp_updates_sent = 0;
+  uint64_t enrp_updates_received = 0;
+  uint64_t enrp_updates_refused = 0;  // of a PE that is not its sender's
+  uint64_t foreign_pes = 0;           // learnt from their owners: new
+  uint64_t foreign_pes_out = 0;       // gone by their owners' word
+  uint64_t foreign_pes_expired = 0;
+  uint64_t presences_sent = 0;
+  uint64_t handle_tables_received = 0;  // chunks
+  uint64_t downloads_failed = 0;        // rejected, or not answered in time
+  uint64_t resyncs = 0;                 // begun
+  uint64_t takeovers_begun = 0;
+  uint64_t takeovers_won = 0;
+  uint64_t takeovers_stopped = 0;  // the target is alive, or another takes it over
+  uint64_t pes_taken_over = 0;
+  uint64_t pes_claimed = 0;        // that answered their new home
+  uint64_t claims_failed = 0;      // that answered nowhere
+  uint64_t ownership_yielded = 0;  // another server has the PE now
+
   // Names as above, in that order.
   std::vector<std::pair<std::string_view, uint64_t>> list() const;
 };

@@ -8,15 +8,7 @@ using rserpool::PeIndex;
 using rserpool::PeTimer;
 using rserpool::PoolHandleView;
 
-namespace {
-
-struct RemovalFacts {
-  bool dead;
-  uint64_t Counters::*counter;
-  const char* text;
-};
-
-RemovalFacts facts(Removal why) {
+RemovalFacts facts_of(Removal why) {
   switch (why) {
     case Removal::deregistered:
       return {false, &Counters::deregistrations, "deregistered"};
@@ -28,11 +20,19 @@ RemovalFacts facts(Removal why) {
       return {true, &Counters::pes_out_by_association, "association lost"};
     case Removal::bad_reports:
       return {false, &Counters::pes_out_by_reports, "too many unreachable reports"};
+    case Removal::claim_failed:
+      return {true, &Counters::claims_failed, "does not answer the server that took it over"};
+    case Removal::deleted_by_owner:
+      return {false, &Counters::foreign_pes_out, "its home server has it no more"};
+    case Removal::not_refreshed:
+      return {false, &Counters::foreign_pes_expired, "its life ended without a word of its home server"};
     case Removal::not_back_in_time:
       break;
   }
   return {false, &Counters::pes_out_by_grace, "not back within the grace time"};
 }
+
+namespace {
 
 void fill_message(JournalRecord& record, const Request& request, std::string_view answer) {
   if (request.over_tcp()) return;
@@ -44,20 +44,25 @@ void fill_message(JournalRecord& record, const Request& request, std::string_vie
 
 }  // namespace
 
-config::LifeUnit Elements::unit(PeIndex pe) const {
-  const bool ms = (context_.space.record(pe).notes.flags & kMilliseconds) != 0;
-  return ms ? config::LifeUnit::milliseconds : config::LifeUnit::seconds;
-}
+config::LifeUnit Elements::unit(PeIndex pe) const { return life_unit(context_.space.record(pe)); }
 
 // RFC 5354 §3.10; milliseconds are unsigned, as RSPLIB means them (conformance §12.3).
 rserpool::TimeMs Elements::expiry(int32_t life, config::LifeUnit unit) const {
   if (life == rserpool::kInfiniteLife) return rserpool::kNever;
   const bool ms = unit == config::LifeUnit::milliseconds;
-  const uint64_t length = ms ? static_cast<uint32_t>(life) : static_cast<uint64_t>(life) * 1000;
+  const uint64_t length = ms         ? static_cast<uint32_t>(life)
+                          : life < 0 ? 0
+                                     : static_cast<uint64_t>(life) * 1000;
   return context_.clock.now_ms() + length;
 }
 
 void Elements::changed(PoolHandleView handle) {
+  if (readers_ != 0) {
+    if (gathered_.empty()) tell_at_ = context_.clock.now() + kSecond;
+    if (gathered_.find(handle) == gathered_.end()) gathered_.emplace(handle);
+    subscriptions_.pool_changed(handle);
+    return;
+  }
   context_.out.put(PoolChanged{rserpool::PoolHandle(handle)});
   subscriptions_.pool_changed(handle);
 }
@@ -70,7 +75,9 @@ rserpool::RegisterOutcome Elements::put(PoolHandleView handle, const rserpool::P
   rserpool::PeNotes& notes = context_.space.notes(outcome.pe);
   notes.flags = unit == config::LifeUnit::milliseconds ? kMilliseconds : 0;
   notes.bad_reports = 0;
+  if (outcome.previous_home != context_.server_id) own_.joined(outcome.pe);
   changed(handle);
+  updates_.added(outcome.pe);
   return outcome;
 }
 
@@ -86,7 +93,7 @@ void Elements::remove(PeIndex pe, Removal why, const Request* request, std::stri
   const rserpool::PeRecord& record = context_.space.record(pe);
   const rserpool::PoolHandle handle(context_.space.handle(record.pool));
   const rserpool::PeId id = record.id;
-  const RemovalFacts what = facts(why);
+  const RemovalFacts what = facts_of(why);
   ++(context_.counters.*what.counter);
   if (what.dead) {
     context_.out.put(channel::PeDown{handle, id, context_.space.registration(pe)});
@@ -94,6 +101,8 @@ void Elements::remove(PeIndex pe, Removal why, const Request* request, std::stri
   } else {
     context_.out.log(Log::Level::info, "pe-out", pe_text(handle, id) + " is out: " + what.text);
   }
+  updates_.removed(pe);
+  own_.left(pe);
   context_.space.deregister(pe);
   JournalRecord entry;
   entry.change = JournalRecord::Change::remove;
@@ -126,6 +135,10 @@ void Elements::expire(const std::function<void(PeIndex)>& notify) {
   for (;;) {
     const PeIndex pe = context_.space.take_due(PeTimer::expiry, context_.clock.now_ms());
     if (pe == kNoPe) return;
+    if (!ours(pe)) {
+      remove_foreign(pe, Removal::not_refreshed);
+      continue;
+    }
     notify(pe);
     remove(pe, Removal::expired);
   }
@@ -143,6 +156,9 @@ StoredPe Elements::stored(PeIndex pe) const {
 }
 
 void Elements::restore(const StoredPe& pe) {
+  const bool is_ours = pe.element.home == context_.server_id;
+  const PeIndex before = context_.space.find(pe.handle, pe.element.id);
+  const bool was_ours = before != kNoPe && ours(before);
   const auto outcome =
       context_.space.register_or_update(pe.handle, pe.element, key_of(pe.association), rserpool::kNever);
   if (!outcome.ok()) {
@@ -152,13 +168,21 @@ void Elements::restore(const StoredPe& pe) {
     return;
   }
   context_.space.restore_registration(outcome.pe, pe.registration);
-  context_.space.notes(outcome.pe).flags =
-      kUnconfirmed | (pe.life_unit == config::LifeUnit::milliseconds ? kMilliseconds : 0);
+  uint32_t& flags = context_.space.notes(outcome.pe).flags;
+  flags = pe.life_unit == config::LifeUnit::milliseconds ? kMilliseconds : 0;
+  if (is_ours) flags |= pe.association.id == 0 ? kClaiming : kUnconfirmed;
+  if (!is_ours)
+    context_.space.set_timer(outcome.pe, PeTimer::expiry,
+                             foreign_expiry(pe.element.registration_life, pe.life_unit));
+  if (is_ours && !was_ours) own_.joined(outcome.pe);
+  if (!is_ours && was_ours) own_.left(outcome.pe);
 }
 
 void Elements::restore_removal(PoolHandleView handle, rserpool::PeId id) {
   const PeIndex pe = context_.space.find(handle, id);
-  if (pe != kNoPe) context_.space.deregister(pe);
+  if (pe == kNoPe) return;
+  if (ours(pe)) own_.left(pe);
+  context_.space.deregister(pe);
 }
 
 }  // namespace poolgate::registrar

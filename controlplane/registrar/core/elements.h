@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The pool elements of the handlespace as the registrar keeps them: every change goes to the journal, to the
-// data plane and to the subscribers from here, and from nowhere else.
+// data plane, to the subscribers and, of our own, to the peers from here, and from nowhere else.
 #pragma once
 
 #include <functional>
@@ -8,14 +8,12 @@
 #include <string_view>
 
 #include "controlplane/registrar/core/context.h"
+#include "controlplane/registrar/core/enrp/own_view.h"
+#include "controlplane/registrar/core/enrp/updates.h"
+#include "controlplane/registrar/core/pe_flags.h"
 #include "controlplane/registrar/core/subscriptions.h"
 
 namespace poolgate::registrar {
-
-// PeNotes::flags.
-inline constexpr uint32_t kUnconfirmed =
-    1;  // its association is not known to live (restart, loss of the channel)
-inline constexpr uint32_t kMilliseconds = 2;  // its registration life counts milliseconds
 
 enum class Removal : uint8_t {
   deregistered,
@@ -24,12 +22,23 @@ enum class Removal : uint8_t {
   association_lost,
   bad_reports,
   not_back_in_time,  // unconfirmed until the end of the grace time
+  claim_failed,      // taken over, and nowhere to be found
+  // ---- of another server's
+  deleted_by_owner,  // its home server said so, or no longer lists it
+  not_refreshed,     // its life ended, and its home server said nothing
 };
+
+struct RemovalFacts {
+  bool dead;
+  uint64_t Counters::*counter;
+  const char* text;
+};
+RemovalFacts facts_of(Removal why);
 
 class Elements {
  public:
-  Elements(Context& context, Subscriptions& subscriptions)
-      : context_(context), subscriptions_(subscriptions) {}
+  Elements(Context& context, Subscriptions& subscriptions, Updates& updates, OwnView& own)
+      : context_(context), subscriptions_(subscriptions), updates_(updates), own_(own) {}
 
   // Adds or replaces. Home, ASAP Transport and association are set by the caller. On success the caller
   // journals with put() when it has the answer.
@@ -40,6 +49,28 @@ class Elements {
   void remove(rserpool::PeIndex pe, Removal why, const Request* request = nullptr,
               std::string_view answer = {});
   void journal_put(rserpool::PeIndex pe, const Request& request, std::string_view answer);
+
+  // ---- PEs of other servers. kNoPe: refused, and said so.
+  rserpool::PeIndex put_foreign(rserpool::PoolHandleView handle, const rserpool::PoolElement& element,
+                                const Partner& owner);
+  // Its home server lists it as it is.
+  void refresh_foreign(rserpool::PeIndex pe);
+  void remove_foreign(rserpool::PeIndex pe, Removal why);
+  // ---- owners. It is ours, but has not said so (RFC 5353 §3.5.2).
+  void take_over(rserpool::PeIndex pe);
+  // It answered its new home.
+  void claimed(rserpool::PeIndex pe, const Association& association);
+  // What is ours is said to be so.
+  void tell_peers(rserpool::PeIndex pe) { updates_.added(pe); }
+  // It is that server's, by its word or a third one's.
+  void give(rserpool::PeIndex pe, rserpool::ServerId home);
+  bool ours(rserpool::PeIndex pe) const { return context_.space.record(pe).home == context_.server_id; }
+
+  // While a table is read, the data plane is not sent each pool anew for each PE of it: what changed is told
+  // at least once a second, and when nobody reads any more.
+  void reading(bool begins);
+  void tick();
+  Micros next_deadline() const { return gathered_.empty() ? kNever : tell_at_; }
 
   // Back to confirmed: its association lives, or it registered anew. The life starts again.
   void confirm(rserpool::PeIndex pe);
@@ -77,9 +108,18 @@ class Elements {
 
  private:
   void changed(rserpool::PoolHandleView handle);
+  void tell_gathered();
+  void journal_foreign(rserpool::PeIndex pe);
+  void journal_owner(rserpool::PeIndex pe);
+  rserpool::TimeMs foreign_expiry(int32_t life, config::LifeUnit unit) const;
 
   Context& context_;
   Subscriptions& subscriptions_;
+  Updates& updates_;
+  OwnView& own_;
+  uint32_t readers_ = 0;
+  std::set<rserpool::PoolHandle, std::less<>> gathered_;
+  Micros tell_at_ = 0;
 };
 
 }  // namespace poolgate::registrar

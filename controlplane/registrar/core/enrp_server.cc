@@ -3,31 +3,60 @@
 
 #include <algorithm>
 
-#include "controlplane/rserpool/wire/builders.h"
+#include "controlplane/registrar/core/pe_flags.h"
 
 namespace poolgate::registrar {
 
 namespace enrp = rserpool::enrp;
 namespace wire = rserpool::wire;
-using rserpool::kNoPe;
-using rserpool::PeIndex;
 using rserpool::ServerId;
 
-namespace {
+// ---- life
 
-// Bytes of one chunk of a table: several hundred PEs, and far from the size at which a peer's buffers end.
-constexpr size_t kChunk = 16 * 1024;
-// PEs of other owners that one chunk passes over when only our own are asked for.
-constexpr size_t kMaxSteps = 100'000;
-// A download that is not continued is forgotten (RFC 5353 §3.2.3).
-constexpr Micros kDownloadTimeout = 30 * kSecond;
-
-std::string encoded(const enrp::Message& message) {
-  std::string bytes;
-  return enrp::encode(message, bytes) ? bytes : std::string();
+void EnrpServer::start(bool restored) {
+  for (const ServerId home : context_.space.owners()) peers_.learn_owner(home);
+  for (rserpool::PeIndex pe = context_.space.first_of_owner(context_.server_id); pe != rserpool::kNoPe;
+       pe = context_.space.next_of_owner(pe)) {
+    if ((context_.space.notes(pe).flags & kClaiming) != 0) claims_.resume(pe);
+  }
+  joining_.start(restored);
 }
 
-}  // namespace
+void EnrpServer::channel_lost() {
+  for (Peer& peer : peers_.list()) downloads_.abandon(peer);
+  peers_.channel_lost();
+  claims_.channel_lost();
+  joining_.channel_lost();
+}
+
+void EnrpServer::replay_done() {
+  peers_.replay_done();
+  presence_.restart();
+  peers_.tick();
+  joining_.replay_done();
+}
+
+void EnrpServer::up(Association& association, const channel::AssociationUp& up) {
+  Peer* peer = peers_.up(association, up);
+  if (peer == nullptr) return;
+  if (up.request != 0) presence_.ask(*peer);
+  joining_.connected(*peer);
+}
+
+void EnrpServer::down(const channel::AssociationName& name) {
+  Peer* peer = peers_.by_association(name);
+  if (peer == nullptr) return;
+  downloads_.abandon(*peer);
+  peers_.down(name);
+  joining_.lost(*peer);
+}
+
+void EnrpServer::reload() {
+  peers_.configure();
+  presence_.restart();
+}
+
+// ---- messages
 
 void EnrpServer::report(const Request& request, ServerId receiver,
                         const std::vector<rserpool::ErrorCause>& causes) {
@@ -48,7 +77,7 @@ void EnrpServer::message(const Request& request, std::string_view bytes) {
     }
     return;
   }
-  const enrp::Message& message = parsed->message;
+  enrp::Message& message = parsed->message;
   const ServerId sender = enrp::sender_of(message);
   const ServerId receiver = enrp::receiver_of(message);
   // 0 is for all (RFC 5353 §2.1); what is for another server has been misled.
@@ -58,89 +87,107 @@ void EnrpServer::message(const Request& request, std::string_view bytes) {
                      request.peer + ": ENRP message from or to an id that cannot be");
     return;
   }
-  const bool known = request.association->server == sender;
-  request.association->server = sender;
-  const auto* its_presence = std::get_if<enrp::Presence>(&message);
-  const bool asks_presence = its_presence != nullptr && its_presence->reply_required;
-  // RFC 5353 §3.4.1: a server that we did not know is asked for its own presence.
-  if (!known && !asks_presence) presence(request, sender, true, false);
-  if (asks_presence) presence(request, sender, false, true);
-  if (const auto* request_list = std::get_if<enrp::ListRequest>(&message)) list(request, *request_list);
-  if (const auto* request_table = std::get_if<enrp::HandleTableRequest>(&message))
-    table(request, *request_table);
-  if (std::holds_alternative<enrp::ErrorMessage>(message)) {
-    ++context_.counters.errors_received;
+  const bool known = request.association->server == sender && peers_.by_id(sender) != nullptr;
+  Peer* peer = peers_.identify(*request.association, sender);
+  if (peer == nullptr) {
+    ++context_.counters.unexpected_messages;
     return;
   }
-  if (parsed->unrecognized.empty()) return;
+  presence_.heard(*peer);
+  takeovers_.alive(sender);
+  // RFC 5353 §3.4.1: a server that we did not know is asked for its own presence.
+  const auto* its_presence = std::get_if<enrp::Presence>(&message);
+  const bool asks = its_presence != nullptr && its_presence->reply_required;
+  if (!known && !asks) {
+    ++context_.counters.presences_sent;
+    send_along(context_, request, presence_.message(peer->partner, sender, true));
+  }
+  dispatch(request, *peer, message);
+  if (std::holds_alternative<enrp::ErrorMessage>(message) || parsed->unrecognized.empty()) return;
   context_.counters.unrecognized_parameters += parsed->unrecognized.size();
   report(request, sender, wire::causes_of(parsed->unrecognized));
 }
 
-// RFC 5353 §2.1. Checksum and Server Information always: RSPLIB reads no other (conformance §12.4).
-void EnrpServer::presence(const Request& request, ServerId receiver, bool reply_required, bool as_answer) {
-  enrp::Presence message;
-  message.sender = context_.server_id;
-  message.receiver = receiver;
-  message.reply_required = reply_required;
-  message.checksum = context_.space.checksum(context_.server_id);
-  const auto& addresses = context_.welcome.local_addresses;
-  if (!addresses.empty()) {
-    auto& information = message.information.emplace();
-    information.server = context_.server_id;
-    information.transport.port = context_.welcome.enrp_port;
-    const size_t n = std::min(addresses.size(), wire::kMaxTransportAddresses);
-    information.transport.addresses.assign(addresses.begin(), addresses.begin() + static_cast<ptrdiff_t>(n));
+void EnrpServer::dispatch(const Request& request, Peer& peer, enrp::Message& message) {
+  if (const auto* m = std::get_if<enrp::Presence>(&message)) return handle(request, peer, *m);
+  if (const auto* m = std::get_if<enrp::HandleUpdate>(&message)) return foreign_.update(peer, *m);
+  if (const auto* m = std::get_if<enrp::ListRequest>(&message))
+    return tables_.answer_list(request, *m, serving());
+  if (const auto* m = std::get_if<enrp::HandleTableRequest>(&message))
+    return tables_.answer_table(request, peer.partner, *m, serving());
+  if (const auto* m = std::get_if<enrp::ListResponse>(&message)) return handle(peer, *m);
+  if (auto* m = std::get_if<enrp::HandleTableResponse>(&message)) {
+    const bool own_only = peer.download.own_only;
+    if (const auto end = downloads_.response(peer, *m)) table_ended(peer, own_only, *end);
+    return;
   }
-  if (as_answer) {
-    answer(context_, request, encoded(message));
+  if (const auto* m = std::get_if<enrp::InitTakeover>(&message)) return takeovers_.initiated(peer, m->target);
+  if (const auto* m = std::get_if<enrp::InitTakeoverAck>(&message))
+    return takeovers_.acknowledged(peer, m->target);
+  if (const auto* m = std::get_if<enrp::TakeoverServer>(&message))
+    return takeovers_.enforced(peer, m->target);
+  ++context_.counters.errors_received;
+}
+
+// RFC 5353 §2.1, §3.4, §3.6.1.
+void EnrpServer::handle(const Request& request, Peer& peer, const enrp::Presence& message) {
+  if (message.information && message.information->server == peer.id)
+    peers_.learn(peer.id, message.information->transport, true);
+  if (peer.asked_at != 0 && !message.reply_required) {
+    peer.round_trip_ms = static_cast<uint32_t>((context_.clock.now() - peer.asked_at) / kMilli);
+    peer.asked_at = 0;
+  }
+  if (message.reply_required) {
+    ++context_.counters.presences_sent;
+    answer(context_, request, presence_.message(peer.partner, peer.id, false));
+  }
+  if (message.checksum && serving()) audit_.checksum(peer, *message.checksum);
+}
+
+void EnrpServer::handle(Peer& peer, const enrp::ListResponse& message) {
+  for (const enrp::ServerInformation& server : message.servers)
+    peers_.learn(server.server, server.transport, false);
+  joining_.listed(peer, message.rejected);
+  peers_.tick();
+}
+
+void EnrpServer::table_ended(Peer& peer, bool own_only, DownloadEnd end) {
+  if (own_only) {
+    audit_.table_ended(peer, end);
   } else {
-    send_along(context_, request, encoded(message));
+    joining_.table_ended(peer, end);
   }
 }
 
-// RFC 5353 §3.2.2.2: the servers that we know; the asker knows us.
-void EnrpServer::list(const Request& request, const enrp::ListRequest& message) {
-  answer(context_, request, encoded(enrp::ListResponse{context_.server_id, message.sender, false, {}}));
+void EnrpServer::announced(std::string_view bytes) {
+  const auto parsed = enrp::parse(bytes);
+  if (!parsed.ok()) return;
+  const auto* presence = std::get_if<enrp::Presence>(&parsed->message);
+  if (presence == nullptr || !presence->information || presence->information->server != presence->sender)
+    return;
+  peers_.learn(presence->sender, presence->information->transport, false);
 }
 
-// RFC 5353 §3.2.3. The W flag is that of each request (conformance §12.17).
-void EnrpServer::table(const Request& request, const enrp::HandleTableRequest& message) {
-  TableDownload& download = request.association->download;
-  if (!download.cursor.started || download.cursor.ended ||
-      download.used + kDownloadTimeout < context_.clock.now()) {
-    download.cursor = {};
+// ---- time
+
+void EnrpServer::tick() {
+  peers_.tick();
+  joining_.tick();
+  downloads_.tick([this](Peer& peer, bool own_only, DownloadEnd end) { table_ended(peer, own_only, end); });
+  if (serving()) {
+    presence_.tick([this](ServerId server) { takeovers_.dead(server); });
+    audit_.tick();
+    takeovers_.tick();
   }
-  download.used = context_.clock.now();
-  std::string bytes;
-  wire::TableResponseBuilder builder(bytes, context_.server_id, message.sender, kChunk);
-  rserpool::PoolElement element;
-  bool more = false;
-  for (;;) {
-    const rserpool::KeyCursor before = download.cursor;
-    const PeIndex pe = message.own_only
-                           ? context_.space.next_of(download.cursor, context_.server_id, kMaxSteps)
-                           : context_.space.next(download.cursor);
-    if (pe == kNoPe) {
-      more = !download.cursor.ended;
-      break;
-    }
-    context_.space.read(pe, element);
-    const auto handle = context_.space.handle(context_.space.record(pe).pool);
-    if (builder.append(handle, element)) continue;
-    if (builder.count() == 0) {
-      context_.out.log(Log::Level::warn, "enrp-table",
-                       pe_text(handle, element.id) + " does not fit a table response");
-      continue;
-    }
-    download.cursor = before;
-    more = true;
-    break;
-  }
-  if (!more) download.cursor = {};
-  if (!builder.finish(more)) return;
-  ++context_.counters.handle_tables_sent;
-  answer(context_, request, std::move(bytes));
+  bulk_.tick();
+}
+
+Micros EnrpServer::next_deadline() const {
+  Micros next = std::min(
+      {peers_.next_deadline(), joining_.next_deadline(), downloads_.next_deadline(), bulk_.next_deadline()});
+  if (serving())
+    next = std::min({next, presence_.next_deadline(), audit_.next_deadline(), takeovers_.next_deadline()});
+  return next;
 }
 
 }  // namespace poolgate::registrar

@@ -69,6 +69,8 @@ void KeepAlives::handle(const Request& request, const asap::EndpointKeepAliveAck
     return;
   }
   ++context_.counters.keepalives_acked;
+  if (const uint32_t sent = context_.space.notes(pe).number; sent != 0)
+    request.association->round_trip_ms = static_cast<uint32_t>(context_.clock.now_ms()) - sent;
   alive(pe);
 }
 
@@ -79,6 +81,8 @@ void KeepAlives::handle(const Request& request, const asap::EndpointUnreachable&
   ++context_.counters.unreachable_reports;
   PeNotes& notes = context_.space.notes(pe);
   if (notes.bad_reports < UINT16_MAX) ++notes.bad_reports;
+  // Its home server judges a PE; what we were told of it counts if it becomes ours.
+  if (!elements_.ours(pe)) return;
   if (notes.bad_reports > context_.settings.registrar.max_bad_pe_reports) {
     context_.out.log(
         Log::Level::warn, "bad-reports",
@@ -114,10 +118,14 @@ void KeepAlives::failed(PeIndex pe) {
   if (last && context_.associations.find(name) != nullptr) context_.out.put(channel::Close{name, true});
 }
 
-void KeepAlives::tick() {
+void KeepAlives::tick(const std::function<void(PeIndex)>& claimed) {
   for (;;) {
     const PeIndex pe = context_.space.take_due(PeTimer::probe, context_.clock.now_ms());
     if (pe == kNoPe) return;
+    if ((context_.space.notes(pe).flags & kClaiming) != 0) {
+      claimed(pe);
+      continue;
+    }
     if (elements_.unconfirmed(pe)) continue;
     if (context_.space.notes(pe).keep_alives != 0) {
       failed(pe);

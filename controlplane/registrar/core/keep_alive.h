@@ -21,7 +21,8 @@ class KeepAlives {
   void suspect(const channel::PeReport& report);
   // A keep-alive could not be delivered.
   void undelivered(const rserpool::asap::EndpointKeepAlive& message, const channel::AssociationName& name);
-  void tick();
+  // `claimed`: whose timer is not ours to judge (enrp/claims.h).
+  void tick(const std::function<void(rserpool::PeIndex)>& claimed);
 
  private:
   void send(rserpool::PeIndex pe);

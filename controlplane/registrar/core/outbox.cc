@@ -10,4 +10,10 @@ std::string pe_text(rserpool::PoolHandleView handle, rserpool::PeId id) {
   return "PE " + rserpool::hex32(id) + " of " + rserpool::printable(handle, kMost);
 }
 
+std::string server_text(rserpool::ServerId id) {
+  char number[16];
+  std::snprintf(number, sizeof number, "0x%08x", id);
+  return std::string("server ") + number;
+}
+
 }  // namespace poolgate::registrar

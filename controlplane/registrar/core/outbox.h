@@ -27,5 +27,7 @@ class Outbox {
 
 // "PE 0x0000002a of EchoPool".
 std::string pe_text(rserpool::PoolHandleView handle, rserpool::PeId id);
+// "server 0x0000002a".
+std::string server_text(rserpool::ServerId id);
 
 }  // namespace poolgate::registrar

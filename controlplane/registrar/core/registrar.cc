@@ -18,7 +18,10 @@ Registrar::Registrar(Registrar&&) noexcept = default;
 Registrar& Registrar::operator=(Registrar&&) noexcept = default;
 
 void Registrar::restore(const JournalRecord& record) { state_->restore(record); }
-void Registrar::restored(Micros now) { state_->advance(now); }
+void Registrar::restored(Micros now) {
+  state_->advance(now);
+  state_->start();
+}
 void Registrar::snapshot(const std::function<void(const JournalRecord&)>& take) const {
   state_->snapshot(take);
 }
@@ -37,8 +40,7 @@ void Registrar::association_up(Micros now, const channel::AssociationUp& up) {
 }
 void Registrar::association_down(Micros now, const channel::AssociationDown& down) {
   state_->advance(now);
-  // id 0: a Connect that failed, and no association.
-  if (down.association.id != 0 || down.request == 0) state_->association_down(down.association);
+  state_->association_down(down);
 }
 void Registrar::message(Micros now, const channel::MessageUp& message) {
   state_->advance(now);
@@ -73,6 +75,11 @@ void Registrar::tcp_down(Micros now, uint64_t connection) {
 void Registrar::announce_heard(Micros now, std::string_view bytes) {
   state_->advance(now);
   state_->announcer().heard(bytes);
+}
+
+void Registrar::enrp_announce_heard(Micros now, std::string_view bytes) {
+  state_->advance(now);
+  state_->enrp().announced(bytes);
 }
 
 void Registrar::tick(Micros now) {

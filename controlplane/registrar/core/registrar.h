@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The registrar as a plain state machine: events and the time in, actions out. No sockets, no clock, no
-// threads. RFC 5352 (server side) and what RFC 5353 needs to show its table to others.
+// threads. RFC 5352 (server side) and RFC 5353.
 //
 // The process around it (single-threaded):
-//   start:  Registrar r(...); r.restore(record) for each journal entry, in order; r.restored(now)
-//   loop:   read the channel, TCP and the announcements until nothing is left, handing each event in, then
-//   tick(now);
+//   start:  Registrar r(...); r.restore(record) for each journal entry, in order; r.restored(now), also
+//   without loop:   read the channel, TCP and the announcements until nothing is left, handing each event in,
+//   then tick(now);
 //           carry out take_actions() in order; sleep until next_deadline(), at most 1 s
 // Every function that takes `now` may add actions. A jump of more than 1 s past a deadline moves all
 // deadlines by it.
@@ -83,6 +83,9 @@ class Registrar {
 
   // A SERVER_ANNOUNCE of another server was heard (RFC 5352 §3.6): announcements slow down with their number.
   void announce_heard(Micros now, std::string_view bytes);
+
+  // A PRESENCE of another server was heard on a multicast group.
+  void enrp_announce_heard(Micros now, std::string_view bytes);
 
   // ---- time
   void tick(Micros now);

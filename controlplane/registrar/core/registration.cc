@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "controlplane/registrar/core/enrp/distance.h"
 #include "controlplane/rserpool/wire/code_points.h"
 #include "controlplane/rserpool/wire/parameters.h"
 
@@ -54,8 +55,8 @@ Transport asap_transport(const Association& association) {
 
 }  // namespace
 
-// Seconds unless the configuration says milliseconds of this source or pool; never guessed (conformance
-// §12.3).
+// Seconds unless the configuration says milliseconds of this source or pool, or RSPLIB of this source; never
+// guessed (conformance §12.3).
 config::LifeUnit Registration::life_unit(const Association& association, PoolHandleView handle) const {
   for (const config::LifeUnitRule& rule : context_.settings.registrar.life_units) {
     if (rule.pool && *rule.pool != handle) continue;
@@ -64,7 +65,8 @@ config::LifeUnit Registration::life_unit(const Association& association, PoolHan
       continue;
     return rule.unit;
   }
-  return config::LifeUnit::seconds;
+  const bool rsplib = partner_of(context_.settings.registrar, 0, association.addresses).life_in_milliseconds;
+  return rsplib ? config::LifeUnit::milliseconds : config::LifeUnit::seconds;
 }
 
 // RFC 5352 §2.2.1: what is registered is where the PE registers from, whatever the user transport.
@@ -169,6 +171,10 @@ void Registration::handle(const Request& request, const asap::Registration& mess
   for (rserpool::IpAddress& address : element.user_transport.addresses) address = unmapped(address);
   element.has_asap_transport = true;
   element.asap_transport = asap_transport(association);
+
+  if (const uint32_t step = context_.settings.registrar.distance_step_ms;
+      step != 0 && has_distance(element.policy.type))
+    element.policy.distance = distance_of(association.round_trip_ms, step);
 
   const auto outcome = elements_.put(message.handle, element, association, unit);
   if (!outcome.ok()) {

@@ -22,7 +22,8 @@ void State::advance(Micros now) {
 }
 
 Micros State::next_deadline() const {
-  Micros next = std::min({grace_ends_, subscriptions_.next_deadline(), announcer_.next_deadline()});
+  Micros next = std::min({grace_ends_, subscriptions_.next_deadline(), announcer_.next_deadline(),
+                          elements_.next_deadline(), enrp_.next_deadline()});
   for (const PeTimer timer : {PeTimer::expiry, PeTimer::probe}) {
     if (const auto due = context_.space.next_due(timer)) next = std::min(next, *due * kMilli);
   }
@@ -30,11 +31,14 @@ Micros State::next_deadline() const {
 }
 
 void State::tick() {
-  keep_alives_.tick();
+  keep_alives_.tick([this](PeIndex pe) { claims_.due(pe); });
   elements_.expire([this](PeIndex pe) { notify_expiry(pe); });
   if (grace_ends_ <= context_.clock.now()) end_grace();
   subscriptions_.tick();
   announcer_.tick();
+  enrp_.tick();
+  elements_.tick();
+  serve_deferred();
 }
 
 // RFC 5352 §2.2.4, if configured: RSPLIB's PEs take it for a failure of the registrar (conformance §12.9).
@@ -60,13 +64,19 @@ void State::end_grace() {
 void State::restore(const JournalRecord& record) {
   using Change = JournalRecord::Change;
   if (record.change == Change::put) elements_.restore(record.pe);
+  restored_ = restored_ || record.change != Change::none;
+  if (record.change == Change::peer || record.change == Change::peer_gone)
+    peers_.restore(record.peer, record.change == Change::peer);
   if (record.change == Change::remove) elements_.restore_removal(record.pe.handle, record.pe.element.id);
   if (record.sequence == 0) return;
   restored_answers_[record.association].store_answer(
       {record.sequence, record.stream, context_.clock.now(), record.answer});
 }
 
+void State::start() { enrp_.start(restored_); }
+
 void State::snapshot(const std::function<void(const JournalRecord&)>& take) {
+  peers_.snapshot(take);
   rserpool::KeyCursor cursor;
   for (PeIndex pe = context_.space.next(cursor); pe != kNoPe; pe = context_.space.next(cursor)) {
     JournalRecord record;
@@ -112,10 +122,14 @@ void State::channel_up(const channel::Welcome& welcome) {
 }
 
 void State::channel_lost() {
-  context_.channel_up = false;
+  context_.channel_up = context_.replayed = false;
   grace_ends_ = kNever;
+  deferred_.clear();
   context_.associations.for_each([](Association& association) { association.live = false; });
-  elements_.for_each_own([this](PeIndex pe) { elements_.set_unconfirmed(pe); });
+  elements_.for_each_own([this](PeIndex pe) {
+    if ((context_.space.notes(pe).flags & kClaiming) == 0) elements_.set_unconfirmed(pe);
+  });
+  enrp_.channel_lost();
 }
 
 void State::replay_done() {
@@ -131,6 +145,9 @@ void State::replay_done() {
     const bool same_epoch = name.epoch == context_.welcome.epoch;
     if (same_epoch && elements_.unconfirmed(pe)) elements_.remove(pe, Removal::association_lost);
   });
+  context_.replayed = true;
+  enrp_.replay_done();
+  serve_deferred();
 }
 
 // ---- associations
@@ -143,10 +160,12 @@ void State::association_up(const channel::AssociationUp& up) {
     association.answers = std::move(at->second.answers);
     restored_answers_.erase(at);
   }
+  if (up.service == channel::SctpService::enrp) return enrp_.up(association, up);
   elements_.for_each_of(up.association, [this](PeIndex pe) {
     elements_.confirm(pe);
     keep_alives_.alive(pe);
   });
+  association.ours = claims_.up(association, up.request);
 }
 
 void State::lost(const channel::AssociationName& name) {
@@ -154,9 +173,14 @@ void State::lost(const channel::AssociationName& name) {
   if (Association* association = context_.associations.find(name))
     subscriptions_.unsubscribe_all(*association);
   context_.associations.remove(name);
+  enrp_.down(name);
 }
 
-void State::association_down(const channel::AssociationName& name) { lost(name); }
+void State::association_down(const channel::AssociationDown& down) {
+  // Id 0: a Connect that failed, and no association.
+  if (down.association.id != 0 || down.request == 0) return lost(down.association);
+  if (!peers_.connect_failed(down.request)) claims_.connect_failed(down.request);
+}
 
 // ---- messages
 
@@ -175,14 +199,23 @@ bool State::replayed(Association& association, const channel::MessageUp& message
 
 void State::message(const channel::MessageUp& message) {
   if (Association* association = context_.associations.find(message.association)) {
-    if (!replayed(*association, message)) asap_message(*association, message);
+    if (association->service == channel::SctpService::asap && !enrp_.serving()) {
+      deferred_.push_back(message);
+      return;
+    }
+    if (!replayed(*association, message)) take(*association, message);
   } else {
     ++context_.counters.unexpected_messages;
   }
   context_.out.put(channel::Acknowledge{message.association, message.sequence});
 }
 
-void State::asap_message(Association& association, const channel::MessageUp& message) {
+void State::serve_deferred() {
+  if (deferred_.empty() || !enrp_.serving()) return;
+  for (const channel::MessageUp& late : std::exchange(deferred_, {})) message(late);
+}
+
+void State::take(Association& association, const channel::MessageUp& message) {
   const bool asap = association.service == channel::SctpService::asap;
   // RFC 5352 §5: whatever else comes here is not ASAP.
   if (message.ppid != (asap ? wire::kAsapPpid : wire::kEnrpPpid)) {
@@ -197,7 +230,7 @@ void State::asap_message(Association& association, const channel::MessageUp& mes
     asap_.message(request, {association.messages, association.unreachable_reports, association.limit_errors},
                   message.payload);
   } else if (association.messages.allow(context_.clock.now(),
-                                        context_.settings.registrar.peer_message_rate)) {
+                                        context_.settings.registrar.enrp_message_rate)) {
     enrp_.message(request, message.payload);
   } else {
     ++context_.counters.rate_limited;
@@ -220,6 +253,10 @@ void State::tcp_up(uint64_t connection, const rserpool::IpAddress& peer) {
 void State::tcp_message(uint64_t connection, std::string_view bytes) {
   const auto at = connections_.find(connection);
   if (at == connections_.end()) return;
+  if (!enrp_.serving()) {
+    context_.out.put(TcpClose{connection});
+    return;
+  }
   Connection& c = at->second;
   asap_.message({nullptr, 0, 0, connection, c.peer}, {c.messages, c.unreachable_reports, c.limit_errors},
                 bytes);
@@ -230,6 +267,7 @@ void State::reload(Settings settings) {
   context_.index_pools();
   context_.space.set_limits(context_.options(seed_));
   announcer_.restart();
+  enrp_.reload();
 }
 
 }  // namespace poolgate::registrar

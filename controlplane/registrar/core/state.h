@@ -33,9 +33,14 @@ class State {
   void channel_lost();
   void replay_done();
   void association_up(const channel::AssociationUp& up);
-  void association_down(const channel::AssociationName& name);
+  void association_down(const channel::AssociationDown& down);
   void message(const channel::MessageUp& message);
   void send_failed(const channel::SendFailed& failed);
+
+  void start();
+  EnrpServer& enrp() { return enrp_; }
+  Peers& peers() { return peers_; }
+  OwnView& own() { return own_; }
 
   void tcp_up(uint64_t connection, const rserpool::IpAddress& peer);
   void tcp_message(uint64_t connection, std::string_view bytes);
@@ -56,25 +61,33 @@ class State {
   };
 
   bool replayed(Association& association, const channel::MessageUp& message);
-  void asap_message(Association& association, const channel::MessageUp& message);
+  void take(Association& association, const channel::MessageUp& message);
+  void serve_deferred();
   void lost(const channel::AssociationName& name);
   void notify_expiry(rserpool::PeIndex pe);
   void end_grace();
 
   uint64_t seed_;
   Context context_;
+  OwnView own_{context_};
+  Peers peers_{context_};
+  Updates updates_{context_, peers_, own_};
   Subscriptions subscriptions_{context_};
-  Elements elements_{context_, subscriptions_};
+  Elements elements_{context_, subscriptions_, updates_, own_};
   KeepAlives keep_alives_{context_, elements_};
   Registration registration_{context_, elements_, keep_alives_};
   Resolution resolution_{context_, subscriptions_};
-  AsapServer asap_{context_, registration_, resolution_, keep_alives_};
-  EnrpServer enrp_{context_};
+  Claims claims_{context_, elements_, keep_alives_};
+  AsapServer asap_{context_, registration_, resolution_, keep_alives_, claims_};
+  EnrpServer enrp_{context_, peers_, own_, elements_, claims_};
   Announcer announcer_{context_};
   std::unordered_map<uint64_t, Connection> connections_;
   std::map<channel::AssociationName, Association>
       restored_answers_;  // until their association is there again
   Micros grace_ends_ = kNever;
+  bool restored_ = false;  // from a journal that knew PEs or peers
+  // ASAP's before we serve (RFC 5353 §3.2.3.5). Not acknowledged: the data plane bounds them.
+  std::vector<channel::MessageUp> deferred_;
 };
 
 }  // namespace poolgate::registrar

@@ -22,7 +22,7 @@ namespace fs = std::filesystem;
 // Record types. Bytes begin with kRecordVersion.
 constexpr uint8_t kIdentity = 1;
 constexpr uint8_t kRecord = 2;
-constexpr uint8_t kRecordVersion = 1;
+constexpr uint8_t kRecordVersion = 2;  // 2: peers
 constexpr uint64_t kSmall = 4u << 20;  // not worth a compaction
 
 template <class T>
@@ -34,15 +34,23 @@ std::string to_bytes(const T& value) {
 }
 
 template <class T>
-Result<T> from_bytes(std::string_view bytes) {
-  if (bytes.empty() || static_cast<uint8_t>(bytes[0]) != kRecordVersion)
-    return Error{"written by another version of poolgate-registrar"};
+Result<T> fields_of(std::string_view bytes) {
   T value;
   transport::FieldReader r(bytes, 1);
   fields(r, value);
   if (!r.ok()) return Error{r.error()};
   if (r.left() != 0) return Error{"has bytes behind its last field"};
   return value;
+}
+
+template <class T, class Old>
+Result<T> from_bytes(std::string_view bytes) {
+  const int version = bytes.empty() ? 0 : static_cast<uint8_t>(bytes[0]);
+  if (version == kRecordVersion) return fields_of<T>(bytes);
+  if (version != 1) return Error{"written by another version of poolgate-registrar"};
+  auto old = fields_of<Old>(bytes);
+  if (!old.ok()) return old.error();
+  return T(std::move(*old));
 }
 
 bool sync_folder(const std::string& folder) {
@@ -100,13 +108,13 @@ Result<bool> Journal::read(const std::string& machine, const Restore& restore, I
   std::string unreadable;
   const auto take = [&](uint8_t type, std::string_view bytes) {
     if (type == kIdentity) {
-      auto found = from_bytes<Identity>(bytes);
+      auto found = from_bytes<Identity, Identity>(bytes);
       if (!found.ok()) return unreadable = found.error().text, false;
       copied = !machine.empty() && !found->machine.empty() && found->machine != machine;
       if (copied) return false;
       identity = std::move(*found);
     } else if (type == kRecord) {
-      auto record = from_bytes<JournalRecord>(bytes);
+      auto record = from_bytes<JournalRecord, JournalRecordV1>(bytes);
       if (!record.ok()) return unreadable = record.error().text, false;
       restore(identity, std::move(*record));
     }
@@ -148,20 +156,21 @@ void Journal::start(const Identity& identity) {
   identity_ = identity;
   if (!file_) return;
   file_->append(kIdentity, to_bytes(identity_));
-  dirty_ = true;
+  dirty_ = sync_ = true;
   commit();
 }
 
-void Journal::append(const JournalRecord& record) {
+void Journal::append(const JournalRecord& record, bool lazy) {
   if (degraded()) return;
   file_->append(kRecord, to_bytes(record));
   dirty_ = true;
+  sync_ = sync_ || !lazy;
 }
 
 bool Journal::commit() {
   if (degraded()) return false;
   if (!std::exchange(dirty_, false)) return true;
-  if (auto done = file_->commit(); !done.ok()) {
+  if (auto done = file_->commit(std::exchange(sync_, false)); !done.ok()) {
     fail(done.error().text);
     return false;
   }

@@ -49,7 +49,9 @@ class Journal {
 
   // Notes who this process is, on disk before it returns, if the disk takes it.
   void start(const Identity& identity);
-  void append(const JournalRecord& record);
+  // `lazy`: it may wait for the next one that is not before it is safe from a loss of power. The death of the
+  // process loses neither.
+  void append(const JournalRecord& record, bool lazy = false);
   // False: degraded(); the first time, or for another reason, take_note() has a line.
   bool commit();
   bool wants_compaction() const;
@@ -81,6 +83,7 @@ class Journal {
   std::string fault_;
   std::vector<std::string> notes_;
   bool dirty_ = false;
+  bool sync_ = false;
   bool rewrite_wanted_ = false;  // what was restored is in a file that was set aside
   uint64_t live_size_ = 0;       // after the last compaction
   uint64_t commits_ = 0, compactions_ = 0;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The journal's records as lists of fields; changing one makes older journals unreadable: raise
-// kRecordVersion.
+// The journal's records as lists of fields. A version only adds fields at the end, so that each older one is
+// read by the list of then.
 #pragma once
 
 #include "controlplane/registrar/core/actions.h"
@@ -11,7 +11,7 @@
 namespace poolgate::transport {
 template <>
 inline constexpr uint64_t kLastValue<registrar::JournalRecord::Change> =
-    uint64_t(registrar::JournalRecord::Change::remove);
+    uint64_t(registrar::JournalRecord::Change::peer_gone);
 template <>
 inline constexpr uint64_t kLastValue<config::LifeUnit> = uint64_t(config::LifeUnit::milliseconds);
 }  // namespace poolgate::transport
@@ -30,6 +30,21 @@ POOLGATE_FIELDS(StoredPe) {
   a("life_unit", m.life_unit);
   a("association", m.association);
 }
+POOLGATE_FIELDS(StoredPeer) {
+  a("peer id", m.id);
+  a("peer addresses", m.addresses);
+  a("peer port", m.port);
+}
+// As version 1 wrote it.
+struct JournalRecordV1 : JournalRecord {};
+POOLGATE_FIELDS(JournalRecordV1) {
+  a("change", m.change);
+  a("pe", m.pe);
+  a("association", m.association);
+  a("sequence", m.sequence);
+  a("stream", m.stream);
+  a("answer", m.answer);
+}
 POOLGATE_FIELDS(JournalRecord) {
   a("change", m.change);
   a("pe", m.pe);
@@ -37,6 +52,7 @@ POOLGATE_FIELDS(JournalRecord) {
   a("sequence", m.sequence);
   a("stream", m.stream);
   a("answer", m.answer);
+  a("peer", m.peer);
 }
 
 }  // namespace poolgate::registrar

@@ -48,6 +48,9 @@ RegistrarProcess::RegistrarProcess(asio::io_context& loop, config::Config config
       announcements_(
           loop, [this](std::string_view bytes) { core_->announce_heard(steady_now(), bytes); },
           [this](const std::string& key, const std::string& text) { say(Log::Level::warn, key, text); }),
+      enrp_announcements_(
+          loop, [this](std::string_view bytes) { core_->enrp_announce_heard(steady_now(), bytes); },
+          [this](const std::string& key, const std::string& text) { say(Log::Level::warn, key, text); }),
       timer_(loop) {}
 
 RegistrarProcess::~RegistrarProcess() { commands_.stop(); }
@@ -139,6 +142,7 @@ void RegistrarProcess::stop() {
   client_->stop();
   tcp_.stop();
   announcements_.stop();
+  enrp_announcements_.stop();
   pusher_->channel_lost();
   timer_.cancel();
 }
@@ -152,7 +156,8 @@ void RegistrarProcess::reload(config::Config config) {
   fixed("general.state_dir", config_.general.state_dir, config.general.state_dir);
   fixed("registrar.server_id", config_.registrar.server_id, config.registrar.server_id);
   const bool listen_anew = config_.registrar.tcp_listen != config.registrar.tcp_listen;
-  const bool announce_anew = config_.registrar.announce != config.registrar.announce;
+  const bool announce_anew = config_.registrar.announce != config.registrar.announce ||
+                             config_.registrar.enrp_announce != config.registrar.enrp_announce;
   config.general.run_dir = config_.general.run_dir;
   config.general.state_dir = config_.general.state_dir;
   config_ = std::move(config);
@@ -166,6 +171,7 @@ void RegistrarProcess::reload(config::Config config) {
 
 void RegistrarProcess::open_announcements() {
   announcements_.open(config_.registrar.announce, config_.sctp.asap_port, announce_from_);
+  enrp_announcements_.open(config_.registrar.enrp_announce, config_.sctp.enrp_port, announce_from_);
 }
 
 // ---- what comes
@@ -223,7 +229,7 @@ void RegistrarProcess::act() {
   for (std::vector<Action> actions = core_->take_actions(); !actions.empty();
        actions = core_->take_actions()) {
     for (const Action& action : actions)
-      if (const auto* put = std::get_if<JournalPut>(&action)) journal_->append(put->record);
+      if (const auto* put = std::get_if<JournalPut>(&action)) journal_->append(put->record, put->lazy);
     journal_->commit();
     for (Action& action : actions) carry_out(action);
   }
@@ -241,7 +247,8 @@ void RegistrarProcess::carry_out(Action& action) {
   if (auto* a = std::get_if<PoolChanged>(&action)) return pusher_->changed(a->handle);
   if (auto* a = std::get_if<TcpSend>(&action)) return tcp_.send(a->connection, a->bytes);
   if (auto* a = std::get_if<TcpClose>(&action)) return tcp_.close(a->connection);
-  if (auto* a = std::get_if<Announce>(&action)) return announcements_.send(a->bytes);
+  if (auto* a = std::get_if<Announce>(&action))
+    return (a->enrp ? enrp_announcements_ : announcements_).send(a->bytes);
   if (auto* a = std::get_if<Log>(&action)) log_.write(*a);
 }
 

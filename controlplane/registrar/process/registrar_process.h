@@ -87,6 +87,7 @@ class RegistrarProcess final : public transport::ChannelEvents, public TcpEvents
   std::unique_ptr<PoolPusher> pusher_;
   TcpServer tcp_;
   Announcements announcements_;
+  Announcements enrp_announcements_;
   std::vector<rserpool::IpAddress> announce_from_;
   asio::steady_timer timer_;
   std::optional<Micros> armed_;

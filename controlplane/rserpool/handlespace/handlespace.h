@@ -138,7 +138,9 @@ class Handlespace {
   PeIndex first_of_owner(ServerId home) const;
   PeIndex next_of_owner(PeIndex pe) const { return records_[pe].owner_next; }
   size_t owned(ServerId home) const;
-  uint16_t checksum(ServerId home) const;
+  std::vector<ServerId> owners() const;
+  PeChecksum checksum_of(ServerId home) const;
+  uint16_t checksum(ServerId home) const { return checksum_of(home).value(); }
   void change_owner(PeIndex pe, ServerId home);
 
   // ---- associations
@@ -165,7 +167,7 @@ class Handlespace {
     uint32_t number = 0;
     TransportType transport_type = TransportType::sctp;
     TransportUse transport_use = TransportUse::data_only;
-    uint64_t words = 0;  // handle_words() of the handle
+    BlockSum words;  // handle_words() of the handle
     Selector selector{PolicyType::round_robin, 0};
     BTree<PeId, PeIndex> by_id;
   };

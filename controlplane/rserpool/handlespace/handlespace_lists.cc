@@ -97,14 +97,20 @@ PeIndex Handlespace::first_of_owner(ServerId home) const {
   return at == by_home_.end() ? kNoPe : owners_[at->second].first;
 }
 
+std::vector<ServerId> Handlespace::owners() const {
+  std::vector<ServerId> list;
+  for (const auto& [home, owner] : by_home_) list.push_back(home);
+  return list;
+}
+
 size_t Handlespace::owned(ServerId home) const {
   const auto at = by_home_.find(home);
   return at == by_home_.end() ? 0 : owners_[at->second].size;
 }
 
-uint16_t Handlespace::checksum(ServerId home) const {
+PeChecksum Handlespace::checksum_of(ServerId home) const {
   const auto at = by_home_.find(home);
-  return at == by_home_.end() ? PeChecksum().value() : owners_[at->second].checksum.value();
+  return at == by_home_.end() ? PeChecksum() : owners_[at->second].checksum;
 }
 
 PeIndex Handlespace::first_of_association(const AssociationKey& association) const {

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "controlplane/registrar/core/enrp/claims.h"
+
+#include <algorithm>
+
+#include "controlplane/registrar/core/enrp/updates.h"
+
+namespace poolgate::registrar {
+
+namespace asap = rserpool::asap;
+using rserpool::kNoPe;
+using rserpool::PeIndex;
+using rserpool::PeTimer;
+
+// PeNotes::keep_alives counts the attempts of a claim.
+
+// No second has more turns than configured, however many servers died.
+Micros Claims::turn(Micros not_before) {
+  next_turn_ = std::max(next_turn_, not_before);
+  const Micros at = next_turn_;
+  next_turn_ += kSecond / context_.settings.registrar.takeover_rate;
+  return at;
+}
+
+void Claims::begin(PeIndex pe) {
+  elements_.take_over(pe);
+  resume(pe);
+}
+
+void Claims::resume(PeIndex pe) {
+  rserpool::PeNotes& notes = context_.space.notes(pe);
+  notes.flags |= kHasTurn;
+  const Micros at = turn(context_.clock.now());
+  context_.space.set_timer(pe, PeTimer::probe, (at + kMilli - 1) / kMilli);
+}
+
+void Claims::contest(PeIndex pe, rserpool::ServerId other) {
+  context_.space.notes(pe).flags |= kContested;
+  contested_[pe] = other;
+}
+
+void Claims::due(PeIndex pe) {
+  rserpool::PeNotes& notes = context_.space.notes(pe);
+  const config::Registrar& r = context_.settings.registrar;
+  if (!context_.replayed) {
+    context_.space.set_timer(pe, PeTimer::probe, context_.clock.now_ms() + 1000);
+    return;
+  }
+  if (notes.keep_alives >= r.claim_attempts) return failed(pe);
+  if ((notes.flags & kHasTurn) == 0) return resume(pe);
+  notes.flags &= ~kHasTurn;
+  reach(pe, notes.keep_alives++);
+  context_.space.set_timer(pe, PeTimer::probe, context_.clock.now_ms() + r.keepalive_timeout_ms);
+}
+
+void Claims::failed(PeIndex pe) {
+  const auto contested = contested_.find(pe);
+  const bool is_contested =
+      (context_.space.notes(pe).flags & kContested) != 0 && contested != contested_.end();
+  const rserpool::ServerId other = is_contested ? contested->second : 0;
+  if (contested != contested_.end()) contested_.erase(contested);
+  if (is_contested) {
+    elements_.give(pe, other);
+  } else {
+    elements_.remove(pe, Removal::claim_failed);
+  }
+}
+
+// RFC 5352 §2.2.7.
+void Claims::say(PeIndex pe, const Association& association) {
+  const rserpool::PeRecord& record = context_.space.record(pe);
+  std::string bytes;
+  const asap::EndpointKeepAlive message{true, context_.server_id, context_.space.handle(record.pool),
+                                        record.id};
+  if (!asap::encode(asap::Message(message), bytes)) return;
+  send_asap(context_, association, std::move(bytes));
+  ++context_.counters.keepalives_sent;
+}
+
+void Claims::reach(PeIndex pe, uint32_t attempt) {
+  const rserpool::PeRecord& record = context_.space.record(pe);
+  context_.space.read(pe, element_);
+  const rserpool::Transport& transport = element_.asap_transport;
+  if (!element_.has_asap_transport || transport.addresses.empty() || transport.port == 0) return;
+  if (const Association* association = context_.associations.at(transport.addresses, transport.port))
+    return say(pe, *association);
+  const std::pair place{transport.addresses.front(), transport.port};
+  const auto [at, is_new] = requests_.try_emplace(place, 0);
+  if (is_new) {
+    channel::Connect connect;
+    connect.request = at->second = ++context_.last_request;
+    connect.service = channel::SctpService::asap;
+    connect.peer_port = transport.port;
+    connect.peer_addresses = transport.addresses;
+    const auto first = connect.peer_addresses.begin();
+    std::rotate(first, first + static_cast<ptrdiff_t>(attempt % transport.addresses.size()),
+                connect.peer_addresses.end());
+    pending_[at->second].place = place;
+    context_.out.put(std::move(connect));
+  }
+  auto& waiting = pending_[at->second].elements;
+  const std::pair element{rserpool::PoolHandle(context_.space.handle(record.pool)), record.id};
+  if (std::find(waiting.begin(), waiting.end(), element) == waiting.end()) waiting.push_back(element);
+}
+
+bool Claims::up(const Association& association, uint64_t request) {
+  const auto at = pending_.find(request);
+  if (request == 0 || at == pending_.end()) return false;
+  const Pending pending = std::move(at->second);
+  pending_.erase(at);
+  requests_.erase(pending.place);
+  for (const auto& [handle, id] : pending.elements) {
+    const PeIndex pe = context_.space.find(handle, id);
+    if (pe != kNoPe) say(pe, association);
+  }
+  return true;
+}
+
+bool Claims::connect_failed(uint64_t request) {
+  const auto at = pending_.find(request);
+  if (at == pending_.end()) return false;
+  requests_.erase(at->second.place);
+  pending_.erase(at);
+  return true;
+}
+
+void Claims::channel_lost() {
+  pending_.clear();
+  requests_.clear();
+}
+
+bool Claims::acknowledged(const Request& request, const asap::EndpointKeepAliveAck& message) {
+  const PeIndex pe = context_.space.find(message.handle, message.pe_id);
+  if (pe == kNoPe || request.over_tcp() || (context_.space.notes(pe).flags & kClaiming) == 0) return false;
+  // From where the PE is, and from nowhere else.
+  context_.space.read(pe, element_);
+  if (!element_.has_asap_transport || element_.asap_transport.port != request.association->port ||
+      !request.association->shares_address(element_.asap_transport.addresses))
+    return false;
+  const bool contested = (context_.space.notes(pe).flags & kContested) != 0;
+  contested_.erase(pe);
+  elements_.claimed(pe, *request.association);
+  keep_alives_.alive(pe);
+  if (contested) elements_.tell_peers(pe);
+  return true;
+}
+
+void Claims::insist(PeIndex pe) {
+  const Association* association = context_.associations.find(name_of(context_.space.record(pe).association));
+  if (association == nullptr || !association->live) return;
+  say(pe, *association);
+  elements_.tell_peers(pe);
+}
+
+void Claims::invite(PeIndex pe) { reach(pe, 0); }
+
+}  // namespace poolgate::registrar

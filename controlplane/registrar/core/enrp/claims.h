@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// PEs are told that we are their home server now: ENDPOINT_KEEP_ALIVE with the H flag over an association to
+// the PE's ASAP Transport, spread over time (RFC 5353 §3.5.2).
+#pragma once
+
+#include <map>
+#include <unordered_map>
+
+#include "controlplane/registrar/core/elements.h"
+#include "controlplane/registrar/core/keep_alive.h"
+
+namespace poolgate::registrar {
+
+class Claims {
+ public:
+  Claims(Context& context, Elements& elements, KeepAlives& keep_alives)
+      : context_(context), elements_(elements), keep_alives_(keep_alives) {}
+
+  // A PE of a dead server: ours from here on, and told so in its turn.
+  void begin(rserpool::PeIndex pe);
+  // One that the journal has so.
+  void resume(rserpool::PeIndex pe);
+  // Another server says that it has the PE: it gets it if the PE does not answer us.
+  void contest(rserpool::PeIndex pe, rserpool::ServerId other);
+  // The PE is ours and alive, whatever another server believes: both are told.
+  void insist(rserpool::PeIndex pe);
+  // The PE of another server is asked to come (draft-dreibholz-rserpool-enrp-takeover).
+  void invite(rserpool::PeIndex pe);
+
+  // Its timer: its turn, or the end of the wait for its answer.
+  void due(rserpool::PeIndex pe);
+  // True: it was claimed, and has answered.
+  bool acknowledged(const Request& request, const rserpool::asap::EndpointKeepAliveAck& message);
+  // False: not a request of ours.
+  bool up(const Association& association, uint64_t request);
+  bool connect_failed(uint64_t request);
+  void channel_lost();
+
+ private:
+  // Whom a Connect is for: those of one ASAP Transport.
+  struct Pending {
+    std::vector<std::pair<rserpool::PoolHandle, rserpool::PeId>> elements;
+    std::pair<rserpool::IpAddress, uint16_t> place;
+  };
+  Micros turn(Micros not_before);
+  void failed(rserpool::PeIndex pe);
+  void reach(rserpool::PeIndex pe, uint32_t attempt);
+  void say(rserpool::PeIndex pe, const Association& association);
+
+  Context& context_;
+  Elements& elements_;
+  KeepAlives& keep_alives_;
+  Micros next_turn_ = 0;
+  std::unordered_map<uint64_t, Pending> pending_;
+  std::map<std::pair<rserpool::IpAddress, uint16_t>, uint64_t> requests_;
+  std::unordered_map<rserpool::PeIndex, rserpool::ServerId> contested_;  // of those with kContested
+  rserpool::PoolElement element_;
+};
+
+}  // namespace poolgate::registrar

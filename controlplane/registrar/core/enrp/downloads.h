@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Our downloads of peers' tables, one at a time from each: requests out, chunks in (RFC 5353 §3.2.3.1,
+// §3.2.3.3, §3.6.3).
+#pragma once
+
+#include <functional>
+#include <optional>
+
+#include "controlplane/registrar/core/enrp/foreign.h"
+
+namespace poolgate::registrar {
+
+enum class DownloadEnd : uint8_t { complete, rejected, timed_out };
+
+class Downloads {
+ public:
+  Downloads(Context& context, Elements& elements, Peers& peers, Foreign& foreign)
+      : context_(context), elements_(elements), peers_(peers), foreign_(foreign) {}
+
+  // False: it has no association, or there is one under way.
+  bool begin(Peer& peer, bool own_only);
+  // Nothing: it goes on, or nobody asked.
+  std::optional<DownloadEnd> response(Peer& peer, rserpool::enrp::HandleTableResponse& message);
+  // A peer whose association is gone has none.
+  void abandon(Peer& peer);
+  void tick(const std::function<void(Peer&, bool own_only, DownloadEnd)>& ended);
+  Micros next_deadline() const;
+
+ private:
+  bool request(Peer& peer);
+  void end(Peer& peer);
+
+  Context& context_;
+  Elements& elements_;
+  Peers& peers_;
+  Foreign& foreign_;
+  uint32_t generation_ = 0;
+};
+
+}  // namespace poolgate::registrar

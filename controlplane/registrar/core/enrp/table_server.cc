@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "controlplane/registrar/core/enrp/table_server.h"
+
+#include <algorithm>
+
+#include "controlplane/rserpool/wire/builders.h"
+#include "controlplane/rserpool/wire/code_points.h"
+
+namespace poolgate::registrar {
+
+namespace enrp = rserpool::enrp;
+namespace wire = rserpool::wire;
+using rserpool::kNoPe;
+using rserpool::PeIndex;
+
+namespace {
+
+// Bytes of one chunk of a table: several hundred PEs, some tenths of a millisecond to write, and far from the
+// size at which a peer's buffers end.
+constexpr size_t kChunk = 16 * 1024;
+// PEs of other owners that one chunk passes over when only our own are asked for.
+constexpr size_t kMaxSteps = 10'000;
+// A download that is not continued is forgotten (RFC 5353 §3.2.3).
+constexpr Micros kDownloadTimeout = 30 * kSecond;
+
+std::string encoded(const enrp::Message& message) {
+  std::string bytes;
+  return enrp::encode(message, bytes) ? bytes : std::string();
+}
+
+}  // namespace
+
+// RFC 5353 §3.2.2.2: the servers that we know; the asker knows us.
+void TableServer::answer_list(const Request& request, const enrp::ListRequest& message, bool serving) {
+  enrp::ListResponse list{context_.server_id, message.sender, !serving, {}};
+  if (serving) {
+    for (const Peer& peer : peers_.list()) {
+      if (peer.id == 0 || peer.id == message.sender || peer.addresses.empty() || !peer.active) continue;
+      auto& server = list.servers.emplace_back();
+      server.server = peer.id;
+      server.transport.port = peer.port;
+      const size_t n = std::min(peer.addresses.size(), wire::kMaxTransportAddresses);
+      server.transport.addresses.assign(peer.addresses.begin(),
+                                        peer.addresses.begin() + static_cast<ptrdiff_t>(n));
+    }
+  }
+  answer(context_, request, encoded(list));
+}
+
+// As the partner can read it; false: it is not for it.
+bool TableServer::read(PeIndex pe, const Partner& partner) { return own_.read(pe, partner, element_); }
+
+// RFC 5353 §3.2.3. The W flag is that of each request (conformance §12.17).
+void TableServer::answer_table(const Request& request, const Partner& partner,
+                               const enrp::HandleTableRequest& message, bool serving) {
+  if (!serving) {
+    answer(context_, request,
+           encoded(enrp::HandleTableResponse{context_.server_id, message.sender, true, false, {}}));
+    return;
+  }
+  TableDownload& download = request.association->download;
+  if (!download.cursor.started || download.cursor.ended ||
+      download.used + kDownloadTimeout < context_.clock.now()) {
+    download.cursor = {};
+  }
+  download.used = context_.clock.now();
+  std::string bytes;
+  wire::TableResponseBuilder builder(bytes, context_.server_id, message.sender, kChunk);
+  bool more = false;
+  for (;;) {
+    const rserpool::KeyCursor before = download.cursor;
+    const PeIndex pe = message.own_only
+                           ? context_.space.next_of(download.cursor, context_.server_id, kMaxSteps)
+                           : context_.space.next(download.cursor);
+    if (pe == kNoPe) {
+      more = !download.cursor.ended;
+      break;
+    }
+    if (!read(pe, partner)) continue;
+    const auto handle = context_.space.handle(context_.space.record(pe).pool);
+    if (builder.append(handle, element_)) continue;
+    if (builder.count() == 0) {
+      context_.out.log(Log::Level::warn, "enrp-table",
+                       pe_text(handle, element_.id) + " does not fit a table response");
+      continue;
+    }
+    download.cursor = before;
+    more = true;
+    break;
+  }
+  if (!more) download.cursor = {};
+  if (!builder.finish(more)) return;
+  ++context_.counters.handle_tables_sent;
+  answer(context_, request, std::move(bytes));
+}
+
+}  // namespace poolgate::registrar
