@@ -50,7 +50,7 @@ struct Association {
   std::deque<StoredAnswer> answers;
   std::set<rserpool::PoolHandle> subscriptions;
   rserpool::ServerId server = 0;  // ENRP: who the peer says it is
-  bool ours = false;  // we connected
+  bool ours = false;              // we connected
   uint32_t round_trip_ms = 0;     // of the last keep-alive and its acknowledgement
   TableDownload download;
 

@@ -132,6 +132,46 @@ std::vector<PeInfo> Registrar::elements(PoolHandleView handle, Micros now) const
   return list;
 }
 
+std::vector<PeerInfo> Registrar::peers(Micros now) const {
+  Context& context = state_->context();
+  std::vector<PeerInfo> list;
+  const auto& takeovers = state_->enrp().takeovers().running();
+  for (const Peer& peer : state_->peers().list()) {
+    PeerInfo& info = list.emplace_back();
+    info.id = peer.id;
+    info.configured = peer.configured;
+    info.connected = peer.connected();
+    info.active = peer.active;
+    info.heard = peer.heard;
+    info.mentor = peer.mentor;
+    info.rsplib = peer.partner != Partner{};
+    info.addresses = peer.addresses;
+    info.port = peer.port;
+    const Micros heard = context.clock.outside(peer.last_heard);
+    info.last_heard = now > heard ? now - heard : 0;
+    info.checksum = peer.checksum;
+    info.our_checksum = state_->own().checksum_of(peer.id, peer.partner);
+    info.elements = peer.id == 0 ? 0 : context.space.owned(peer.id);
+    info.resyncs = peer.resyncs;
+    info.resyncing = peer.download.running;
+    const auto takeover = takeovers.find(peer.id);
+    info.being_taken_over = peer.id != 0 && takeover != takeovers.end();
+    if (info.being_taken_over)
+      info.awaited.assign(takeover->second.waiting.begin(), takeover->second.waiting.end());
+  }
+  return list;
+}
+
+ScopeInfo Registrar::scope() const {
+  Context& context = state_->context();
+  ScopeInfo info;
+  info.state = state_->enrp().joining().text();
+  info.checksum = context.space.checksum(context.server_id);
+  info.own_elements = context.space.owned(context.server_id);
+  info.claiming = state_->claims().pending();
+  return info;
+}
+
 bool Registrar::pool_table(PoolHandleView handle, channel::PoolChunk& out) const {
   Context& context = state_->context();
   out.handle = handle;

@@ -48,6 +48,30 @@ struct PeInfo {
   std::optional<Micros> expires_in;  // nothing: infinite
 };
 
+// One peer registrar for `show registrar peers`.
+struct PeerInfo {
+  rserpool::ServerId id = 0;  // 0: configured, not heard yet
+  bool configured = false, connected = false, active = true, heard = false, rsplib = false;
+  bool mentor = false;  // our table came from it
+  std::vector<rserpool::IpAddress> addresses;
+  uint16_t port = 0;
+  Micros last_heard = 0;             // ago
+  std::optional<uint16_t> checksum;  // of its PEs, as it says
+  uint16_t our_checksum = 0;         // of what we have of them
+  size_t elements = 0;
+  uint32_t resyncs = 0;
+  bool resyncing = false;
+  bool being_taken_over = false;            // by us
+  std::vector<rserpool::ServerId> awaited;  // whose acknowledgement is missing for that
+};
+// The registrar itself among them.
+struct ScopeInfo {
+  std::string state;  // "serving", or what it waits for
+  uint16_t checksum = 0;
+  size_t own_elements = 0;
+  size_t claiming = 0;  // PEs that were taken over and have not answered yet
+};
+
 class State;
 
 class Registrar {
@@ -104,6 +128,8 @@ class Registrar {
   size_t association_count() const;
   std::vector<PoolSummary> pools() const;
   std::vector<PeInfo> elements(rserpool::PoolHandleView handle, Micros now) const;
+  std::vector<PeerInfo> peers(Micros now) const;
+  ScopeInfo scope() const;
   // The data plane's table of one pool; false: there is no such pool (any more). Only handle, policy, remove
   // and elements of `out` are set: chunking is the caller's.
   bool pool_table(rserpool::PoolHandleView handle, channel::PoolChunk& out) const;

@@ -41,6 +41,7 @@ class State {
   EnrpServer& enrp() { return enrp_; }
   Peers& peers() { return peers_; }
   OwnView& own() { return own_; }
+  Claims& claims() { return claims_; }
 
   void tcp_up(uint64_t connection, const rserpool::IpAddress& peer);
   void tcp_message(uint64_t connection, std::string_view bytes);

@@ -145,6 +145,15 @@ bool Claims::acknowledged(const Request& request, const asap::EndpointKeepAliveA
   return true;
 }
 
+size_t Claims::pending() const {
+  size_t n = 0;
+  for (PeIndex pe = context_.space.first_of_owner(context_.server_id); pe != kNoPe;
+       pe = context_.space.next_of_owner(pe)) {
+    n += (context_.space.record(pe).notes.flags & kClaiming) != 0;
+  }
+  return n;
+}
+
 void Claims::insist(PeIndex pe) {
   const Association* association = context_.associations.find(name_of(context_.space.record(pe).association));
   if (association == nullptr || !association->live) return;

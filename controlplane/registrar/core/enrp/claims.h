@@ -35,6 +35,8 @@ class Claims {
   bool up(const Association& association, uint64_t request);
   bool connect_failed(uint64_t request);
   void channel_lost();
+  // PEs that were taken over and have not answered yet.
+  size_t pending() const;
 
  private:
   // Whom a Connect is for: those of one ASAP Transport.
