@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -24,6 +25,7 @@ struct Header {
   uint64_t generation;
   // Set last, when all the rest is in place.
   uint64_t complete;
+  uint64_t alive_ms;
 };
 constexpr uint64_t kComplete = 0x706f6f6c67617465;  // "poolgate"
 
@@ -41,7 +43,56 @@ uint64_t draw() {
   return v;
 }
 
+bool all_zero(const void* bytes, size_t n) {
+  const auto* p = static_cast<const uint8_t*>(bytes);
+  return std::all_of(p, p + n, [](uint8_t byte) { return byte == 0; });
+}
+
+// Every page of it now: a full file system would end the process by SIGBUS later.
+bool populate(void* base, size_t bytes, int fd) {
+#ifdef MADV_POPULATE_WRITE
+  if (madvise(base, bytes, MADV_POPULATE_WRITE) == 0) return true;
+  if (errno == EFAULT) errno = ENOSPC;
+  if (errno != EINVAL) return false;  // before Linux 5.14
+#endif
+  errno = posix_fallocate(fd, 0, static_cast<off_t>(bytes));
+  return errno == 0;
+}
+
 }  // namespace
+
+// Opens the file, and says in note_ why what is in it cannot be used, if so.
+Result<bool> MappedFile::open_file(const std::string& path, const Layout& layout) {
+  fd_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+  if (fd_ < 0) return failure(path, "open");
+  if (flock(fd_, LOCK_EX | LOCK_NB) != 0) return failure(path, "in use by another process");
+  struct stat st;
+  if (fstat(fd_, &st) != 0) return failure(path, "stat");
+  if (st.st_size == 0) return true;
+  Header found{};
+  const ssize_t got = pread(fd_, &found, sizeof found, 0);
+  if (got < 0) return failure(path, "read");
+  if (found.layout.magic != layout.magic && !all_zero(&found, sizeof found))
+    return Error{path + ": was not made by this program: remove it, or choose another dataplane.session_dir"};
+  const auto differ = [&](const char* what, uint64_t has, uint64_t wanted) {
+    note_ = path + ": made for " + what + " " + std::to_string(has) + ", this program has " +
+            std::to_string(wanted) + ": begun anew";
+  };
+  if (found.complete != kComplete)
+    note_ = path + ": its maker died before it was ready: begun anew";
+  else if (found.layout.version != layout.version)
+    differ("version", found.layout.version, layout.version);
+  else if (found.layout.entry_size != layout.entry_size)
+    differ("entries of bytes", found.layout.entry_size, layout.entry_size);
+  else if (found.layout.entries != layout.entries)
+    differ("a number of entries of", found.layout.entries, layout.entries);
+  else if (found.bytes != size_ || static_cast<size_t>(st.st_size) != mapped_)
+    note_ = path + ": cut short or stretched: begun anew";
+  else
+    attached_ = true;
+  if (!attached_ && ftruncate(fd_, 0) != 0) return failure(path, "truncate");
+  return true;
+}
 
 Result<MappedFile> MappedFile::open(const std::string& path, size_t bytes, const Layout& layout) {
   MappedFile file;
@@ -53,31 +104,23 @@ Result<MappedFile> MappedFile::open(const std::string& path, size_t bytes, const
     base = mmap(nullptr, file.mapped_, PROT_READ | PROT_WRITE, flags | MAP_HUGETLB, -1, 0);
     if (base == MAP_FAILED) base = mmap(nullptr, file.mapped_, PROT_READ | PROT_WRITE, flags, -1, 0);
   } else {
-    file.fd_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (file.fd_ < 0) return failure(path, "open");
-    if (flock(file.fd_, LOCK_EX | LOCK_NB) != 0) return failure(path, "in use by another process");
-    struct stat st;
-    if (fstat(file.fd_, &st) != 0) return failure(path, "stat");
-    if (static_cast<size_t>(st.st_size) != file.mapped_) {
-      // A file of another size is of another configuration: start afresh.
-      if (ftruncate(file.fd_, 0) != 0 || ftruncate(file.fd_, static_cast<off_t>(file.mapped_)) != 0)
-        return failure(path, "truncate");
-    }
+    if (auto opened = file.open_file(path, layout); !opened) return opened.error();
+    if (!file.attached_ && ftruncate(file.fd_, static_cast<off_t>(file.mapped_)) != 0)
+      return failure(path, "truncate");
     base = mmap(nullptr, file.mapped_, PROT_READ | PROT_WRITE, MAP_SHARED, file.fd_, 0);
   }
   if (base == MAP_FAILED) return failure(path.empty() ? "anonymous memory" : path, "mmap");
   file.base_ = static_cast<uint8_t*>(base);
   file.data_ = file.base_ + kHeaderBytes;
   madvise(base, file.mapped_, MADV_HUGEPAGE);  // advice: it may not be taken
-
-  auto* header = reinterpret_cast<Header*>(file.base_);
-  file.attached_ = header->complete == kComplete && header->bytes == bytes &&
-                   std::memcmp(&header->layout, &layout, sizeof layout) == 0;
-  if (file.attached_) return file;
-  if (header->complete != 0 || (file.fd_ >= 0 && header->bytes != 0)) {
-    header->complete = 0;
-    if (file.fd_ >= 0) std::memset(file.base_, 0, file.mapped_);
+  if (!path.empty() && !populate(base, file.mapped_, file.fd_)) {
+    const std::string what = "no room for its " + std::to_string(file.mapped_ >> 20) + " MiB";
+    const Error error = failure(path, what.c_str());
+    if (!file.attached_) ::unlink(path.c_str());
+    return error;
   }
+  if (file.attached_) return file;
+  auto* header = reinterpret_cast<Header*>(file.base_);
   header->layout = layout;
   header->bytes = bytes;
   header->generation = draw();
@@ -96,6 +139,7 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   size_ = other.size_;
   mapped_ = other.mapped_;
   attached_ = other.attached_;
+  note_ = std::move(other.note_);
   return *this;
 }
 
@@ -109,5 +153,7 @@ void MappedFile::close() {
 }
 
 uint64_t MappedFile::generation() const { return reinterpret_cast<const Header*>(base_)->generation; }
+uint64_t MappedFile::alive_ms() const { return reinterpret_cast<const Header*>(base_)->alive_ms; }
+void MappedFile::set_alive_ms(uint64_t now_ms) { reinterpret_cast<Header*>(base_)->alive_ms = now_ms; }
 
 }  // namespace poolgate::pool

@@ -21,8 +21,9 @@ class MappedFile {
   };
 
   // `bytes` of zeroed memory, or what a former process left at `path` if its layout is equal; attached() says
-  // which. An empty path: anonymous memory (huge pages if there are enough). Fails if another process holds
-  // the file.
+  // which, and note() why not. An empty path: anonymous memory (huge pages if there are enough). Errors: a
+  // file that is not one of ours (it is left as it is), one that another process holds, no room for all of
+  // it.
   static Result<MappedFile> open(const std::string& path, size_t bytes, const Layout& layout);
 
   MappedFile(MappedFile&& other) noexcept;
@@ -32,11 +33,18 @@ class MappedFile {
   uint8_t* data() const { return data_; }  // page-aligned
   size_t size() const { return size_; }
   bool attached() const { return attached_; }
+  // Why a file of ours was begun anew, for the log; empty if there was none, or it was attached.
+  const std::string& note() const { return note_; }
   // Names this content: drawn at random when the file is made. Entries carry its low bits.
   uint64_t generation() const;
+  // When its writer was last known to be alive: milliseconds of its clock, whatever that is. What the content
+  // says of time is relative to it.
+  uint64_t alive_ms() const;
+  void set_alive_ms(uint64_t now_ms);
 
  private:
   MappedFile() = default;
+  Result<bool> open_file(const std::string& path, const Layout& layout);
   void close();
 
   int fd_ = -1;
@@ -45,6 +53,7 @@ class MappedFile {
   size_t size_ = 0;
   size_t mapped_ = 0;
   bool attached_ = false;
+  std::string note_;
 };
 
 }  // namespace poolgate::pool

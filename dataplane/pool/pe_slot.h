@@ -34,6 +34,12 @@ struct PeIdentity {
 PeIdentity pe_identity(rserpool::PoolHandleView handle, rserpool::PeId id, const rserpool::IpAddress& address,
                        uint16_t port);
 
+struct PeIdentityHash {
+  size_t operator()(const PeIdentity& i) const {
+    return i.pool[0] ^ (uint64_t{i.pe_id} << 32 | uint64_t{i.port} << 8 | i.family) * 0x9e3779b97f4a7c15;
+  }
+};
+
 struct alignas(64) PeSlot {
   PeIdentity identity;
   std::atomic<drivers::NextHopIndex> next_hop{drivers::kNoNextHop};

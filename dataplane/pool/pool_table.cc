@@ -39,7 +39,7 @@ Result<std::unique_ptr<PoolTable>> PoolTable::create(PoolTableOptions options) {
     const Route route = table->options_.resolve ? table->options_.resolve(address) : Route{};
     slot.next_hop.store(route.next_hop, std::memory_order_relaxed);
     table->slots_->log(i);
-    table->orphans_.push_back({i, 0});
+    table->release(i);
   }
   return table;
 }
@@ -107,6 +107,7 @@ Result<bool> PoolTable::commit(const channel::PoolCommit& message, uint64_t now_
     apply(changed, std::move(change.elements));
     mark_dirty(changed, now_us);
   }
+  told_.store(true, std::memory_order_relaxed);
   return true;
 }
 
@@ -162,15 +163,8 @@ void PoolTable::bind_family(const Pool& pool, Element& element, rserpool::IpAddr
     if (now.slot != kNoPeSlot && (*slots_)[now.slot].identity == identity) {
       found.slot = now.slot;
     } else {
-      const auto orphan = std::find_if(orphans_.begin(), orphans_.end(), [&](const Orphan& o) {
-        return (*slots_)[o.slot].identity == identity;
-      });
-      if (orphan != orphans_.end()) {
-        found.slot = orphan->slot;
-        orphans_.erase(orphan);
-      } else {
-        found.slot = slots_->allocate(identity);
-      }
+      found.slot = take_orphan(identity);
+      if (found.slot == kNoPeSlot) found.slot = slots_->allocate(identity);
     }
   }
   if (now.slot != kNoPeSlot && now.slot != found.slot) release(now.slot);
@@ -188,7 +182,31 @@ void PoolTable::unbind(Element& element) {
   if (element.v6.slot != kNoPeSlot) release(element.v6.slot);
 }
 
-void PoolTable::release(PeSlotIndex slot) { orphans_.push_back({slot, 0}); }
+void PoolTable::release(PeSlotIndex slot) {
+  orphan_of_[(*slots_)[slot].identity] = orphans_.size();
+  orphans_.push_back({slot, 0});
+}
+
+PeSlotIndex PoolTable::take_orphan(const PeIdentity& identity) {
+  const auto found = orphan_of_.find(identity);
+  if (found == orphan_of_.end()) return kNoPeSlot;
+  const PeSlotIndex slot = orphans_[found->second].slot;
+  forget_orphan(found->second);
+  return slot;
+}
+
+// The last takes its place.
+void PoolTable::forget_orphan(size_t at) {
+  const auto mine = orphan_of_.find((*slots_)[orphans_[at].slot].identity);
+  if (mine != orphan_of_.end() && mine->second == at) orphan_of_.erase(mine);
+  const size_t last = orphans_.size() - 1;
+  if (at != last) {
+    const auto moved = orphan_of_.find((*slots_)[orphans_[last].slot].identity);
+    if (moved != orphan_of_.end() && moved->second == last) moved->second = at;
+    orphans_[at] = orphans_[last];
+  }
+  orphans_.pop_back();
+}
 
 // `dies`: its sessions are to end, by the rules of their services.
 void PoolTable::set_down(const Element& element, bool down, bool dies) {

@@ -5,11 +5,13 @@
 // cells that view() gives.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "controlplane/rserpool/result.h"
@@ -41,6 +43,8 @@ struct PoolTableOptions {
   std::string slot_file;  // beside the session tables, e.g. /dev/shm/poolgate-NAME-elements; empty: anonymous
   uint32_t min_publish_interval_us = 1000;
   uint64_t random_seed = 1;
+  // Until then a pool that has no elements is not known to be empty, unless the registrar has spoken.
+  uint64_t registrar_due_us = 0;
 };
 
 // The guard (DESIGN.md §5): more than `share` of a pool found dead within `window_ms` is our failure more
@@ -88,6 +92,11 @@ class PoolTable {
   // The registrar lost all its associations: while true, no PE that is found dead has its sessions aborted.
   void set_registrar_guard(bool on) { registrar_guard_ = on; }
 
+  // Any thread: no registrar has told of its pools since the start, and there is still time for it.
+  bool unknown(uint64_t now_us) const {
+    return now_us < options_.registrar_due_us && !told_.load(std::memory_order_relaxed);
+  }
+
   // ---- the operator's. block: its sessions end as if it were found dead. False: no such PE.
   bool set_pe(rserpool::PoolHandleView handle, rserpool::PeId id, OperatorState state, uint64_t now_us);
 
@@ -126,6 +135,7 @@ class PoolTable {
     PeSlotIndex slot;
     uint64_t token;
   };
+  static constexpr unsigned kOrphansATurn = 256;
 
   explicit PoolTable(PoolTableOptions options);
   Pool& pool(rserpool::PoolHandleView handle);
@@ -135,6 +145,8 @@ class PoolTable {
   void bind_family(const Pool& pool, Element& element, rserpool::IpAddress::Family family);
   void unbind(Element& element);
   void release(PeSlotIndex slot);
+  PeSlotIndex take_orphan(const PeIdentity& identity);
+  void forget_orphan(size_t at);
   void die(Pool& pool, Element& element, uint64_t now_us);
   void revive(Element& element);
   void set_down(const Element& element, bool down, bool dies);
@@ -152,6 +164,9 @@ class PoolTable {
   std::vector<Pool*> dirty_;
   std::vector<Retired> retired_;
   std::vector<Orphan> orphans_;
+  std::unordered_map<PeIdentity, size_t, PeIdentityHash> orphan_of_;  // place in orphans_
+  size_t orphan_cursor_ = 0;
+  std::atomic<bool> told_{false};
   uint32_t views_ = 0;
   uint64_t number_ = 0;
   bool registrar_guard_ = false;

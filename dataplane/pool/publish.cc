@@ -92,21 +92,32 @@ void PoolTable::reclaim() {
   // Without RCU there is one thread, which may still hold what it has just read: only slots are given back.
   if (options_.qsbr != nullptr)
     std::erase_if(retired_, [this](const Retired& r) { return grace_over(r.token); });
-  std::erase_if(orphans_, [this](Orphan& orphan) {
+  // Some each time: after a restart all slots may be here.
+  for (unsigned n = 0; n < kOrphansATurn && !orphans_.empty(); ++n) {
+    if (orphan_cursor_ >= orphans_.size()) orphan_cursor_ = 0;
+    Orphan& orphan = orphans_[orphan_cursor_];
     if (slots_->sessions(orphan.slot) != 0) {
       orphan.token = 0;
-      return false;
+      ++orphan_cursor_;
+      continue;
     }
     // No sessions now, but a worker may be choosing it from a generation that it still reads: ask again after
     // a grace.
     if (orphan.token == 0) {
       orphan.token = start_grace();
-      if (options_.qsbr != nullptr) return false;
+      if (options_.qsbr != nullptr) {
+        ++orphan_cursor_;
+        continue;
+      }
     }
-    if (!grace_over(orphan.token)) return false;
-    slots_->free(orphan.slot);
-    return true;
-  });
+    if (!grace_over(orphan.token)) {
+      ++orphan_cursor_;
+      continue;
+    }
+    const PeSlotIndex slot = orphan.slot;
+    forget_orphan(orphan_cursor_);
+    slots_->free(slot);
+  }
 }
 
 }  // namespace poolgate::pool

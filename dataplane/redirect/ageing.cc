@@ -39,6 +39,7 @@ uint32_t Redirector::Impl::timeout_ms(const Session& s) const {
 }
 
 void Redirector::Impl::age() {
+  sessions.alive(now_ms);
   const uint32_t end = sessions.end();
   const uint64_t elapsed = std::min(now_us - aged_us, kRoundUs);
   const auto due = static_cast<uint32_t>(uint64_t{end} * elapsed / kRoundUs);

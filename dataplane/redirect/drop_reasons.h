@@ -32,6 +32,7 @@ namespace poolgate::redirect {
   X(service_protocol, "a service address and protocol, but no service on this port")            \
   X(service_blocked, "the service is drained or blocked by the operator")                       \
   X(pool_empty, "the pool has no eligible element: refused or dropped as configured")           \
+  X(pool_unknown, "the registrar has not named the pools since we started: clients try again")  \
   X(session_unknown, "no session, and the packet cannot start one")                             \
   X(session_table_full, "session table full and no stateless choice possible")                  \
   X(half_open_quota, "too many half-open sessions")                                             \

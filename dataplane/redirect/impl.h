@@ -55,7 +55,7 @@ enum class Verdict : uint8_t {
 
 struct Redirector::Impl {
   Impl(const RedirectorOptions& options, std::unique_ptr<session::SessionTable> sessions,
-       ServiceCounters* service_counters);
+       std::unique_ptr<ClientHops> hops, ServiceCounters* service_counters);
 
   // ---- burst.cc
   struct ServiceTally {
@@ -155,7 +155,8 @@ struct Redirector::Impl {
     auto& c = counters[service].*counter;
     c.store(c.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
   }
-  void session_ended(SessionIndex i);  // erases it, with its count
+  void take_over(const RedirectorOptions& options);  // the sessions of a former process
+  void session_ended(SessionIndex i);                // erases it, with its count
 
   const unsigned worker;
   rte_mempool* const mempool;
@@ -172,7 +173,8 @@ struct Redirector::Impl {
   const uint32_t half_open_quota;
   const uint16_t snat_first, snat_last;
   Chooser chooser;
-  ClientHops hops;
+  std::unique_ptr<ClientHops> owned_hops;
+  ClientHops& hops;
   std::vector<TokenBucket> refusals, aborts;  // by service
   TokenBucket icmp_errors;                    // sent, or passed on to PEs
   uint32_t random_state;

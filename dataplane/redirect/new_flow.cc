@@ -193,6 +193,7 @@ void Redirector::Impl::steer(Packet& packet, const ServiceEntry& service) {
 }
 
 void Redirector::Impl::empty_pool(Packet& packet, const ServiceEntry& service) {
+  if (pools.unknown(now_us)) return drop(packet.mbuf, DropReason::pool_unknown);
   if (service.settings.empty_pool == config::EmptyPool::drop)
     return drop(packet.mbuf, DropReason::pool_empty);
   refuse(packet, service.index, DropReason::pool_empty, true);

@@ -4,6 +4,8 @@
 
 #include <sys/random.h>
 
+#include <algorithm>
+
 #include "dataplane/redirect/impl.h"
 #include "dataplane/redirect/sctp_chunks.h"
 #include "dataplane/redirect/wire.h"
@@ -18,7 +20,7 @@ void add(std::atomic<uint64_t>& counter, uint64_t n) {
 }  // namespace
 
 Redirector::Impl::Impl(const RedirectorOptions& options, std::unique_ptr<session::SessionTable> table,
-                       ServiceCounters* service_counters)
+                       std::unique_ptr<ClientHops> client_hops, ServiceCounters* service_counters)
     : worker(options.worker),
       mempool(options.mempool),
       pools(*options.pools),
@@ -35,6 +37,8 @@ Redirector::Impl::Impl(const RedirectorOptions& options, std::unique_ptr<session
       snat_first(options.snat_first_port),
       snat_last(options.snat_last_port),
       chooser(options.worker, lines),
+      owned_hops(std::move(client_hops)),
+      hops(*owned_hops),
       refusals(kMaxServices),
       aborts(kMaxServices),
       random_state(static_cast<uint32_t>(options.random_seed | 1)) {}
@@ -54,32 +58,47 @@ Result<std::unique_ptr<Redirector>> Redirector::create(const RedirectorOptions& 
   pool::PeLine* lines = slots.lines(options.worker);
   const uint64_t seen = slots.head();
   for (pool::PeSlotIndex i = 0; i < slots.capacity(); ++i) slots.refresh(lines[i], i);
-  auto sessions =
-      session::SessionTable::open(options.session_file, options.sessions, lines, slots.capacity());
+  auto sessions = session::SessionTable::open(options.session_file, options.sessions, lines, slots.capacity(),
+                                              static_cast<uint32_t>(options.now_us / 1000));
   if (!sessions) return sessions.error();
+  auto hops = ClientHops::open(options.client_hop_file);
+  if (!hops) return hops.error();
 
   std::unique_ptr<Redirector> redirector(new Redirector);
-  redirector->impl_ =
-      std::make_unique<Impl>(options, std::move(*sessions), redirector->service_counters_.get());
+  redirector->impl_ = std::make_unique<Impl>(options, std::move(*sessions), std::move(*hops),
+                                             redirector->service_counters_.get());
   Impl& impl = *redirector->impl_;
   impl.log_seen = seen;
-  for (SessionIndex i = 2; i < impl.sessions.end(); ++i) {
-    Session& s = impl.sessions.at(i);
-    if (!impl.sessions.valid(i) || s.kind != session::Kind::session) continue;
-    s.client_hop = 0;  // the numbers were the former process's
-    impl.count(s.service, &ServiceCounters::sessions);
+  impl.take_over(options);
+  return redirector;
+}
+
+void Redirector::Impl::take_over(const RedirectorOptions& options) {
+  const auto is_ours = [&](uint16_t hop) {
+    return options.hop_is_ours != nullptr &&
+           options.hop_is_ours(hops[hop].port_id, hops[hop].ether_addresses + 6);
+  };
+  std::vector<bool> ours(size_t{hops.used()} + 1);
+  for (uint32_t hop = 1; hop < ours.size(); ++hop) ours[hop] = is_ours(static_cast<uint16_t>(hop));
+  for (SessionIndex i = 2; i < sessions.end(); ++i) {
+    Session& s = sessions.at(i);
+    if (!sessions.valid(i) || s.kind != session::Kind::session) continue;
+    if (s.client_hop >= ours.size() || !ours[s.client_hop]) s.client_hop = 0;
+    count(s.service, &ServiceCounters::sessions);
+    // Its PE was found dead, and nobody was left to say so.
+    if (s.deaths != lines[s.pe].deaths &&
+        std::none_of(dying.begin(), dying.end(), [&](const Dying& d) { return d.pe == s.pe; }))
+      dying.push_back({s.pe, sessions.first_of_pe(s.pe)});
   }
   // What a crash left half-made: a key of `nat` whose counterpart is none of its session's.
-  for (SessionIndex i = 2; i < impl.sessions.end(); ++i) {
-    Session& e = impl.sessions.at(i);
-    if (!impl.sessions.valid(i) || e.counterpart == session::kNone) continue;
-    const SessionIndex own = impl.sessions.session_of(i), other = e.counterpart;
-    const bool whole = other >= 2 && other < impl.sessions.end() && impl.sessions.valid(other) &&
-                       impl.sessions.session_of(other) == own &&
-                       impl.sessions.at(other).key.family == e.key.family;
+  for (SessionIndex i = 2; i < sessions.end(); ++i) {
+    Session& e = sessions.at(i);
+    if (!sessions.valid(i) || e.counterpart == session::kNone) continue;
+    const SessionIndex own = sessions.session_of(i), other = e.counterpart;
+    const bool whole = other >= 2 && other < sessions.end() && sessions.valid(other) &&
+                       sessions.session_of(other) == own && sessions.at(other).key.family == e.key.family;
     if (!whole) e.counterpart = session::kNone;
   }
-  return redirector;
 }
 
 void Redirector::process(rte_mbuf* const* mbufs, PacketInfo* infos, unsigned n, uint64_t now_us,

@@ -61,6 +61,11 @@ struct RedirectorOptions {
   // The session table's file, e.g. "/dev/shm/poolgate-NAME-sessions-0"; made if absent, re-attached if valid
   // and of the same size. Empty: anonymous memory (tests).
   std::string session_file;
+  // Beside it: where clients' packets came from. `hop_is_ours`: whether a line of a former process still
+  // names a port, and a MAC address of it; null: none does.
+  std::string client_hop_file;
+  bool (*hop_is_ours)(uint16_t port_id, const uint8_t* mac) = nullptr;
+  uint64_t now_us = 0;                          // the clock of process() and service_timers() as it starts
   rte_mempool* mempool = nullptr;               // for packets of our own
   pool::PoolTable* pools = nullptr;             // must outlive the redirector
   const drivers::NextHop* next_hops = nullptr;  // the drivers' table, indexed by NextHopIndex
@@ -86,6 +91,7 @@ struct SessionStats {
   uint64_t used = 0, capacity = 0;  // lines of 64 bytes: an alias takes one too, IPv6 two
   uint64_t half_open = 0, half_open_quota = 0;
   uint64_t reattached = 0;
+  uint64_t lost = 0;   // left half made by the process that died
   uint64_t bytes = 0;  // of the table, all in all
 };
 
@@ -124,6 +130,7 @@ class Redirector {
   uint64_t pe_packets(pool::PeSlotIndex slot) const;
   uint64_t pe_bytes(pool::PeSlotIndex slot) const;
   SessionStats session_stats() const;
+  const std::string& session_file_note() const;  // why it was begun anew, if it was
   // Up to `max` sessions from position `cursor` on; the position to go on from, 0 at the end. Reads a live
   // table: an entry that changes meanwhile is left out.
   uint32_t dump_sessions(uint32_t cursor, unsigned max, std::vector<SessionView>& out) const;

@@ -28,9 +28,12 @@ SessionStats Redirector::session_stats() const {
   stats.half_open = table.half_open();
   stats.half_open_quota = impl_->half_open_quota;
   stats.reattached = table.reattached();
+  stats.lost = table.lost();
   stats.bytes = table.bytes();
   return stats;
 }
+
+const std::string& Redirector::session_file_note() const { return impl_->sessions.note(); }
 
 uint32_t Redirector::dump_sessions(uint32_t cursor, unsigned max, std::vector<SessionView>& out) const {
   const session::SessionTable& table = impl_->sessions;

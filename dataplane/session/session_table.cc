@@ -29,17 +29,19 @@ uint64_t stretch(uint64_t& seed) {
 }  // namespace
 
 Result<std::unique_ptr<SessionTable>> SessionTable::open(const std::string& path, uint32_t capacity,
-                                                         pool::PeLine* lines, uint32_t slots) {
+                                                         pool::PeLine* lines, uint32_t slots,
+                                                         uint32_t now_ms) {
   capacity = std::clamp<uint32_t>(capacity + (capacity & 1), 16, TagIndex::kMaxSession - 3);
   capacity &= ~1u;
   const Plan plan(capacity);
   const pool::MappedFile::Layout layout{
-      .magic = 0x50475345535331, .version = 2, .entry_size = sizeof(Session), .entries = capacity};
+      .magic = 0x50475345535331, .version = 3, .entry_size = sizeof(Session), .entries = capacity};
   auto file = pool::MappedFile::open(path, plan.bytes(), layout);
   if (!file) return file.error();
   const bool attached = file->attached();
   std::unique_ptr<SessionTable> table(new SessionTable(std::move(*file), capacity, lines, slots));
-  if (attached) table->reattach();
+  if (attached) table->reattach(now_ms);
+  table->alive(now_ms);
   return table;
 }
 
@@ -72,8 +74,9 @@ bool SessionTable::sound(SessionIndex i) const {
          entries_[e.session].kind == Kind::session;
 }
 
-void SessionTable::reattach() {
+void SessionTable::reattach(uint32_t now_ms) {
   const Plan plan(capacity_);
+  const uint32_t away_ms = now_ms - static_cast<uint32_t>(file_.alive_ms());
   std::memset(file_.data() + plan.flow_offset(), 0, plan.bytes() - plan.flow_offset());
   uint32_t last = 1;
   for (SessionIndex i = 2; i < capacity_ + 2; ++i) {
@@ -86,9 +89,11 @@ void SessionTable::reattach() {
     if (e.kind != Kind::session) continue;
     if (!sound(i) || !buckets_.insert(hash_flow(e.key, secret_), i)) {
       e.kind = Kind::free;
+      ++lost_;
       continue;
     }
     pool_.count_used(e.key.family == 6 ? 2 : 1);
+    e.last_seen_ms += away_ms;
     e.aliases = kNone;
     ++sessions_;
     ++reattached_;
@@ -102,6 +107,7 @@ void SessionTable::reattach() {
     if (e.kind != Kind::alias) continue;
     if (!sound(i) || !buckets_.insert(hash_flow(e.key, secret_), i)) {
       e.kind = Kind::free;
+      ++lost_;
       continue;
     }
     pool_.count_used(e.key.family == 6 ? 2 : 1);

@@ -23,8 +23,10 @@ class SessionTable {
  public:
   // `capacity`: lines of 64 bytes: a session or an alias takes one, of IPv6 two. At most 2^24 - 4.
   // `lines`: the worker's lines of the PE slots (head of each PE's list, count of sessions); `slots` of them.
+  // `now_ms`: of the clock of last_seen_ms. The time between a former process's last sign of life and now
+  // counts for no session.
   static Result<std::unique_ptr<SessionTable>> open(const std::string& path, uint32_t capacity,
-                                                    pool::PeLine* lines, uint32_t slots);
+                                                    pool::PeLine* lines, uint32_t slots, uint32_t now_ms = 0);
 
   const HashSecret& secret() const { return secret_; }
   Session& at(SessionIndex i) { return entries_[i]; }
@@ -97,6 +99,10 @@ class SessionTable {
     return erased_;
   }  // entries, ever: an index that was found before may name another since
   uint32_t reattached() const { return reattached_; }
+  uint32_t lost() const { return lost_; }                   // entries that a former process left half made
+  const std::string& note() const { return file_.note(); }  // why a file was begun anew
+  // A sign of life of the writer, every few milliseconds.
+  void alive(uint32_t now_ms) { file_.set_alive_ms(now_ms); }
   bool valid(SessionIndex i) const {
     return entries_[i].generation == generation_ &&
            (entries_[i].kind == Kind::session || entries_[i].kind == Kind::alias);
@@ -105,7 +111,7 @@ class SessionTable {
 
  private:
   SessionTable(pool::MappedFile file, uint32_t capacity, pool::PeLine* lines, uint32_t slots);
-  void reattach();
+  void reattach(uint32_t now_ms);
   bool sound(SessionIndex i) const;
   void link(SessionIndex session);
   void unlink(SessionIndex session);
@@ -125,6 +131,7 @@ class SessionTable {
   uint32_t half_open_ = 0;
   uint32_t sessions_ = 0;
   uint32_t reattached_ = 0;
+  uint32_t lost_ = 0;
   uint64_t erased_ = 0;
 };
 

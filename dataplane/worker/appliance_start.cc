@@ -23,6 +23,8 @@ using rserpool::IpAddress;
 
 constexpr uint32_t kNeighbours = 65536;
 constexpr unsigned kMempoolCache = 256;
+// A registrar that lives is here by then; after that a pool without elements is empty.
+constexpr uint64_t kRegistrarDueUs = 10'000'000;
 
 bool covers(const config::Prefix& prefix, const IpAddress& address) {
   return prefix.address.family() == address.family() &&
@@ -145,6 +147,7 @@ Result<bool> Appliance::start_neighbours() {
   options.workers = static_cast<unsigned>(config_.dataplane.worker_cores.size());
   options.slot_file = state_file("elements");
   options.random_seed = rte_rand();
+  options.registrar_due_us = clock_.now_us() + kRegistrarDueUs;
   auto pools = pool::PoolTable::create(std::move(options));
   if (!pools) return pools.error();
   pools_ = std::move(*pools);
@@ -206,6 +209,7 @@ Result<bool> Appliance::start_workers() {
     options.sessions = settings.sessions;
     options.half_open_sessions = settings.half_open_sessions;
     options.session_file = state_file("sessions-" + std::to_string(i));
+    options.client_hop_file = state_file("clients-" + std::to_string(i));
     options.pool = mempool_;
     options.rcu = rcu_;
     options.pools = pools_.get();
@@ -278,9 +282,16 @@ void Appliance::say_what_is_up() const {
                  twin.port.name, twin.port.driver, mac[0], mac[1], mac[2], mac[3], mac[4], mac[5],
                  twin.port.rx_queues, twin.port.tx_queues, twin.tap.name());
   }
-  for (const auto& worker : workers_)
+  for (const auto& worker : workers_) {
     spdlog::info("worker {}: core {}{}", worker->index(), worker->lcore(),
                  worker->has_endpoint() ? ", SCTP endpoint" : "");
+    const redirect::SessionStats sessions = worker->redirector().session_stats();
+    if (const std::string& note = worker->redirector().session_file_note(); !note.empty())
+      spdlog::warn("worker {}: sessions of the former run are lost: {}", worker->index(), note);
+    if (sessions.reattached > 0 || sessions.lost > 0)
+      spdlog::info("worker {}: {} sessions of the former run go on, {} entries it left half made are lost",
+                   worker->index(), sessions.reattached, sessions.lost);
+  }
   std::string addresses;
   for (const IpAddress& address : own_addresses_) addresses += " " + address.to_string();
   spdlog::info("SCTP endpoint:{}, ASAP port {}, ENRP port {}", addresses, config_.sctp.asap_port,

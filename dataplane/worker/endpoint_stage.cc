@@ -73,7 +73,7 @@ unsigned EndpointStage::run_commands() {
   return n;
 }
 
-bool EndpointStage::run(uint64_t tsc, const TscClock& clock, bool& told) {
+bool EndpointStage::run(uint64_t tsc, const TscClock& clock, uint64_t now_us, bool& told) {
   const uint64_t told_before = told_;
   const uint64_t deadline = options_.shared ? tsc + clock.cycles_of_us(kBudgetUs) : UINT64_MAX;
   unsigned done = run_input(deadline, options_.shared ? kBudgetPackets : kQueue);
@@ -86,7 +86,7 @@ bool EndpointStage::run(uint64_t tsc, const TscClock& clock, bool& told) {
     route_epoch_ = options_.neighbours->epoch();
     endpoint_->refresh_sources();
   }
-  endpoint_->tick(clock.us(tsc));
+  endpoint_->tick(now_us);
   told = told_ != told_before;
   return done > 0;
 }

@@ -71,7 +71,8 @@ class EndpointStage final : public sctp::Network, public sctp::Events {
   void input(rte_mbuf* packet, const redirect::PacketInfo& info);
   // Packets, commands, messages, timers, within the budget. True if anything was done; `told` if an event
   // went up.
-  bool run(uint64_t tsc, const TscClock& clock, bool& told);
+  // `now_us`: the time for timers, without the gaps in which the worker did not run.
+  bool run(uint64_t tsc, const TscClock& clock, uint64_t now_us, bool& told);
   uint64_t timer_cycles() const { return endpoint_->counters().timer_cycles; }
 
   // ---- main lcore

@@ -139,7 +139,7 @@ Result<Report> Inspection::clear_drops() {
 Result<Report> Inspection::workers() {
   Report report;
   report.section("workers", {"worker", "core", "busy_%", "sctp_timers_%", "received", "sent", "exceptions",
-                             "held", "handed_over", "cycles_a_packet", "sleeps"});
+                             "held", "handed_over", "cycles_a_packet", "sleeps", "gaps"});
   report.section("cycles a packet", {"worker", "redirect", "endpoint", "timers"});
   report.section("sessions",
                  {"worker", "sessions", "used", "capacity", "half_open", "half_open_quota", "reattached"});
@@ -150,7 +150,7 @@ Result<Report> Inspection::workers() {
     report.at(0).row({worker->index(), worker->lcore(), percent(busy, whole),
                       percent(s.timer_cycles.get(), whole), s.received.get(), s.sent.get(),
                       s.exceptions.get(), s.held.get(), s.handed_over.get(), each(busy, packets),
-                      s.sleeps.get()});
+                      s.sleeps.get(), s.gaps.get()});
     report.at(1).row({worker->index(), each(s.redirect_cycles.get(), packets),
                       each(s.endpoint_cycles.get(), packets), each(s.timer_cycles.get(), packets)});
     const redirect::SessionStats t = worker->redirector().session_stats();

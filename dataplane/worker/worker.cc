@@ -16,6 +16,15 @@ namespace {
 using redirect::DropReason;
 
 constexpr uint64_t kTimersUs = 1000;
+// A turn takes microseconds. Beyond this we did not run (SIGSTOP, a suspended guest): nobody was silent but
+// us.
+constexpr uint64_t kGapUs = 1'000'000;
+
+bool is_address_of_port(uint16_t port_id, const uint8_t* mac) {
+  rte_ether_addr own;
+  return rte_eth_macaddr_get(port_id, &own) == 0 &&
+         std::memcmp(own.addr_bytes, mac, sizeof own.addr_bytes) == 0;
+}
 
 }  // namespace
 
@@ -39,6 +48,10 @@ Result<std::unique_ptr<Worker>> Worker::create(const WorkerOptions& options) {
   redirect.sessions = options.sessions;
   redirect.half_open_sessions = options.half_open_sessions;
   redirect.session_file = options.session_file;
+  redirect.client_hop_file = options.client_hop_file;
+  redirect.hop_is_ours = is_address_of_port;
+  worker->set_time(worker->clock_.now_us());
+  redirect.now_us = worker->now_us_;
   redirect.mempool = options.pool;
   redirect.pools = options.pools;
   redirect.next_hops = options.neighbours->table().data();
@@ -82,8 +95,19 @@ int Worker::run() {
   return 0;
 }
 
+// A gap moves every deadline of sessions, timers and SCTP by its length: what waits in the queues is read
+// before anything expires.
+void Worker::set_time(uint64_t us) {
+  if (clock_us_ != 0 && us - clock_us_ > kGapUs) {
+    gaps_us_ += us - clock_us_;
+    stats_.gaps.add(1);
+  }
+  clock_us_ = us;
+  now_us_ = us - gaps_us_;
+}
+
 bool Worker::turn(uint64_t began) {
-  now_us_ = clock_.us(began);
+  set_time(clock_.us(began));
   unsigned work = options_.forwarding->load(std::memory_order_relaxed) ? receive() : 0;
   work += send_from_rings();
   uint64_t at = began;
@@ -104,7 +128,7 @@ bool Worker::turn(uint64_t began) {
 bool Worker::turn_endpoint(uint64_t began) {
   const unsigned handed = endpoint_from_ring();
   bool told = false;
-  const bool worked = endpoint_->run(began, clock_, told);
+  const bool worked = endpoint_->run(began, clock_, now_us_, told);
   ring_bell_ |= told;
   flush_own();
   if (!worked && handed == 0) return false;

@@ -35,7 +35,7 @@ struct WorkerOptions {
   unsigned idle_sleep_us = 0;
   uint32_t sessions = 1'000'000;
   uint32_t half_open_sessions = 65'536;
-  std::string session_file;
+  std::string session_file, client_hop_file;
   rte_mempool* pool = nullptr;
   rte_rcu_qsbr* rcu = nullptr;
   pool::PoolTable* pools = nullptr;
@@ -98,6 +98,7 @@ class Worker final : public PacketSink {
   };
 
   bool turn(uint64_t began);
+  void set_time(uint64_t us);
   bool turn_endpoint(uint64_t began);
   void turn_timers();
   void idle();
@@ -113,7 +114,9 @@ class Worker final : public PacketSink {
 
   const WorkerOptions options_;
   TscClock clock_;
-  uint64_t now_us_ = 0;
+  uint64_t now_us_ = 0;     // without the gaps
+  uint64_t clock_us_ = 0;   // as the clock said last
+  uint64_t gaps_us_ = 0;    // in which this thread did not run
   bool ring_bell_ = false;  // something went to the main lcore in this turn
   unsigned empty_turns_ = 0;
   std::vector<RxQueue> rx_queues_;

@@ -30,6 +30,7 @@ struct alignas(64) WorkerStats {
   Counter handed_over;  // to the endpoint's worker, or to the one that owns a transmit queue
   Counter from_main;    // from the main lcore or other workers, to be sent
   Counter sleeps;
+  Counter gaps;  // of more than a second, in which the thread did not run
   // TSC cycles. busy and idle are all there is; the others are parts of busy (and the timers' of idle, too).
   Counter busy_cycles;      // turns that found work
   Counter idle_cycles;      // turns that found none, and sleep

@@ -37,13 +37,14 @@ Bytes opening(const Case& c, const Flow& f) {
   return sctp(f, 0, init_chunk(0xc11e47));
 }
 
-std::unique_ptr<Rig> make(const Case& c) {
+std::unique_ptr<Rig> make(const Case& c, const RestartFiles* files = nullptr, bool with_pool = true) {
   auto rig = std::make_unique<Rig>(c.protocol == config::Protocol::udp   ? TransportType::udp
                                    : c.protocol == config::Protocol::tcp ? TransportType::tcp
                                                                          : TransportType::sctp);
   auto& s = rig->service(c.protocol, config::Mode::nat);
   if (c.snat) s.snat = {ip("198.51.100.77"), ip("fd01::77")};
-  rig->set_pool({{21, c.v6 ? "fd00::15" : "10.0.0.21", c.pe_port}});
+  if (files != nullptr) files->give(*rig);
+  if (with_pool) rig->set_pool({{21, c.v6 ? "fd00::15" : "10.0.0.21", c.pe_port}});
   rig->start();
   return rig;
 }
@@ -213,6 +214,32 @@ TEST(Crc32c, the_increment_equals_the_whole_at_every_length) {
     std::memcpy(&to, p.data(), 4);
     EXPECT_EQ(redirect::sctp_checksum_ports(before, from, to, n), redirect::sctp_checksum(p.data(), n)) << n;
   }
+}
+
+TEST_P(EveryNat, after_a_restart_both_directions_go_on_whoever_speaks_first) {
+  const Case c = GetParam();
+  const RestartFiles files;
+  const Flow f = c.v6 ? client6() : client();
+  const IpAddress pe = ip(c.v6 ? "fd00::15" : "10.0.0.21");
+  const IpAddress source = c.snat ? ip(c.v6 ? "fd01::77" : "198.51.100.77") : f.from;
+  uint16_t port = 0;
+  {
+    const auto rig = make(c, &files);
+    port = static_cast<uint16_t>(rig->send(opening(c, f)).at(0).from_port());
+  }
+  const auto rig = make(c, &files, false);  // no registrar has spoken
+  const Flow back{pe, source, c.pe_port, port};
+  const auto here = rig->send(packet(c, back, "the server speaks first", 0xc11e47));
+  ASSERT_EQ(here.size(), 1u);
+  EXPECT_EQ(here[0].to(), f.from);
+  EXPECT_EQ(here[0].destination_mac(), Bytes(kClientMac, kClientMac + 6));
+  EXPECT_EQ(here[0].port, 3u);
+  EXPECT_TRUE(here[0].checksums_right());
+  const auto there = rig->send(packet(c, f, "and the client answers", 1));
+  ASSERT_EQ(there.size(), 1u);
+  EXPECT_EQ(there[0].to(), pe);
+  EXPECT_EQ(there[0].from_port(), port);
+  EXPECT_EQ(rig->redirector->session_stats().reattached, 1u);
 }
 
 }  // namespace

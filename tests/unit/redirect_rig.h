@@ -207,6 +207,29 @@ class Rig {
   uint64_t transaction_ = 0;
 };
 
+// What outlives a data plane, for two Rigs, one after the other.
+class RestartFiles {
+ public:
+  ~RestartFiles() {
+    for (const char* what : {"-elements", "-sessions", "-clients"}) unlink((base_ + what).c_str());
+  }
+  void give(Rig& r) const {
+    pool::PoolTableOptions options;
+    options.resolve = [](const IpAddress& a) -> pool::Route { return {a.data()[a.is_v6() ? 15 : 3], true}; };
+    options.max_elements = 64;
+    options.slot_file = base_ + "-elements";
+    r.pools.reset();
+    r.pools = std::move(*pool::PoolTable::create(options));
+    r.redirector_options.session_file = base_ + "-sessions";
+    r.redirector_options.client_hop_file = base_ + "-clients";
+    r.redirector_options.hop_is_ours = [](uint16_t port, const uint8_t*) { return port == 3; };
+    r.redirector_options.now_us = r.now_us;
+  }
+
+ private:
+  std::string base_ = "/dev/shm/poolgate-unit-restart-" + std::to_string(getpid());
+};
+
 // Which PE of a Rig a frame in direct return goes to: the last byte of its MAC address.
 inline unsigned pe_of(const Frame& f) { return f.bytes.at(5); }
 

@@ -220,17 +220,9 @@ TEST(Quota, a_full_table_keeps_the_established_and_steers_the_new) {
 }
 
 TEST(Restart, sessions_go_on_with_their_pes_before_the_registrar_has_spoken) {
-  const std::string base = "/dev/shm/poolgate-unit-restart-" + std::to_string(getpid());
+  const RestartFiles files;
   std::map<unsigned, unsigned> pes;
-  const auto with_files = [&](Rig& r) {
-    pool::PoolTableOptions options;
-    options.resolve = [](const IpAddress& a) -> pool::Route { return {a.data()[3], true}; };
-    options.max_elements = 64;
-    options.slot_file = base + "-elements";
-    r.pools.reset();
-    r.pools = std::move(*pool::PoolTable::create(options));
-    r.redirector_options.session_file = base + "-sessions";
-  };
+  const auto with_files = [&](Rig& r) { files.give(r); };
   {
     const auto rig = make(config::Protocol::sctp, with_files);
     for (unsigned n = 1; n <= 8; ++n) {
@@ -255,8 +247,43 @@ TEST(Restart, sessions_go_on_with_their_pes_before_the_registrar_has_spoken) {
     if (pe == 11) lost.insert(n);
   }
   EXPECT_EQ(told, lost);
-  unlink((base + "-elements").c_str());
-  unlink((base + "-sessions").c_str());
+}
+
+TEST(Restart, an_empty_pool_refuses_nobody_before_the_registrar_has_spoken_or_is_overdue) {
+  const auto rig = std::make_unique<Rig>(TransportType::udp);
+  pool::PoolTableOptions options;
+  options.max_elements = 64;
+  options.registrar_due_us = rig->now_us + 10'000'000;
+  rig->pools = std::move(*pool::PoolTable::create(options));
+  rig->service(config::Protocol::udp);
+  rig->start();
+  EXPECT_TRUE(rig->send(udp(client(1), "a")).empty());
+  EXPECT_EQ(rig->dropped(DropReason::pool_unknown), 1u);
+  rig->tick(10'000'000);
+  EXPECT_EQ(rig->send(udp(client(1), "a")).size(), 1u) << "refused: overdue";
+  rig->now_us -= 5'000'000;
+  rig->set_pool({{11, "10.0.0.11", 3868}}, "another");
+  EXPECT_EQ(rig->send(udp(client(1), "a")).size(), 1u) << "refused: it has spoken";
+  EXPECT_EQ(rig->dropped(DropReason::pool_unknown), 1u);
+}
+
+TEST(Restart, the_sessions_of_a_pe_found_dead_before_end_after_it) {
+  const RestartFiles files;
+  {
+    const auto rig = make(config::Protocol::sctp, [&](Rig& r) { files.give(r); });
+    rig->send(sctp(client(1), 0, init_chunk(kTc)));
+    rig->send(sctp(client(1), kTp, cookie_echo()));
+    // The main lcore saw it die, and the process died before its worker did.
+    for (unsigned id : {11u, 12u}) rig->pe_down(id);
+  }
+  Rig rig(TransportType::sctp);
+  rig.service();
+  files.give(rig);
+  rig.start();
+  const auto told = rig.pass_ms(2);
+  ASSERT_EQ(told.size(), 1u);
+  EXPECT_EQ(told[0].to_port(), 40001);
+  EXPECT_EQ(rig.redirector->session_stats().sessions, 0u);
 }
 
 }  // namespace

@@ -6,6 +6,8 @@
 #include <unistd.h>
 
 #include <array>
+#include <fstream>
+#include <iterator>
 #include <map>
 #include <random>
 #include <set>
@@ -34,6 +36,12 @@ class SessionTableTest : public ::testing::Test {
     table.reset();
     lines = std::make_unique<pool::PeLine[]>(kSlots);
     auto made = SessionTable::open(file, capacity, lines.get(), kSlots);
+    ASSERT_TRUE(made.ok()) << made.error().text;
+    table = std::move(*made);
+  }
+  void reopen_at(uint32_t now_ms) {
+    table.reset();
+    auto made = SessionTable::open(file, 512, lines.get(), kSlots, now_ms);
     ASSERT_TRUE(made.ok()) << made.error().text;
     table = std::move(*made);
   }
@@ -255,6 +263,89 @@ TEST_F(Reattached, a_file_of_another_size_or_a_zeroed_header_starts_afresh) {
   EXPECT_EQ(table->sessions(), 0u);
   EXPECT_EQ(table->used(), 0u);
   EXPECT_NE(insert(key(1)), kNone);
+}
+
+TEST_F(Reattached, the_time_without_a_writer_counts_for_no_session) {
+  const SessionIndex i = insert(key(1));
+  table->at(i).last_seen_ms = 70'000;
+  table->alive(100'000);
+  reopen_at(4'000'000'000);  // long after
+  EXPECT_EQ(4'000'000'000 - table->at(i).last_seen_ms, 30'000u);
+  table->alive(4'000'000'500);
+  reopen_at(1000);  // the machine restarted: its clock began anew
+  EXPECT_EQ(1000 - table->at(i).last_seen_ms, 30'500u);
+}
+
+TEST_F(Reattached, a_file_that_is_not_ours_is_an_error_and_is_left_as_it_is) {
+  table.reset();
+  std::ofstream(file, std::ios::trunc) << "a letter to my aunt";
+  const auto other = std::make_unique<pool::PeLine[]>(kSlots);
+  const auto made = SessionTable::open(file, 512, other.get(), kSlots);
+  ASSERT_FALSE(made.ok());
+  EXPECT_EQ(made.error().text, file +
+                                   ": was not made by this program: remove it, or choose another "
+                                   "dataplane.session_dir");
+  std::ifstream in(file);
+  EXPECT_EQ(std::string(std::istreambuf_iterator<char>(in), {}), "a letter to my aunt");
+}
+
+TEST_F(Reattached, why_a_file_of_ours_is_begun_anew_is_said) {
+  open(1024);
+  EXPECT_EQ(table->note(), file + ": made for a number of entries of 512, this program has 1024: begun anew");
+  table.reset();
+  ASSERT_EQ(truncate(file.c_str(), 100'000), 0);
+  open(1024);
+  EXPECT_EQ(table->note(), file + ": cut short or stretched: begun anew");
+  const auto overwrite = [this](long at, const char* bytes) {
+    table.reset();
+    FILE* f = fopen(file.c_str(), "r+b");
+    ASSERT_NE(f, nullptr);
+    fseek(f, at, SEEK_SET);
+    fwrite(bytes, 1, 1, f);
+    fclose(f);
+  };
+  overwrite(8, "\x07");
+  open(1024);
+  EXPECT_EQ(table->note(), file + ": made for version 7, this program has 3: begun anew");
+  overwrite(40, "x");
+  open(1024);
+  EXPECT_EQ(table->note(), file + ": its maker died before it was ready: begun anew");
+  open(1024);
+  EXPECT_EQ(table->note(), "");
+}
+
+// Whatever bytes are in the entries, what is taken over is whole, and the table works.
+TEST_F(Reattached, no_bytes_in_the_entries_can_break_it) {
+  std::mt19937 random(11);
+  for (unsigned round = 0; round < 50; ++round) {
+    for (unsigned n = 0; n < 100; ++n) {
+      const SessionIndex i = insert(key(random() % 1000, random() % 2 == 0 ? 6 : 4), random() % kSlots);
+      if (i == kNone) break;
+      table->set_tag_p(i, static_cast<uint32_t>(random()) | 1);
+      const Key a = key(100'000 + static_cast<uint32_t>(random()) % 1000, 4);
+      table->insert_alias(i, a.flow, a.hash, nullptr, 0);
+    }
+    for (unsigned n = 0; n < 200; ++n) {
+      auto* bytes = reinterpret_cast<uint8_t*>(&table->at(static_cast<SessionIndex>(2 + random() % 510)));
+      bytes[random() % sizeof(Session)] = static_cast<uint8_t>(random());
+    }
+    open(512);
+    uint32_t found = 0;
+    for (SessionIndex i = 2; i < table->end(); ++i) {
+      if (!table->valid(i)) continue;
+      const Session& s = table->at(i);
+      ASSERT_EQ(table->find(s.key, hash_flow(s.key, table->secret()),
+                            s.key.family == 6 ? table->second(i).addresses : nullptr) == kNone,
+                false);
+      if (s.kind == Kind::session) ++found;
+    }
+    ASSERT_EQ(found, table->sessions());
+    ASSERT_EQ(found, table->reattached());
+    for (SessionIndex i = 2; i < table->end(); ++i)
+      if (table->valid(i) && table->at(i).kind == Kind::session) table->erase(i);
+    ASSERT_EQ(table->used(), 0u);
+    for (uint32_t pe = 0; pe < kSlots; ++pe) ASSERT_EQ(listed(pe), 0u);
+  }
 }
 
 TEST_F(Reattached, a_second_writer_is_refused) {
