@@ -59,7 +59,7 @@ TEST(RegistrarEnrp, ENRP_3_4_1_1_and_12_18_an_unknown_server_is_asked_for_its_pr
   w.send(e, table_request());
   EXPECT_EQ(w.sent().size(), 1u) << "once";
   w.send(e, presence(false));
-  EXPECT_THAT(w.sent(), IsEmpty());
+  EXPECT_THAT(w.sent<enrp::Presence>(), IsEmpty());
 }
 
 TEST(RegistrarEnrp, ENRP_3_2_2_2_2_a_list_request_gets_a_list) {

@@ -2,6 +2,7 @@
 #include "controlplane/registrar/core/enrp_server.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "controlplane/registrar/core/pe_flags.h"
 
@@ -140,6 +141,13 @@ void EnrpServer::handle(const Request& request, Peer& peer, const enrp::Presence
   if (message.reply_required) {
     ++context_.counters.presences_sent;
     answer(context_, request, presence_.message(peer.partner, peer.id, false));
+  }
+  // Whom it knows and we do not: two sides of a network that was apart have forgotten each other, and only
+  // one server of each may know one of the other.
+  if (message.information && serving() && !std::exchange(peer.asked_list, true)) {
+    std::string bytes;
+    if (enrp::encode(enrp::Message(enrp::ListRequest{context_.server_id, peer.id}), bytes))
+      peers_.send(peer, std::move(bytes));
   }
   if (message.checksum && serving()) audit_.checksum(peer, *message.checksum);
 }

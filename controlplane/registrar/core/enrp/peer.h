@@ -34,6 +34,7 @@ struct Peer {
   uint32_t attempts = 0;
 
   // ---- presence
+  bool asked_list = false;       // whom it knows
   bool heard = false;            // any message of it ever
   Micros last_heard = 0;         // peer_last_heard
   Micros probed_until = kNever;  // it was asked for its presence, and has until then

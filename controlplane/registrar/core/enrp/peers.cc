@@ -73,6 +73,11 @@ Peer* Peers::add(ServerId id) {
   Peer& peer = list_.emplace_back();
   peer.id = id;
   peer.last_heard = context_.clock.now();
+  // It may have been forgotten for being silent, with its association still there.
+  context_.associations.for_each([&](const Association& association) {
+    if (association.service == channel::SctpService::enrp && association.live && association.server == id)
+      peer.association = association.name;
+  });
   return &peer;
 }
 
