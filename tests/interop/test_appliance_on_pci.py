@@ -78,7 +78,7 @@ class ApplianceOnPci(unittest.TestCase):
         for wanted in ("scripts/hugepages", "scripts/nic", "poolgate-cli"):
             self.assertIn(wanted, seen)
         for name in ("dataplane", "registrar"):  # what the systemd units run
-            with open(os.path.join(ROOT, "scripts", "systemd", f"poolgate-{name}.service"), encoding="utf-8") as f:
+            with open(os.path.join(BUILD, "scripts", f"poolgate-{name}.service"), encoding="utf-8") as f:
                 command = re.search(r"^ExecStart=(.*)$", f.read(), re.M).group(1)
             guest.run("mkdir -p /run/poolgate /var/lib/poolgate")
             pid = guest.spawn(command, f"{name}.log")
