@@ -39,6 +39,7 @@ bool Bulk::run_purge(Job& job) {
     if (pe == kNoPe) return true;
     if (context_.space.record(pe).home != job.server || context_.space.notes(pe).number == job.generation)
       continue;
+    claims_.doubt(pe);
     elements_.remove_foreign(pe, Removal::deleted_by_owner);
     ++moves;
   }

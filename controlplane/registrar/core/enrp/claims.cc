@@ -12,6 +12,10 @@ using rserpool::kNoPe;
 using rserpool::PeIndex;
 using rserpool::PeTimer;
 
+namespace {
+constexpr size_t kMaxDoubts = 10'000;
+}  // namespace
+
 // PeNotes::keep_alives counts the attempts of a claim.
 
 // No second has more turns than configured, however many servers died.
@@ -131,17 +135,54 @@ void Claims::channel_lost() {
 
 bool Claims::acknowledged(const Request& request, const asap::EndpointKeepAliveAck& message) {
   const PeIndex pe = context_.space.find(message.handle, message.pe_id);
-  if (pe == kNoPe || request.over_tcp() || (context_.space.notes(pe).flags & kClaiming) == 0) return false;
-  // From where the PE is, and from nowhere else.
+  if (request.over_tcp()) return false;
+  if (pe == kNoPe) return came_back(*request.association, message);
+  if ((context_.space.notes(pe).flags & kClaiming) == 0) return false;
   context_.space.read(pe, element_);
-  if (!element_.has_asap_transport || element_.asap_transport.port != request.association->port ||
-      !request.association->shares_address(element_.asap_transport.addresses))
-    return false;
+  if (!is_from(*request.association, element_)) return false;
   const bool contested = (context_.space.notes(pe).flags & kContested) != 0;
   contested_.erase(pe);
   elements_.claimed(pe, *request.association);
   keep_alives_.alive(pe);
   if (contested) elements_.tell_peers(pe);
+  return true;
+}
+
+// From where the PE is, and from nowhere else.
+bool Claims::is_from(const Association& association, const rserpool::PoolElement& element) const {
+  return element.has_asap_transport && element.asap_transport.port == association.port &&
+         association.shares_address(element.asap_transport.addresses);
+}
+
+void Claims::doubt(PeIndex pe) {
+  context_.space.read(pe, element_);
+  const rserpool::Transport& place = element_.asap_transport;
+  if (!element_.has_asap_transport || place.addresses.empty()) return;
+  const Association* association = context_.associations.at(place.addresses, place.port);
+  if (association == nullptr || !association->live) return;
+  const Micros now = context_.clock.now();
+  if (doubts_.size() >= kMaxDoubts)
+    std::erase_if(doubts_, [now](const auto& d) { return d.second.until < now; });
+  if (doubts_.size() >= kMaxDoubts) return;
+  Doubt& doubt =
+      doubts_[{rserpool::PoolHandle(context_.space.handle(context_.space.record(pe).pool)), element_.id}];
+  doubt = {element_, elements_.unit(pe), now + kMilli * context_.settings.registrar.keepalive_timeout_ms};
+  say(pe, *association);
+}
+
+bool Claims::came_back(const Association& association, const asap::EndpointKeepAliveAck& message) {
+  const auto at = doubts_.find({rserpool::PoolHandle(message.handle), message.pe_id});
+  if (at == doubts_.end() || !is_from(association, at->second.element)) return false;
+  Doubt doubt = std::move(at->second);
+  doubts_.erase(at);
+  if (doubt.until < context_.clock.now()) return false;
+  doubt.element.home = context_.server_id;
+  const auto outcome = elements_.put(message.handle, doubt.element, association, doubt.unit);
+  if (!outcome.ok()) return false;
+  elements_.claimed(outcome.pe, association);
+  keep_alives_.alive(outcome.pe);
+  context_.out.log(Log::Level::info, "pe-back",
+                   pe_text(message.handle, message.pe_id) + " lives, and has us for its home server");
   return true;
 }
 

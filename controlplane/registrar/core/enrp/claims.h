@@ -27,6 +27,11 @@ class Claims {
   // The PE of another server is asked to come (draft-dreibholz-rserpool-enrp-takeover).
   void invite(rserpool::PeIndex pe);
 
+  // Its home server has it no more, and it is about to go; but it has an association with us: it is asked,
+  // and comes to us if it lives. (Two servers that each heard of the other's registration late have each
+  // given it to the other.)
+  void doubt(rserpool::PeIndex pe);
+
   // Its timer: its turn, or the end of the wait for its answer.
   void due(rserpool::PeIndex pe);
   // True: it was claimed, and has answered.
@@ -44,7 +49,14 @@ class Claims {
     std::vector<std::pair<rserpool::PoolHandle, rserpool::PeId>> elements;
     std::pair<rserpool::IpAddress, uint16_t> place;
   };
+  struct Doubt {
+    rserpool::PoolElement element;
+    config::LifeUnit unit = config::LifeUnit::seconds;
+    Micros until = 0;
+  };
   Micros turn(Micros not_before);
+  bool came_back(const Association& association, const rserpool::asap::EndpointKeepAliveAck& message);
+  bool is_from(const Association& association, const rserpool::PoolElement& element) const;
   void failed(rserpool::PeIndex pe);
   void reach(rserpool::PeIndex pe, uint32_t attempt);
   void say(rserpool::PeIndex pe, const Association& association);
@@ -55,7 +67,8 @@ class Claims {
   Micros next_turn_ = 0;
   std::unordered_map<uint64_t, Pending> pending_;
   std::map<std::pair<rserpool::IpAddress, uint16_t>, uint64_t> requests_;
-  std::unordered_map<rserpool::PeIndex, rserpool::ServerId> contested_;  // of those with kContested
+  std::unordered_map<rserpool::PeIndex, rserpool::ServerId> contested_;      // of those with kContested
+  std::map<std::pair<rserpool::PoolHandle, rserpool::PeId>, Doubt> doubts_;  // at most kMaxDoubts
   rserpool::PoolElement element_;
 };
 

@@ -26,6 +26,7 @@ void Foreign::update(Peer& peer, const enrp::HandleUpdate& message) {
     // RFC 5353 §3.3.2 lets anybody remove anything; only its home server knows that a PE is gone.
     if (context_.space.record(pe).home != peer.id)
       return refuse(peer, message.handle, message.element.id, "removes what it does not own");
+    claims_.doubt(pe);
     elements_.remove_foreign(pe, Removal::deleted_by_owner);
     return;
   }
