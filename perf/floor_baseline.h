@@ -141,7 +141,7 @@ inline bool floor_parse(const rte_mbuf* m, FloorKey& key) {
   return true;
 }
 
-enum class FloorMode { l2, nat };
+enum class FloorMode { l2, nat, ipip };
 
 inline void floor_nat(uint8_t* ip, uint32_t address) {
   uint16_t checksum;
@@ -156,6 +156,27 @@ inline void floor_nat(uint8_t* ip, uint32_t address) {
   checksum = static_cast<uint16_t>(~sum);
   std::memcpy(ip + 10, &checksum, 2);
   std::memcpy(ip + 16, &address, 4);
+}
+
+// Twenty bytes in front of the packet, with their checksum.
+inline uint8_t* floor_ipip(rte_mbuf* m, uint32_t address) {
+  auto* frame = reinterpret_cast<uint8_t*>(rte_pktmbuf_prepend(m, 20));
+  uint16_t length;
+  std::memcpy(&length, frame + 36, 2);
+  length = static_cast<uint16_t>(__builtin_bswap16(length) + 20);
+  const uint32_t words[5] = {0x45u | uint32_t{__builtin_bswap16(length)} << 16, 0x40, 64 | 4 << 8, 0x0100000a,
+                             address};
+  uint64_t sum = 0;
+  for (const uint32_t w : words) sum += w;
+  sum = (sum & 0xffff) + (sum >> 16 & 0xffff) + (sum >> 32);
+  sum = (sum & 0xffff) + (sum >> 16);
+  sum = (sum & 0xffff) + (sum >> 16);
+  std::memcpy(frame + 14, words, 20);
+  const auto checksum = static_cast<uint16_t>(~sum);
+  std::memcpy(frame + 24, &checksum, 2);
+  frame[12] = 8;
+  frame[13] = 0;
+  return frame;
 }
 
 // One burst; returns how many packets had no entry (there must be none).
@@ -182,6 +203,7 @@ unsigned floor_burst(const FloorTable& table, FloorBackend* backends, rte_mbuf* 
     FloorBackend& b = backends[found[i]->backend];
     auto* frame = rte_pktmbuf_mtod(mbufs[i], uint8_t*);
     if constexpr (mode == FloorMode::nat) floor_nat(frame + 14, b.address);
+    if constexpr (mode == FloorMode::ipip) frame = floor_ipip(mbufs[i], b.address);
     std::memcpy(frame, b.macs, 12);
     ++b.packets;
     b.bytes += mbufs[i]->pkt_len;

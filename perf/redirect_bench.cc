@@ -55,12 +55,13 @@ struct FlowOf {
 
 const uint32_t kVip = redirect::wire::swap32(0xc0000201);
 
-// 64 bytes: Ethernet, IPv4, SCTP, one chunk.
-void fill(rte_mbuf* m, const FlowOf& f, uint32_t tag, uint8_t chunk) {
+// Ethernet, IPv4, SCTP, one chunk.
+constexpr uint16_t kShort = 66, kLong = 1500;
+void fill(rte_mbuf* m, const FlowOf& f, uint32_t tag, uint8_t chunk, uint16_t length = kShort) {
   using namespace redirect::wire;
   m->data_off = RTE_PKTMBUF_HEADROOM;
-  m->data_len = 66;
-  m->pkt_len = 66;
+  m->data_len = length;
+  m->pkt_len = length;
   m->ol_flags = 0;
   m->port = 0;
   auto* p = rte_pktmbuf_mtod(m, uint8_t*);
@@ -68,6 +69,7 @@ void fill(rte_mbuf* m, const FlowOf& f, uint32_t tag, uint8_t chunk) {
   put16(p + 12, kEtherIpv4);
   static const uint8_t ip[12] = {0x45, 0, 0, 52, 0, 0, 0, 0, 64, kSctp, 0, 0};
   std::memcpy(p + 14, ip, 12);
+  put16(p + 16, static_cast<uint16_t>(length - 14));
   put_raw32(p + 26, f.source);
   put_raw32(p + 30, kVip);
   put_raw16(p + 34, f.port);
@@ -76,7 +78,7 @@ void fill(rte_mbuf* m, const FlowOf& f, uint32_t tag, uint8_t chunk) {
   put_raw32(p + 42, 0);
   p[46] = chunk;
   p[47] = 3;
-  put16(p + 48, 20);
+  put16(p + 48, static_cast<uint16_t>(length - 46));
   put_raw32(p + 50, f.tag);  // INIT: the initiate tag
   std::memset(p + 54, 0, 12);
   if (chunk == 1) put_raw32(p + 42, redirect::sctp_checksum(p + 34, 32));  // `nat` looks at an INIT's
@@ -84,7 +86,9 @@ void fill(rte_mbuf* m, const FlowOf& f, uint32_t tag, uint8_t chunk) {
 
 class Stage {
  public:
-  Stage(uint32_t flows, config::Mode mode, rte_mbuf** mbufs) : mbufs_(mbufs), flows_(flows) {
+  Stage(uint32_t flows, config::Mode mode, rte_mbuf** mbufs, uint16_t pe_port = kPort,
+        uint16_t length = kShort)
+      : mbufs_(mbufs), flows_(flows), length_(length) {
     hops_ = std::make_unique<drivers::NextHop[]>(kPes);
     for (unsigned i = 0; i < kPes; ++i) hops_[i].state = drivers::NextHop::resolved;
     pool::PoolTableOptions pools;
@@ -95,7 +99,7 @@ class Stage {
     for (unsigned i = 0; i < kPes; ++i) {
       channel::PoolPe pe{.id = i + 1, .registration = 1};
       const uint8_t address[4] = {10, 99, 0, static_cast<uint8_t>(i)};
-      pe.transport = {.type = rserpool::TransportType::sctp, .port = kPort};
+      pe.transport = {.type = rserpool::TransportType::sctp, .port = pe_port};
       pe.transport.addresses = {rserpool::IpAddress::v4(address)};
       chunk.elements.push_back(pe);
     }
@@ -115,6 +119,7 @@ class Stage {
     options.pools = pools_.get();
     options.next_hops = hops_.get();
     options.max_next_hops = kPes;
+    options.tunnel_sources.fill({rserpool::IpAddress::v4("\x0a\x00\x00\x01"), {}});
     options.drops = &drops_;
     redirector_ = std::move(*redirect::Redirector::create(options));
     redirector_->set_services(services_.get());
@@ -128,7 +133,7 @@ class Stage {
     for (unsigned r = 0; r < kRepeats; ++r) {
       for (unsigned i = 0; i < kPackets; ++i) {
         const FlowOf f(static_cast<uint32_t>(random_word() % flows_));
-        fill(mbufs_[i], f, f.tag, 0);
+        fill(mbufs_[i], f, f.tag, 0, length_);
       }
       const uint64_t start = rte_rdtsc_precise();
       for (unsigned b = 0; b < kBursts; ++b) burst(mbufs_ + b * kBurst, start);
@@ -181,6 +186,7 @@ class Stage {
 
   rte_mbuf** mbufs_;
   uint32_t flows_;
+  uint16_t length_;
   double us_ = 1e6 / static_cast<double>(rte_get_tsc_hz());
   std::unique_ptr<drivers::NextHop[]> hops_;
   std::unique_ptr<pool::PoolTable> pools_;
@@ -254,6 +260,24 @@ void nat(benchmark::State& state, uint32_t flows) {
       [&] { return control.round<perf::FloorMode::nat>(); });
 }
 
+void ipip(benchmark::State& state, uint32_t flows) {
+  Stage stage(flows, config::Mode::ipip, packets());
+  Floor control(flows, packets());
+  perf::report_paired(
+      state, "cycles/packet", "floor, 8-way buckets, ipip", [&] { return stage.round(); },
+      [&] { return control.round<perf::FloorMode::ipip>(); });
+}
+
+// What the PE's other port costs: CRC32c by increment, whatever the length.
+void nat_port(benchmark::State& state, uint16_t length) {
+  constexpr uint32_t kFlows = 1'000;
+  Stage stage(kFlows, config::Mode::nat, packets(), kPort + 1, length);
+  Stage control(kFlows, config::Mode::nat, packets(), kPort, length);
+  perf::report_paired(
+      state, "cycles/packet", "nat without port change", [&] { return stage.round(); },
+      [&] { return control.round(); });
+}
+
 void session_bytes(benchmark::State& state) {
   for (auto _ : state) {
     Stage stage(850'000, config::Mode::l2, packets());
@@ -281,8 +305,11 @@ int main(int argc, char** argv) {
       {"1k", 1'000}, {"100k", 100'000}, {"1M", 1'000'000}, {"4M", 4'000'000}};
   for (const auto& [name, flows] : sizes) {
     benchmark::RegisterBenchmark(("redirect/l2/" + std::string(name)).c_str(), l2, flows)->Iterations(1);
+    benchmark::RegisterBenchmark(("redirect/ipip/" + std::string(name)).c_str(), ipip, flows)->Iterations(1);
     benchmark::RegisterBenchmark(("redirect/nat/" + std::string(name)).c_str(), nat, flows)->Iterations(1);
   }
+  benchmark::RegisterBenchmark("redirect/nat-port/64", nat_port, kShort)->Iterations(1);
+  benchmark::RegisterBenchmark("redirect/nat-port/1500", nat_port, kLong)->Iterations(1);
   benchmark::RegisterBenchmark("session/bytes", session_bytes)->Iterations(1);
   benchmark::Initialize(&argc, argv);
   benchmark::RunSpecifiedBenchmarks();

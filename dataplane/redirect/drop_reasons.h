@@ -46,6 +46,7 @@ namespace poolgate::redirect {
   X(too_big, "larger than the next hop's MTU, tunnel headers included")                         \
   X(tunnel_source, "no address of ours of the tunnel's family")                                 \
   X(tunnel_headroom, "no room in front of the packet for tunnel headers")                       \
+  X(icmp_no_session, "ICMP error to a service address about a packet of no session")            \
   X(icmp_rate, "ICMP error not sent, or not passed on: rate limit")                             \
   X(no_mbuf, "no buffer for a packet of ours")                                                  \
   X(refuse_rate, "refusal not sent: rate limit")                                                \

@@ -94,6 +94,11 @@ struct Redirector::Impl {
   void too_big(Packet& packet, unsigned mtu);
   void in_pieces(Packet& packet, const pool::PeLine& pe, uint8_t flags, unsigned mtu);
   bool may_send_icmp_error();
+  uint32_t icmp_error_rate() const;  // a second, of this worker
+
+  // ---- icmp.cc
+  bool icmp_error(Packet& packet);
+  bool icmp_rewrite(Packet& packet, uint8_t* quoted, uint8_t* l4, size_t l4_length);
 
   // ---- new_flow.cc: no session has this packet's key
   void new_flow(Packet& packet, const ServiceEntry& service);

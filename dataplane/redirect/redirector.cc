@@ -143,6 +143,8 @@ void Redirector::Impl::one(Packet& packet, SessionIndex candidate) {
       return drop(packet.mbuf, DropReason::fragment);
     }
     case PacketKind::icmp:
+      if (services != nullptr && icmp_error(packet)) return;
+      return exception(packet.mbuf);
     case PacketKind::other:
       return exception(packet.mbuf);
   }
