@@ -3,6 +3,8 @@
 // wire gives each of its associations addresses of its own, in the headers and in INIT and INIT ACK.
 #pragma once
 
+#include <time.h>
+
 #include <chrono>
 #include <cstring>
 #include <functional>
@@ -28,6 +30,13 @@ class Crowd {
     return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(
                                      std::chrono::steady_clock::now().time_since_epoch())
                                      .count());
+  }
+
+  // Of this thread: what others do on the machine does not count.
+  static double cpu_seconds() {
+    timespec t{};
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
   }
 
   class End : public Network, public Events {
@@ -69,12 +78,18 @@ class Crowd {
     std::function<void(const Message&)> on_message;
   };
 
+  std::function<uint64_t()> clock = now_us;
+  struct Costs {
+    double input = 0, ticks = 0;  // CPU seconds of `us`
+  };
+  Costs* costs = nullptr;  // where to add them up
+
   // Sets associations up until there are `n`; false if that takes longer.
   bool set_up(uint32_t n, unsigned milliseconds) {
-    const uint64_t end = now_us() + milliseconds * 1000ULL;
+    const uint64_t end = clock() + milliseconds * 1000ULL;
     auto begun = static_cast<uint32_t>(peers.ids.size());
     while (us.ids.size() < n || peers.ids.size() < n) {
-      if (now_us() > end) return false;
+      if (clock() > end) return false;
       for (; begun < n && begun < peers.ids.size() + 64; ++begun)
         if (!peers.endpoint->connect(channel::SctpService::asap, {address(0, begun)}, 3863, begun + 1))
           return false;
@@ -84,17 +99,22 @@ class Crowd {
   }
   void step() {
     carry(us, peers);
-    carry(peers, us);
+    if (!peers.headers.empty()) {
+      const double begin = costs != nullptr ? cpu_seconds() : 0;
+      carry(peers, us);
+      if (costs != nullptr) costs->input += cpu_seconds() - begin;
+    }
     us.endpoint->poll(256);
     peers.endpoint->poll(256);
-    const uint64_t now = now_us();
-    us.endpoint->tick(now);
+    const uint64_t now = clock();
+    const double begin = costs != nullptr ? cpu_seconds() : 0;
+    if (us.endpoint->tick(now) && costs != nullptr) costs->ticks += cpu_seconds() - begin;
     peers.endpoint->tick(now);
   }
   bool until(const std::function<bool()>& condition, unsigned milliseconds) {
-    const uint64_t end = now_us() + milliseconds * 1000ULL;
+    const uint64_t end = clock() + milliseconds * 1000ULL;
     while (!condition()) {
-      if (now_us() > end) return false;
+      if (clock() > end) return false;
       step();
     }
     return true;

@@ -187,7 +187,7 @@ TEST(SctpWire, a_flood_of_INITs_is_answered_at_its_rate_and_leaves_nothing_behin
           {IpAddress::v4(bytes.data()), ip("10.1.0.1"), init.bytes.data(), init.bytes.size(), 0, true});
     }
   };
-  pair.a.endpoint->tick(now_us());
+  pair.a.endpoint->tick(virtual_now_us);
   flood(0);
   EXPECT_EQ(answered, 100u);  // a tenth of a second's worth
   const size_t before = mallinfo2().uordblks;
