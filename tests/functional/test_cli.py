@@ -40,7 +40,7 @@ class CliTest(unittest.TestCase):
         return json.loads(out)
 
     def error(self, *words):
-        done = subprocess.run([CLI, "--config", self.lab.config, *words], capture_output=True, text=True, timeout=10)
+        done = subprocess.run([CLI, "--config", self.lab.config, *words], capture_output=True, text=True, timeout=60)
         self.assertNotEqual(done.returncode, 0, done.stdout)
         return done.stderr
 

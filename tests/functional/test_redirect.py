@@ -3,13 +3,41 @@
 import json
 import os
 import subprocess
-import time
 import unittest
 
 from lib.dataplane import ChannelPeer, DataPlane, Echo, Lab, scapy
 from lib.lab import TOOLS
 
 PES = ("pe1", "pe2", "pe3")
+
+
+class RunningClient:
+    """A client that sends until it is told to report. It tells of each answer, so that a test waits for what happened, never for a
+    time. Made when its first answer is there."""
+
+    def __init__(self, test, command):
+        self.test = test
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        test.addCleanup(self.end)
+        self.until(lambda line: True)
+
+    def until(self, wanted, times=1):
+        """Reads what it tells ("NAME request NUMBER", "reset", ...) until `wanted` was true of so many lines."""
+        while times > 0:
+            line = self.process.stderr.readline()
+            if not line:
+                self.test.fail(f"the client ended before: {self.process.stdout.read()}")
+            times -= bool(wanted(line))
+
+    def report(self):
+        self.process.terminate()
+        return json.loads(self.process.communicate(timeout=60)[0])
+
+    def end(self):
+        self.process.kill()
+        self.process.wait(60)
+        self.process.stdout.close()
+        self.process.stderr.close()
 
 
 class RedirectTest(unittest.TestCase):
@@ -49,9 +77,7 @@ class RedirectTest(unittest.TestCase):
         return json.loads(done.stdout)
 
     def start_client(self, transport, *options):
-        process = subprocess.Popen(self.command(transport, *options), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        self.addCleanup(process.stdout.close)
-        return process
+        return RunningClient(self, self.command(transport, "--duration", "120", "--progress", *options))
 
     def test_each_protocol_reaches_every_pe_by_round_robin(self):
         for transport in ("udp", "tcp", "sctp"):
@@ -74,26 +100,27 @@ class RedirectTest(unittest.TestCase):
                 self.assertEqual(len(report["by_name"]), 1, report)
 
     def test_a_deregistered_pe_keeps_its_flows_and_gets_no_new_ones(self):
-        client = self.start_client("sctp", "--duration", "3", "--rate", "20")
-        time.sleep(1)
+        client = self.start_client("sctp", "--rate", "20")
         before = self.client("sctp", "--count", "3", "--rate", "50", "--fresh")
         self.assertEqual(len(before["by_name"]), 3, before)
         self.fill("EchoSctp", "sctp", (2,))
         after = self.client("sctp", "--count", "6", "--rate", "50", "--fresh")
         self.assertEqual(after["by_name"], {"pe2": 6})
-        kept = json.loads(client.communicate(timeout=30)[0])
+        client.until(lambda line: True, 10)
+        kept = client.report()
         self.assertEqual(kept["failed"], 0, kept)
         self.assertEqual(len(kept["by_name"]), 1, kept)
 
     def test_after_a_pe_is_found_dead_the_next_datagram_of_its_flow_goes_to_another(self):
         self.fill("EchoUdp", "udp", (1,))
-        client = self.start_client("udp", "--duration", "3", "--rate", "50")
-        time.sleep(1)
+        client = self.start_client("udp", "--rate", "50")
         self.fill("EchoUdp", "udp", (1, 2, 3))
         self.peer.tell("down EchoUdp 1 1")
+        client.until(lambda line: line.startswith(("pe2", "pe3")))
         for server in self.echoes["pe1"]:
             server.kill()
-        report = json.loads(client.communicate(timeout=30)[0])
+        client.until(lambda line: line.startswith(("pe2", "pe3")), 20)
+        report = client.report()
         self.assertLessEqual(report["failed"], 2, report)
         self.assertEqual(len(report["by_name"]), 2, report)
         self.assertIn("pe1", report["by_name"])
@@ -102,11 +129,11 @@ class RedirectTest(unittest.TestCase):
         for transport, pool, told in (("sctp", "EchoSctp", "resets"), ("tcp", "EchoTcp", "resets")):
             with self.subTest(transport):
                 self.fill(pool, transport, (1,))
-                client = self.start_client(transport, "--duration", "2", "--rate", "20")
-                time.sleep(0.7)
+                client = self.start_client(transport, "--rate", "20")
                 self.fill(pool, transport, (1, 2, 3))
                 self.peer.tell(f"down {pool} 1 1")
-                report = json.loads(client.communicate(timeout=30)[0])
+                client.until(lambda line: line.startswith(("pe2", "pe3")), 5)
+                report = client.report()
                 self.assertEqual(report[told], 1, report)
                 self.assertEqual(len(report["by_name"]), 2, report)  # pe1, then where its next flow went
 
@@ -121,7 +148,7 @@ mac = sys.argv[1]
 at = Ether(dst=mac) / IP(src="10.0.1.2", dst="192.0.2.1")
 for packet in (at / UDP(sport=7001, dport=5000) / b"x", at / TCP(sport=7002, dport=5000, flags="S", seq=100),
                at / SCTP(sport=7003, dport=5000, tag=0) / SCTPChunkInit(init_tag=0x77, a_rwnd=65536, n_out_streams=1, n_in_streams=1)):
-    answer = srp1(packet, iface="eth0", timeout=2, filter="src host 192.0.2.1")
+    answer = srp1(packet, iface="eth0", timeout=20, filter="src host 192.0.2.1")
     if ICMP in answer: print("icmp", answer[ICMP].type, answer[ICMP].code)
     elif TCP in answer: print("tcp", answer[TCP].flags, answer[TCP].ack)
     else: print("sctp", answer[SCTP].tag, type(answer[SCTP].payload).__name__)
@@ -139,15 +166,15 @@ for packet in (at / UDP(sport=7001, dport=5000) / b"x", at / TCP(sport=7002, dpo
         self.addCleanup(self.peer.close)
 
     def test_sessions_outlive_a_restart_of_the_data_plane(self):
-        client = self.start_client("sctp", "--duration", "8", "--rate", "10", "--timeout", "5000")
-        time.sleep(1)
+        client = self.start_client("sctp", "--rate", "10", "--timeout", "60000")
         self.assertEqual(self.dataplane.stop(), 0)
         self.peer.close()
         self.dataplane.start()
         self.peer = ChannelPeer(self.lab)
         self.addCleanup(self.peer.close)
         self.fill("EchoSctp", "sctp")
-        report = json.loads(client.communicate(timeout=30)[0])
+        client.until(lambda line: True, 20)
+        report = client.report()
         self.assertEqual((report["failed"], report["lost"]), (0, 0), report)
         self.assertEqual(len(report["by_name"]), 1, report)
 

@@ -39,6 +39,7 @@ class Client {
 
   const lab::ClientReport& finish() {
     report_.finished(Clock::now());
+    over_ = true;
     flows_.clear();
     if (options_.transport == "sctp") {  // let the shutdowns be heard
       io_.restart();
@@ -69,6 +70,7 @@ class Client {
   }
 
   void tick() {
+    if (over_) return;  // a signal ended it; there are no flows any more
     const auto now = Clock::now();
     expire(now);
     while (!all_sent() && next_send_ <= now) {
@@ -171,6 +173,7 @@ class Client {
   std::unordered_map<uint64_t, Request> outstanding_;
   std::deque<uint64_t> order_;
   uint64_t next_ = 0;
+  bool over_ = false;
   Clock::time_point begin_;
   Clock::time_point next_send_;
   lab::ClientReport report_;

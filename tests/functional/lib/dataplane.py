@@ -79,7 +79,7 @@ class DataPlane:
             return None
         if self.process.poll() is None:
             self.process.terminate()
-        status = self.process.wait(20)
+        status = self.process.wait(60)
         self.process.stderr.close()
         self.process = None
         return status
@@ -118,7 +118,7 @@ class ChannelPeer:
 
     def close(self):
         self.process.stdin.close()
-        self.process.wait(10)
+        self.process.wait(60)
         self.process.stdout.close()
 
 
@@ -134,7 +134,7 @@ class Echo:
 
     def kill(self):
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(60)
         self.process.stdout.close()
 
 
@@ -156,7 +156,7 @@ class Capture:
     def __exit__(self, *_):
         time.sleep(0.3)
         self.process.terminate()
-        out, _ = self.process.communicate(timeout=10)
+        out, _ = self.process.communicate(timeout=60)
         self.lines = [line for line in out.splitlines() if line]
 
 

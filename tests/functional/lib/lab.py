@@ -28,7 +28,9 @@ def run(*command, timeout=60, check=True):
 
 
 def wait_until(condition, seconds, what):
-    """The first true value of condition(), asked for every 50 ms; an AssertionError naming `what` after `seconds`."""
+    """The first true value of condition(), asked for every 50 ms; an AssertionError naming `what` after `seconds`, which are
+    what a hang would take to be plain: a machine that is slow, or busy, gets ten times as long."""
+    seconds *= 10
     end = time.monotonic() + seconds
     while True:
         value = condition()
@@ -81,7 +83,7 @@ class Lab:
         with open(f"{self.dir}/log/{name}", encoding="utf-8", errors="replace") as f:
             return f.read()
 
-    def cli(self, *words, timeout=10):
+    def cli(self, *words, timeout=60):
         return run(os.path.join(BUILD, "dataplane", "cli", "poolgate-cli"), "--config", self.config, *words, timeout=timeout)
 
     def link(self, ns, device, state):
