@@ -80,7 +80,7 @@ Result<std::string> execute(std::string_view line, Source& source) {
   const auto parsed = parse_command(line);
   if (!parsed) return parsed.error();
   if (!parsed->spec) return std::string();
-  if (parsed->spec->id == CommandId::help) return help_text();
+  if (parsed->spec->id == CommandId::help) return help_text(*parsed);
   const auto report = run(*parsed, source);
   if (!report) return report.error();
   return parsed->json ? report->json() : report->text();

@@ -13,6 +13,7 @@ using enum CommandId;
 using enum Target;
 
 constexpr CommandSpec kCommands[] = {
+    {help, self, "help all|control|display|config", false, "the commands of one topic"},
     {help, self, "help", false, "this list"},
     {start, dataplane, "start", false, "start forwarding"},
     {stop, dataplane, "stop", false,
@@ -55,6 +56,11 @@ bool matches(std::string_view pattern, std::string_view word) {
                      [&](std::string_view choice) { return is_parameter(choice) || choice == word; });
 }
 
+std::string_view topic_of(const CommandSpec& spec) {
+  if (spec.words.starts_with("show ")) return "display";
+  return spec.words.starts_with("set ") || spec.words.starts_with("clear ") ? "config" : "control";
+}
+
 }  // namespace
 
 std::span<const CommandSpec> commands() { return kCommands; }
@@ -66,8 +72,8 @@ Result<ParsedCommand> parse_command(std::string_view line) {
   parsed.words = std::move(*words);
   if (parsed.words.empty()) return parsed;
   const bool asks_json = parsed.words.size() > 1 && parsed.words.back() == "json";
-  size_t best = 0;                 // words matched by the command that came nearest
-  std::string_view expected_next;  // what it wanted next
+  size_t best = 0;                    // words matched by the commands that came nearest
+  std::vector<std::string> expected;  // what they wanted next
   for (const CommandSpec& spec : kCommands) {
     const auto pattern = split(spec.words, ' ');
     const bool json = asks_json && spec.json && parsed.words.size() == pattern.size() + 1;
@@ -80,29 +86,45 @@ Result<ParsedCommand> parse_command(std::string_view line) {
       if (parsed.json) parsed.words.pop_back();
       return parsed;
     }
-    if (n > best) {
-      best = n;
-      expected_next = n < pattern.size() ? pattern[n] : "the end of the line";
-    }
+    if (n > best) expected.clear();
+    best = std::max(best, n);
+    const std::string next(n < pattern.size() ? pattern[n] : "the end of the line");
+    if (n == best && std::find(expected.begin(), expected.end(), next) == expected.end())
+      expected.push_back(next);
   }
   if (best == 0) return Error{"unknown command \"" + parsed.words[0] + "\" (try: help)"};
   std::string read;
   for (size_t i = 0; i < best; ++i) read += (i ? " " : "") + parsed.words[i];
   const std::string got =
       best < parsed.words.size() ? "not \"" + parsed.words[best] + "\"" : "not the end of the line";
-  return Error{"after \"" + read + "\" comes " + std::string(expected_next) + ", " + got};
+  std::string choices;
+  for (const std::string& next : expected) choices += (choices.empty() ? "" : " or ") + next;
+  return Error{"after \"" + read + "\" comes " + choices + ", " + got};
 }
 
-std::string help_text() {
+std::string help_text(std::string_view topic) {
+  struct Topic {
+    std::string_view name, title;
+  };
   size_t width = 0;
   for (const CommandSpec& spec : kCommands) width = std::max(width, spec.words.size() + (spec.json ? 7 : 0));
   std::string text;
-  for (const CommandSpec& spec : kCommands) {
-    std::string line = std::string(spec.words) + (spec.json ? " [json]" : "");
-    line.resize(width, ' ');
-    text += line + "  " + std::string(spec.help) + "\n";
+  for (const Topic& t :
+       {Topic{"control", "Control"}, Topic{"display", "Display"}, Topic{"config", "Configuration"}}) {
+    if (topic != "all" && topic != t.name) continue;
+    text += (text.empty() ? "" : "\n") + std::string(t.title) + ":\n";
+    for (const CommandSpec& spec : kCommands) {
+      if (topic_of(spec) != t.name) continue;
+      std::string line = "  " + std::string(spec.words) + (spec.json ? " [json]" : "");
+      line.resize(width + 2, ' ');
+      text += line + "  " + std::string(spec.help) + "\n";
+    }
   }
   return text;
+}
+
+std::string help_text(const ParsedCommand& command) {
+  return help_text(command.words.size() > 1 ? std::string_view(command.words[1]) : "all");
 }
 
 }  // namespace poolgate::cli

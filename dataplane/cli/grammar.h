@@ -56,7 +56,10 @@ struct ParsedCommand {
 // An empty line or a comment (#) parses to no spec.
 Result<ParsedCommand> parse_command(std::string_view line);
 
-// "help" as a person reads it, at most 100 columns wide.
-std::string help_text();
+// "help" as a person reads it: every command under its topic's title; or those of "control", "display" or
+// "config" only.
+std::string help_text(std::string_view topic = "all");
+// What "help" or "help <topic>" asks for.
+std::string help_text(const ParsedCommand& command);
 
 }  // namespace poolgate::cli

@@ -28,7 +28,7 @@ Result<std::string> run_line(const Sockets& sockets, const std::string& line) {
   if (!parsed->spec) return std::string();
   switch (parsed->spec->target) {
     case Target::self:
-      return parsed->spec->id == CommandId::help ? help_text() : std::string();
+      return parsed->spec->id == CommandId::help ? help_text(*parsed) : std::string();
     case Target::dataplane:
       return transport::ask(sockets.dataplane, line);
     case Target::registrar:

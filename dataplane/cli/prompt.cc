@@ -31,6 +31,7 @@ struct Token {
   std::vector<std::string> choices;  // literals; empty: a parameter
   std::string parameter;             // "<pool>"
   const Prompt::Names* names = nullptr;
+  size_t words_before_json = 0;      // of the first token of a command with "json"; else 0
   std::vector<std::string> offered;  // what completion offers, asked for at complete_get_nb
 };
 
@@ -45,9 +46,24 @@ size_t typed_length(const char* text) {
   return n;
 }
 
+// Of the line, up to the cursor.
+size_t finished_words(const char* text) {
+  size_t n = 0;
+  for (;;) {
+    while (*text != '\0' && std::isspace(static_cast<unsigned char>(*text))) ++text;
+    const size_t length = typed_length(text);
+    if (length == 0 || text[length] == '\0' || text[length] == '\n' || text[length] == '\r') return n;
+    text += length;
+    ++n;
+  }
+}
+
 int parse_token(cmdline_parse_token_hdr_t* hdr, const char* text, void* result, unsigned size) {
   const auto* token = reinterpret_cast<const Token*>(hdr);
   const size_t n = typed_length(text);
+  // Completion would show each command twice: the one with "json" comes into play where that is the next
+  // word.
+  if (finished_words(text) < token->words_before_json) return -1;
   if (n == 0 || n > kMaxWord || (result != nullptr && size < n + 1)) return -1;
   const std::string_view typed(text, n);
   bool good = !token->parameter.empty();
@@ -86,6 +102,18 @@ int get_help(cmdline_parse_token_hdr_t* hdr, char* out, unsigned size) {
 }
 
 cmdline_token_ops kOps = {parse_token, count_completions, get_completion, get_help};
+
+// A line that is no command, which the library would call "Bad arguments": run as it is, it says what is
+// wrong.
+int parse_mistake(cmdline_parse_token_hdr_t*, const char* text, void* result, unsigned size) {
+  const size_t n = std::strcspn(text, "\r\n");
+  const std::string line(text, n);
+  if (result == nullptr || n == 0 || n > kMaxWord || n >= size || parse_command(line)) return -1;
+  std::memcpy(result, line.c_str(), n + 1);
+  return static_cast<int>(n);
+}
+
+cmdline_token_ops kMistakeOps = {parse_mistake, count_completions, get_completion, get_help};
 
 }  // namespace
 
@@ -138,13 +166,20 @@ struct Prompt::Instances {
       line.push_back(token(spec.words.substr(begin, end - begin), line.size()));
       begin = end + 1;
     }
-    if (json) line.push_back(token("json", line.size()));
+    if (json) {
+      line.front()->words_before_json = line.size();
+      line.push_back(token("json", line.size()));
+    }
+    add(line, spec.help.data());
+  }
+
+  void add(const std::vector<Token*>& line, const char* help) {
     void* memory = std::calloc(1, sizeof(cmdline_parse_inst_t) + (line.size() + 1) * sizeof(void*));
     storage.emplace_back(memory, &std::free);
     auto* instance = static_cast<cmdline_parse_inst_t*>(memory);
     instance->f = &called;
     instance->data = &calls.emplace_back(Call{this, line.size()});
-    instance->help_str = spec.help.data();
+    instance->help_str = help;
     for (size_t i = 0; i < line.size(); ++i) instance->tokens[i] = &line[i]->hdr;
     list.push_back(instance);
   }
@@ -156,6 +191,9 @@ Prompt::Prompt(Run run, Names names)
     instances_->add(spec, false);
     if (spec.json) instances_->add(spec, true);
   }
+  Token* const mistake = instances_->token("#", 0);  // what completion offers for it
+  mistake->hdr.ops = &kMistakeOps;
+  instances_->add({mistake}, "a comment");
   instances_->list.push_back(nullptr);
 }
 

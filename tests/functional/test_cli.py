@@ -2,8 +2,11 @@
 """poolgate-cli against a running appliance: every command, as text and as JSON, and what it changes."""
 import json
 import os
+import pty
+import select
 import subprocess
 import tempfile
+import time
 import unittest
 
 from lib.lab import AGENT, BUILD, TOOLS, CommandFailed, Lab, run, wait_until
@@ -107,6 +110,39 @@ class CliTest(unittest.TestCase):
         out = self.lab.run("app", CLI, "--config", self.lab.config, "doctor")
         self.assertIn("--no-huge", out)
         self.assertIn("app0 is quiet towards the kernel", out)
+
+    def prompt(self, keys, until):
+        """What the prompt shows after these keys, on a terminal of its own."""
+        master, slave = pty.openpty()
+        process = subprocess.Popen([CLI, "--config", self.lab.config], stdin=slave, stdout=slave, stderr=slave, close_fds=True)
+        os.close(slave)
+        shown = ""
+
+        def read(text):
+            nonlocal shown
+            end = time.monotonic() + 30
+            while text not in shown:
+                ready, _, _ = select.select([master], [], [], 1)
+                shown += os.read(master, 4096).decode() if ready else ""
+                self.assertLess(time.monotonic(), end, f"no {text!r} in {shown!r}")
+        try:
+            read("poolgate> ")
+            os.write(master, keys.encode())
+            read(until)
+            os.write(master, b"\nquit\n")
+            self.assertEqual(process.wait(20), 0)
+        finally:
+            process.kill()
+            process.wait()
+            os.close(master)
+        return shown
+
+    def test_tab_completes_words_and_lists_each_command_once(self):
+        self.assertEqual(self.prompt("show \t", "handlespace").count("[drops]"), 1)
+
+    def test_the_prompt_says_what_was_wrong_with_a_line(self):
+        self.prompt("show sessions\n", 'error: after "show" comes port or config')
+        self.prompt("dance\n", "error: unknown command")
 
     def test_without_an_appliance_the_error_asks_whether_it_runs(self):
         with self.assertRaises(CommandFailed) as caught:

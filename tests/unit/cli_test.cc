@@ -80,6 +80,10 @@ TEST(Cli, a_pool_handle_may_hold_any_bytes) {
 TEST(Cli, an_error_says_what_was_expected) {
   EXPECT_EQ(run("frobnicate"), "error: unknown command \"frobnicate\" (try: help)");
   EXPECT_EQ(run("show port bits all"), "error: after \"show port\" comes stats|xstats|info, not \"bits\"");
+  EXPECT_EQ(run("show sessions"),
+            "error: after \"show\" comes port or config or pool or service or session or assoc or drops or "
+            "worker or "
+            "registrar, not \"sessions\"");
   EXPECT_EQ(run("set pe A 1"), "error: after \"set pe A 1\" comes up|drain|block, not the end of the line");
   EXPECT_EQ(run("set pe A 1 up now"),
             "error: after \"set pe A 1 up\" comes the end of the line, not \"now\"");
@@ -87,6 +91,17 @@ TEST(Cli, an_error_says_what_was_expected) {
             "error: \"0x1ffffffff\" is not a PE identifier (decimal, or 0x and hexadecimal)");
   EXPECT_EQ(run(R"(show pool "a)"), "error: a quote is not closed");
   EXPECT_EQ(run(R"(show pool \xg0)"), "error: \\x must be followed by two hexadecimal digits");
+}
+
+TEST(Cli, help_of_a_topic_has_its_commands_only_and_another_topic_is_named_as_wrong) {
+  const std::string display = run("help display");
+  EXPECT_NE(display.find("show pool all|<pool>"), std::string::npos);
+  EXPECT_EQ(display.find("set pe"), std::string::npos);
+  EXPECT_NE(run("help config").find("set pe"), std::string::npos);
+  EXPECT_NE(run("help control").find("start"), std::string::npos);
+  EXPECT_EQ(run("help all"), run("help"));
+  EXPECT_EQ(run("help me"),
+            "error: after \"help\" comes all|control|display|config or the end of the line, not \"me\"");
 }
 
 TEST(Cli, every_command_is_in_the_help) {

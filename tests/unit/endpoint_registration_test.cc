@@ -306,5 +306,42 @@ TEST(EndpointRegistration, ASAP_2_2_14_1_an_ERROR_instead_of_a_response_is_a_rej
   EXPECT_EQ(world.sent<asap::Registration>().size(), 1u);
 }
 
+TEST(EndpointRegistration, ASAP_3_1_24_a_rejection_carries_what_the_pool_wants_so_that_it_can_be_followed) {
+  World world(1);
+  world.server(0).rejects = true;
+  world.server(0).causes = {{Cause::inconsistent_data_control_configuration, ""}};
+  world.register_pe("EchoPool", element(7));
+  world.run_for(1s);
+  const auto rejected = world.events<RegistrationRejected>();
+  ASSERT_EQ(rejected.size(), 1u);
+  EXPECT_EQ(rejected[0].second.causes[0].code, Cause::inconsistent_data_control_configuration);
+  world.server(0).rejects = false;
+  world.server(0).causes.clear();
+  PoolElement follows = element(7);
+  follows.user_transport.use = TransportUse::data_plus_control;
+  world.endpoint.update_pe("EchoPool", follows, world.now);
+  world.run_for(1s);
+  EXPECT_EQ(world.events<Registered>().size(), 1u);
+  const auto sent = world.sent<asap::Registration>();
+  ASSERT_EQ(sent.size(), 2u);
+  const auto last = asap::parse(sent[1].bytes);
+  EXPECT_EQ(std::get<asap::Registration>(last->message).element.user_transport.use,
+            TransportUse::data_plus_control);
+}
+
+TEST(EndpointRegistration, ASAP_3_2_21_a_deregistered_PE_may_register_again_under_its_id) {
+  World world(1);
+  world.register_pe("EchoPool", element(7));
+  world.run_for(1s);
+  world.endpoint.deregister_pe("EchoPool", 7, world.now);
+  world.run_for(1s);
+  EXPECT_EQ(world.events<Deregistered>().size(), 1u);
+  world.register_pe("EchoPool", element(7));
+  world.run_for(1s);
+  const auto registered = world.events<Registered>();
+  ASSERT_EQ(registered.size(), 2u);
+  EXPECT_FALSE(registered[1].second.again);
+}
+
 }  // namespace
 }  // namespace poolgate::rserpool::endpoint

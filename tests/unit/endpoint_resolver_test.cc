@@ -335,5 +335,48 @@ TEST_F(EndpointResolver, ASAP_2_2_14_1_an_ERROR_is_never_answered_by_an_ERROR) {
   EXPECT_EQ(world.sent<asap::ErrorMessage>().size(), 0u);
 }
 
+TEST_F(EndpointResolver, ASAP_4_20_and_4_21_what_only_a_registrar_handles_is_no_concern_of_an_endpoint) {
+  add_pool("EchoPool", PolicyType::round_robin, {1});
+  world.register_pe("EchoPool", element(7));
+  world.run_for(1s);
+  world.all_sent.clear();
+  world.all_events.clear();
+  world.deliver(0, asap::Registration{"EchoPool", element(8)});
+  world.deliver(0, asap::Deregistration{"EchoPool", 7});
+  world.deliver(0, asap::HandleResolution{"EchoPool", false, {}});
+  world.deliver(0, asap::EndpointKeepAliveAck{"EchoPool", 7});
+  world.deliver(0, asap::EndpointUnreachable{"EchoPool", 7});
+  world.deliver(0, asap::ServerAnnounce{0xcc, {}});  // multicast only
+  world.run_for(1s);
+  EXPECT_TRUE(world.all_sent.empty());
+  EXPECT_TRUE(world.all_events.empty());
+  EXPECT_EQ(world.endpoint.registration("EchoPool", 7)->state(), Registration::State::registered);
+  EXPECT_EQ(world.endpoint.servers().size(), 2u);
+}
+
+TEST_F(EndpointResolver, ASAP_6_5_1_1_nobody_is_selected_before_the_handle_is_resolved) {
+  add_pool("EchoPool", PolicyType::round_robin, {1, 2});
+  EXPECT_EQ(selected("EchoPool"), 0u);
+  world.resolve("EchoPool");
+  EXPECT_EQ(selected("EchoPool"), 0u);
+  world.run_for(1s);
+  EXPECT_EQ(selected("EchoPool"), 1u);
+}
+
+TEST_F(EndpointResolver,
+       ASAP_6_5_5_1_a_failover_goes_to_another_PE_without_asking_and_never_back_to_the_failed_one) {
+  add_pool("EchoPool", PolicyType::round_robin, {1, 2, 3});
+  world.resolve("EchoPool");
+  world.run_for(1s);
+  EXPECT_EQ(selected("EchoPool"), 1u);
+  world.endpoint.failed("EchoPool", 2, world.now);
+  EXPECT_EQ(selected("EchoPool"), 3u);
+  EXPECT_EQ(selected("EchoPool"), 1u);
+  world.endpoint.failed("EchoPool", 1, world.now);
+  world.endpoint.failed("EchoPool", 3, world.now);
+  EXPECT_EQ(selected("EchoPool"), 0u);
+  EXPECT_EQ(world.sent<asap::HandleResolution>().size(), 1u);
+}
+
 }  // namespace
 }  // namespace poolgate::rserpool::endpoint

@@ -449,5 +449,19 @@ TEST(Registrar, ASAP_3_2_4_every_deregistration_gets_a_response) {
   }
 }
 
+TEST(Registrar, ASAP_2_2_3_1_and_3_1_9_the_reject_flag_comes_with_its_cause_and_a_grant_with_neither) {
+  World w;
+  const auto a = w.up("10.0.0.1");
+  const auto granted = w.ask<asap::RegistrationResponse>(a, asap::Registration{"EchoPool", pe(1)});
+  EXPECT_FALSE(granted.rejected);
+  EXPECT_TRUE(granted.causes.empty());
+  PoolElement other = pe(2);
+  other.policy.type = PolicyType::random;
+  const auto denied = w.ask<asap::RegistrationResponse>(a, asap::Registration{"EchoPool", other});
+  EXPECT_TRUE(denied.rejected);
+  ASSERT_EQ(denied.causes.size(), 1u);
+  EXPECT_EQ(denied.causes[0].code, Cause::inconsistent_pooling_policy);
+}
+
 }  // namespace
 }  // namespace poolgate::test

@@ -247,5 +247,15 @@ TEST(Registrar, ASAP_12_9_who_did_not_set_S_is_never_sent_anything_unasked) {
   EXPECT_THAT(w.sent(), IsEmpty());
 }
 
+TEST(Registrar, ASAP_2_2_5_3_a_subscription_is_told_to_no_other_registrar) {
+  World w;
+  const auto peer = w.up({"10.0.0.8"}, 9901, SctpService::enrp);
+  const auto a = w.up("10.0.0.1");
+  const auto pu = w.up("10.0.0.9");
+  w.enroll(a, pe(1));
+  w.send(pu, resolution("EchoPool", true));
+  for (const auto& down : w.sent()) EXPECT_NE(down.association, peer);
+}
+
 }  // namespace
 }  // namespace poolgate::test

@@ -332,5 +332,17 @@ TEST(Wire, fixed_fields_cut_short_are_named) {
   EXPECT_FALSE(parse_enrp(hex("07 00 000c 00000001 00000002")).ok());
 }
 
+TEST(Wire, ASAP_2_2_10_1_a_server_announces_SCTP_and_TCP_transports_only) {
+  const auto announce = [](std::string_view transports) {
+    return message(0x0a, 0, be32(0xcc) + std::string(transports));
+  };
+  for (const std::string& good : {std::string(), sctp_tlv(), tcp_tlv(), tcp_tlv() + sctp_tlv()})
+    EXPECT_TRUE(parse_asap(announce(good)).ok()) << to_hex(good);
+  const std::string udp = tlv(0x0006, be16(3863) + be16(0) + address_tlv());
+  auto wrong = parse_asap(announce(sctp_tlv() + udp));
+  ASSERT_FALSE(wrong.ok());
+  EXPECT_THAT(wire::causes_of(wrong.error()), ElementsAre(ErrorCause{Cause::invalid_values, udp}));
+}
+
 }  // namespace
 }  // namespace poolgate::rserpool
