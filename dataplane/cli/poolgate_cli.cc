@@ -71,9 +71,9 @@ std::vector<std::string> names_for(const Sockets& sockets, std::string_view para
   std::vector<std::string> names;
   if (!reply) return names;
   const auto json = nlohmann::json::parse(*reply, nullptr, false);
-  if (!json.is_object() || json.empty()) return names;
   const std::string key = pool ? "pool" : service ? "service" : "port";
-  for (const auto& row : *json.begin()) {
+  if (!json.is_object() || !json.contains(key + "s")) return names;
+  for (const auto& row : json[key + "s"]) {
     if (row.is_object() && row.contains(key) && row[key].is_string())
       names.push_back(row[key].get<std::string>());
   }

@@ -137,7 +137,8 @@ class CliTest(unittest.TestCase):
             os.close(master)
         return shown
 
-    def test_tab_completes_words_and_lists_each_command_once(self):
+    def test_tab_completes_names_of_what_exists_and_lists_each_command_once(self):
+        self.assertIn("show pool EchoUdp", self.prompt("show pool E\t", "EchoUdp").replace("\x1b[0K", ""))
         self.assertEqual(self.prompt("show \t", "handlespace").count("[drops]"), 1)
 
     def test_the_prompt_says_what_was_wrong_with_a_line(self):
