@@ -12,7 +12,7 @@ namespace {
 
 using namespace std::chrono_literals;
 using rserpool::IpAddress;
-constexpr auto kStop = 20s;  // for hangs only
+constexpr auto kStop = 120s;  // for hangs only
 
 IpAddress ip(const char* text) { return *IpAddress::parse(text); }
 

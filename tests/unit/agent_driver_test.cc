@@ -20,7 +20,7 @@ namespace asap = rserpool::asap;
 namespace ep = rserpool::endpoint;
 using rserpool::IpAddress;
 using transport::SctpAssociationId;
-constexpr auto kStop = 20s;  // for hangs only
+constexpr auto kStop = 120s;  // for hangs only
 
 IpAddress ip(const char* text) { return *IpAddress::parse(text); }
 

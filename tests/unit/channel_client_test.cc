@@ -56,7 +56,7 @@ struct RegistrarEnd {
 
 // Runs both until `condition`; the bound only ends a hang.
 bool run_until(DataPlaneEnd* plane, RegistrarEnd& registrar, const std::function<bool()>& condition) {
-  const auto stop = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  const auto stop = std::chrono::steady_clock::now() + std::chrono::seconds(120);
   while (!condition()) {
     if (std::chrono::steady_clock::now() > stop) return false;
     if (plane) plane->server->run_once();

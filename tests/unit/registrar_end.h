@@ -71,7 +71,7 @@ class Appliance {
   // Runs both until `condition`; the bound only ends a hang.
   template <class Condition>
   bool until(Condition&& condition) {
-    const auto stop = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    const auto stop = std::chrono::steady_clock::now() + std::chrono::seconds(120);
     while (!condition()) {
       if (std::chrono::steady_clock::now() > stop) return false;
       plane.server->run_once();

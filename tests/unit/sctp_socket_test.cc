@@ -19,7 +19,7 @@ using namespace std::chrono_literals;
 using rserpool::IpAddress;
 
 IpAddress ip(const char* text) { return *IpAddress::parse(text); }
-constexpr auto kStop = 20s;  // for hangs only
+constexpr auto kStop = 120s;  // for hangs only
 
 class Addresses : public ::testing::Environment {
  public:
