@@ -36,9 +36,13 @@ Scope::Scope(uint64_t seed, const Shape& shape) : shape_(shape), events_(seed) {
     std::vector<IpAddress> order = addresses;
     for (size_t n = order.size(); n > 1; --n) std::swap(order[n - 1], order[events_.between(0, n - 1)]);
     elements_.push_back(std::make_unique<ElementHost>(events_, network_, address(1, i),
-                                                      i % 2 == 0 ? "A" : "B", 0x100 + i, order));
+                                                      i % 2 == 0 ? "A" : "B", pe_id(), order));
   }
 }
+
+// RFC 5352 §3.1: random. Of ids that follow each other, different sets have one checksum (RFC 5353 §3.6.2
+// adds them up), and an audit finds no difference.
+rserpool::PeId Scope::pe_id() { return static_cast<rserpool::PeId>(events_.between(1, 0xffffffff)); }
 
 // RFC 5353 §4's timers, all of them shorter.
 registrar::Settings Scope::settings(unsigned self) const {

@@ -32,6 +32,7 @@ class Scope {
 
  private:
   registrar::Settings settings(unsigned self) const;
+  rserpool::PeId pe_id();
   void disturb();
   void heal();
   void note(const std::string& what);
