@@ -67,9 +67,9 @@ bool set_vlan(rte_mbuf* mbuf, bool tagged, uint16_t tci) {
 }  // namespace
 
 // `nat`: a PE's packet goes back the way that the client's came.
-void Redirector::Impl::to_client(Packet& packet, const Session& s) {
-  const ClientHop& hop = hops[s.client_hop];
-  if (s.client_hop == 0 || hop.port_id >= kMaxPorts) return drop(packet.mbuf, DropReason::no_next_hop);
+void Redirector::Impl::to_client(Packet& packet, uint16_t client_hop) {
+  const ClientHop& hop = hops[client_hop];
+  if (client_hop == 0 || hop.port_id >= kMaxPorts) return drop(packet.mbuf, DropReason::no_next_hop);
   const bool tagged = packet.info.l3_offset > wire::kEtherHeader;
   if (tagged || hop.vlan_tci != 0) {
     if (!set_vlan(packet.mbuf, tagged, hop.vlan_tci)) return drop(packet.mbuf, DropReason::no_mbuf);

@@ -115,7 +115,7 @@ bool Redirector::Impl::icmp_error(Packet& packet) {
   if ((s.flags & session::kNat) != 0 && !icmp_rewrite(packet, quote.addresses, quote.l4, quote.l4_length))
     return true;
   if (to_client_side) {
-    to_client(packet, s);
+    to_client(packet, s.client_hop);
     return true;
   }
   unsigned mtu;

@@ -10,6 +10,7 @@
 
 #include "dataplane/redirect/chooser.h"
 #include "dataplane/redirect/client_hops.h"
+#include "dataplane/redirect/fragment_table.h"
 #include "dataplane/redirect/nat_sctp.h"
 #include "dataplane/redirect/redirector.h"
 #include "dataplane/redirect/replies.h"
@@ -27,6 +28,7 @@ struct Packet {
   rte_mbuf* mbuf;
   PacketInfo& info;
   SessionIndex entry = session::kNone;  // whose key it has, once that is known
+  bool partial = false;                 // a first fragment: not all of it is here
 
   uint8_t* frame() const { return rte_pktmbuf_mtod(mbuf, uint8_t*); }
   uint8_t* l3() const { return frame() + info.l3_offset; }
@@ -81,7 +83,7 @@ struct Redirector::Impl {
   // ---- forward.cc: out of the appliance
   // To the PE, as the session's flags say: as it stands, or in a tunnel.
   void to_pe(Packet& packet, const pool::PeLine& pe, uint8_t flags);
-  void to_client(Packet& packet, const Session& s);
+  void to_client(Packet& packet, uint16_t client_hop);
   void transmit(rte_mbuf* mbuf, uint16_t port) {
     Output::Port& p = out->ports[port];
     p.mbufs[p.n++] = mbuf;
@@ -95,6 +97,12 @@ struct Redirector::Impl {
   void in_pieces(Packet& packet, const pool::PeLine& pe, uint8_t flags, unsigned mtu);
   bool may_send_icmp_error();
   uint32_t icmp_error_rate() const;  // a second, of this worker
+
+  // ---- fragments.cc
+  void fragment(Packet& packet);
+  void first_fragment(Packet& packet);
+  void further_fragment(Packet& packet);
+  void teach(const FragmentKey& id, const PacketInfo& info, SessionIndex entry, const uint8_t* addresses);
 
   // ---- icmp.cc
   bool icmp_error(Packet& packet);
@@ -177,6 +185,7 @@ struct Redirector::Impl {
   session::SessionTable& sessions;
   const uint32_t half_open_quota;
   const uint16_t snat_first, snat_last;
+  FragmentTable fragments;
   Chooser chooser;
   std::unique_ptr<ClientHops> owned_hops;
   ClientHops& hops;

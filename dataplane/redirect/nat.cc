@@ -126,6 +126,12 @@ bool Redirector::Impl::nat_rewrite(Packet& packet, SessionIndex i, bool from_pe)
       return false;
     }
   }
+  const bool ports_change = to.source_port != packet.info.flow.source_port ||
+                            to.destination_port != packet.info.flow.destination_port;
+  if (packet.partial && ports_change) {  // the checksum's change depends on the whole length
+    drop(packet.mbuf, DropReason::fragment);
+    return false;
+  }
   // SCTP's checksum does not cover the IP header: with equal ports nothing more changes (RFC 9260 §6.8).
   ChecksumDelta unused;
   rewrite_addresses(packet, to, unused);

@@ -75,8 +75,10 @@ void Redirector::Impl::new_flow(Packet& packet, const ServiceEntry& service) {
     case sctp::kAbort:  // RFC 9260 §8.4: these get no answer
     case sctp::kShutdownComplete:
     case sctp::kCookieAck:
-    case sctp::kError:
       return drop(packet.mbuf, DropReason::session_unknown);
+    case sctp::kError:
+      if (sctp::has_stale_cookie(chunk)) return drop(packet.mbuf, DropReason::session_unknown);
+      [[fallthrough]];
     default:
       if (stateless) return steer(packet, service);
       return refuse(packet, service.index, DropReason::session_unknown, true);

@@ -36,6 +36,7 @@ Redirector::Impl::Impl(const RedirectorOptions& options, std::unique_ptr<session
       half_open_quota(options.half_open_sessions),
       snat_first(options.snat_first_port),
       snat_last(options.snat_last_port),
+      fragments(options.random_seed),
       chooser(options.worker, lines),
       owned_hops(std::move(client_hops)),
       hops(*owned_hops),
@@ -137,11 +138,8 @@ void Redirector::Impl::one(Packet& packet, SessionIndex candidate) {
     }
     case PacketKind::bad:
       return drop(packet.mbuf, info.drop);
-    case PacketKind::fragment: {
-      const Classified to = services == nullptr ? Classified{} : services->classify(packet.frame(), info);
-      if (to.destination == Destination::exception) return exception(packet.mbuf);
-      return drop(packet.mbuf, DropReason::fragment);
-    }
+    case PacketKind::fragment:
+      return fragment(packet);
     case PacketKind::icmp:
       if (services != nullptr && icmp_error(packet)) return;
       return exception(packet.mbuf);
@@ -203,7 +201,7 @@ void Redirector::Impl::hit(Packet& packet, SessionIndex entry) {
   count(s->service, &ServiceCounters::bytes, packet.mbuf->pkt_len);
   if (s->flags & session::kNat) [[unlikely]] {
     if (!nat_rewrite(packet, i, from_pe)) return;
-    if (from_pe) return to_client(packet, *s);
+    if (from_pe) return to_client(packet, s->client_hop);
   }
   to_pe(packet, line, s->flags);
 }

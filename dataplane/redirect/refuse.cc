@@ -27,8 +27,10 @@ size_t answer_sctp(uint8_t* frame, const ReplyPath& path, const Packet& packet) 
       case sctp::kAbort:
       case sctp::kShutdownComplete:
       case sctp::kCookieAck:
-      case sctp::kError:
         return 0;
+      case sctp::kError:
+        if (sctp::has_stale_cookie(chunk)) return 0;
+        break;
       case sctp::kShutdownAck:
         return build_sctp_shutdown_complete(frame, path, tag);
       default:

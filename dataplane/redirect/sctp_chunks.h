@@ -35,8 +35,8 @@ inline constexpr uint8_t kFlagT = 1;
 // RFC 9260 §3.3.2.1, RFC 5061 §4.2.7.
 enum Parameter : uint16_t { kIpv4Address = 5, kIpv6Address = 6, kSupportedExtensions = 0x8008 };
 
-// RFC 9260 §3.3.10.5, §3.3.10.11.
-enum Cause : uint16_t { kUnresolvableAddress = 5, kRestartWithNewAddresses = 11 };
+// RFC 9260 §3.3.10.3, §3.3.10.5, §3.3.10.11.
+enum Cause : uint16_t { kStaleCookie = 3, kUnresolvableAddress = 5, kRestartWithNewAddresses = 11 };
 
 inline uint32_t verification_tag(const uint8_t* packet) { return wire::raw32(packet + 4); }
 
@@ -46,6 +46,17 @@ struct ChunkView {
   uint16_t length = 0;  // header included, padding not
   const uint8_t* at = nullptr;
 };
+
+// An ERROR with the "Stale Cookie" cause (RFC 9260 §3.3.10).
+inline bool has_stale_cookie(const ChunkView& error) {
+  for (size_t at = 4; at + 4 <= error.length;) {
+    const size_t n = wire::get16(error.at + at + 2);
+    if (n < 4 || at + n > error.length) return false;
+    if (wire::get16(error.at + at) == kStaleCookie) return true;
+    at += (n + 3) & ~size_t{3};
+  }
+  return false;
+}
 
 // Walks the chunks of a packet; stops at the first that does not fit, and bad() says so.
 class Chunks {

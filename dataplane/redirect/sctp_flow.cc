@@ -78,7 +78,7 @@ Verdict Redirector::Impl::sctp_control(Packet& packet, SessionIndex i, bool from
           nat_learn_pe(packet, i);
         break;
       case sctp::kCookieEcho:
-        if (from_pe || n != 0) break;
+        if (from_pe || n != 0 || tag == 0) break;  // nobody's tag is 0 (RFC 9260 §3.3.2)
         if (s.state == State::half_open) {
           // Without its INIT it is not established before something else confirms the tag.
           if (s.tag_p != tag) sessions.set_tag_p(i, tag);

@@ -53,7 +53,7 @@ void Redirector::Impl::too_big(Packet& packet, unsigned mtu) {
   rte_pktmbuf_free(packet.mbuf);
 }
 
-// RFC 791 §3.2. Frees the packet. Pieces of pieces are left to others: what is cut here came whole.
+// RFC 791 §3.2. Frees the packet, which may be a fragment itself.
 void Redirector::Impl::in_pieces(Packet& packet, const pool::PeLine& pe, uint8_t flags, unsigned mtu) {
   using namespace wire;
   const uint8_t* ip = packet.l3();
@@ -64,6 +64,7 @@ void Redirector::Impl::in_pieces(Packet& packet, const pool::PeLine& pe, uint8_t
   if (header != kIpv4Header || step == 0 || (payload + step - 1) / step > kMaxPieces ||
       generated + kMaxPieces > kMaxGenerated)
     return drop(packet.mbuf, DropReason::too_big);
+  const unsigned before = get16(ip + 6) & 0x3fffu;  // of a fragment: its offset, and whether more follow
   for (size_t at = 0; at < payload; at += step) {
     const size_t n = std::min(step, payload - at);
     const size_t length = kIpv4Header + n;
@@ -79,7 +80,8 @@ void Redirector::Impl::in_pieces(Packet& packet, const pool::PeLine& pe, uint8_t
     uint8_t* to = frame + kEtherHeader;
     std::memcpy(to, ip, kIpv4Header);
     put16(to + 2, static_cast<uint16_t>(length));
-    put16(to + 6, static_cast<uint16_t>(at / 8 | (at + n < payload ? 0x2000u : 0u)));
+    put16(to + 6, static_cast<uint16_t>(((before & 0x1fff) + at / 8) |
+                                        (at + n < payload ? 0x2000u : before & 0x2000u)));
     put16(to + 10, 0);
     put_raw16(to + 10, checksum_finish(checksum_add(to, kIpv4Header)));
     const auto from = static_cast<uint32_t>(packet.info.l4_offset + at);
