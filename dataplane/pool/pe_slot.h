@@ -77,6 +77,8 @@ class PeSlots {
   static Result<std::unique_ptr<PeSlots>> open(const std::string& path, uint32_t capacity, unsigned workers);
 
   uint32_t capacity() const { return capacity_; }
+  // Names these slots: drawn at random when their file was made, kept over restarts.
+  uint64_t generation() const { return file_.generation(); }
   unsigned workers() const { return static_cast<unsigned>(lines_.size()); }
   PeSlot& operator[](PeSlotIndex i) { return slots_[i]; }
   const PeSlot& operator[](PeSlotIndex i) const { return slots_[i]; }

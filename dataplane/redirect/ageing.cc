@@ -47,10 +47,17 @@ void Redirector::Impl::age() {
   aged_us = now_us;
   uint32_t slice = std::min(due, kMaxSlice);
   for (; slice > 0; --slice) {
-    if (age_cursor >= end) age_cursor = 2;
+    if (age_cursor >= end) {
+      age_cursor = 2;
+      if (others != nullptr) {
+        ++others->round;
+        others->first_round = false;
+      }
+    }
     const SessionIndex i = age_cursor++;
     if (i >= end) return;
     const Session& s = sessions.at(i);
+    if (others != nullptr) age_notices(i);
     if (s.kind != session::Kind::session) continue;
     const auto idle = static_cast<int32_t>(now_ms - s.last_seen_ms);
     if (idle > 0 && static_cast<uint32_t>(idle) >= timeout_ms(s)) session_ended(i);

@@ -148,6 +148,7 @@ void Redirector::Impl::process(rte_mbuf* const* mbufs, PacketInfo* infos, unsign
       plain = 0;
   }
   settle(tally, kNoService);
+  if (others != nullptr && others->outgoing_used != 0) flush_handover();
 }
 
 // The burst's counts of one service, written when another's begins.

@@ -50,6 +50,9 @@ namespace poolgate::redirect {
   X(icmp_rate, "ICMP error not sent, or not passed on: rate limit")                             \
   X(no_mbuf, "no buffer for a packet of ours")                                                  \
   X(refuse_rate, "refusal not sent: rate limit")                                                \
+  X(handover_full, "the ring to the worker that owns the session was full")                     \
+  X(handover_loop, "handed from worker to worker too often")                                    \
+  X(notice_lost, "no room for another worker's word of whose a flow or tag is (no packet)")     \
   X(endpoint_queue_full, "too many packets wait for our SCTP endpoint")                         \
   X(endpoint_event_lost, "the ring to the main lcore was full: an event of our SCTP endpoint")  \
   X(exception_ring_full, "the ring to the main lcore was full: a packet for the TAP")           \

@@ -94,12 +94,17 @@ bool Redirector::Impl::icmp_error(Packet& packet) {
     std::memcpy(&key.source, both, 8);
   }
   packet.entry = sessions.find(key, session::hash_flow(key, sessions.secret()), both);
+  if (packet.entry != session::kNone && (sessions.at(packet.entry).flags & session::kRemote) != 0) {
+    give(packet, sessions.at(packet.entry).service, Stage::to_owner);
+    return true;
+  }
   if (packet.entry == session::kNone) {
     PacketInfo about = info;
     about.flow.protocol = quote.protocol;
     about.flow.destination_port = key.destination_port;
     about.kind = PacketKind::l4;
     const Destination to = services->classify(packet.frame(), about).destination;
+    if (others != nullptr && icmp_elsewhere(packet, key, both, to)) return true;
     if (to != Destination::service && to != Destination::service_no_port && to != Destination::nat_return)
       return false;
     drop(packet.mbuf, DropReason::icmp_no_session);

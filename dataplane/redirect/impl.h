@@ -12,6 +12,7 @@
 #include "dataplane/redirect/client_hops.h"
 #include "dataplane/redirect/fragment_table.h"
 #include "dataplane/redirect/nat_sctp.h"
+#include "dataplane/redirect/peers.h"
 #include "dataplane/redirect/redirector.h"
 #include "dataplane/redirect/replies.h"
 #include "dataplane/redirect/token_bucket.h"
@@ -153,6 +154,36 @@ struct Redirector::Impl {
   void send_reply(const uint8_t* frame, size_t length, uint16_t port);
   ReplyPath path_of(const Packet& packet) const;
 
+  // ---- elsewhere.cc: the session may be another worker's. True: the packet is on its way there, or dealt
+  // with
+  bool elsewhere(Packet& packet, const ServiceEntry& service);
+  bool return_elsewhere(Packet& packet);
+  bool icmp_elsewhere(Packet& packet, const session::FlowKey& key, const uint8_t* addresses, Destination to);
+  bool stray_elsewhere(Packet& packet);
+  bool ask(Packet& packet, const ServiceEntry& service);
+  bool ask_tag(Packet& packet, const ServiceEntry& service);
+  unsigned next_to_ask(Packet& packet, unsigned home) const;
+  void give(Packet& packet, unsigned to, Stage stage);
+  void flush_handover();
+  Stage stage_of(const Packet& packet) const;
+  unsigned home_of(const Packet& packet) const;
+
+  // ---- notices.cc: what workers tell each other of their keys. Without others, announce(), withdraw() and
+  // set_tag_p() do only what one worker needs.
+  void announce(SessionIndex entry);
+  void announce_all(SessionIndex i);
+  void announce_tag(SessionIndex i, Notice::About about);
+  void withdraw(SessionIndex i);
+  void set_tag_p(SessionIndex i, uint32_t tag);
+  void disown(const Packet& packet);
+  void tell(unsigned to, const Notice& notice);
+  Notice notice_of(SessionIndex entry, Notice::About about) const;
+  unsigned home_of(SessionIndex entry) const;
+  void hear(const Notice& notice, unsigned from);
+  void hear_alias(const Notice& notice, unsigned from, SessionIndex known, const session::FlowKey& key,
+                  uint32_t hash);
+  void age_notices(SessionIndex i);
+
   // ---- pe_death.cc
   void catch_up();
   void abort_some(unsigned budget, bool first);
@@ -192,7 +223,8 @@ struct Redirector::Impl {
   std::vector<TokenBucket> refusals, aborts;  // by service
   TokenBucket icmp_errors;                    // sent, or passed on to PEs
   uint32_t random_state;
-  uint16_t outer_id = 0;  // IPv4 ID of the last tunnel packet that may be fragmented
+  std::unique_ptr<Peers> others;  // null: this worker is the only one that receives
+  uint16_t outer_id = 0;          // IPv4 ID of the last tunnel packet that may be fragmented
 
   // Of the call in progress.
   const ServiceTable* services = nullptr;
@@ -210,8 +242,8 @@ struct Redirector::Impl {
   std::vector<Dying> dying;
   SessionIndex age_cursor = 2;
   uint64_t aged_us = 0;
-  uint32_t pressure_until_ms =
-      0;  // TCP: until then a segment without a session may be of one that we had no room for
+  // Until then a packet without a session may be of one that we had no room for.
+  uint32_t pressure_until_ms = 0;
   bool pressure = false;
 };
 

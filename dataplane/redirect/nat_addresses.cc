@@ -41,7 +41,10 @@ SessionIndex Redirector::Impl::nat_add_key(SessionIndex i, uint8_t family, const
   }
   const SessionIndex made =
       sessions.insert_alias(i, key, session::hash_flow(key, sessions.secret()), both, flags);
-  if (made != session::kNone) sessions.at(made).counterpart = counterpart;
+  if (made == session::kNone) return made;
+  sessions.at(made).counterpart = counterpart;
+  // Of an SNAT address, the port says whose the PE's packets are.
+  if ((flags & session::kFromPe) == 0 || (sessions.at(i).flags & session::kSnat) == 0) announce(made);
   return made;
 }
 
@@ -168,7 +171,12 @@ bool Redirector::Impl::nat_find_init_ack(Packet& packet) {
       session::set_v6_words(key, both, sessions.secret());
     }
     const SessionIndex entry = sessions.find(key, session::hash_flow(key, sessions.secret()), both);
-    if (entry == session::kNone || (sessions.at(entry).flags & session::kFromPe) == 0) continue;
+    if (entry == session::kNone) continue;
+    if ((sessions.at(entry).flags & session::kRemote) != 0) {
+      hit(packet, entry);
+      return true;
+    }
+    if ((sessions.at(entry).flags & session::kFromPe) == 0) continue;
     const Session& s = sessions.at(sessions.session_of(entry));
     if (tag == 0 || (tag != s.tag_c && tag != s.tag_c_pending)) continue;
     hit(packet, entry);

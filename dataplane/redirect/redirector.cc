@@ -70,6 +70,14 @@ Result<std::unique_ptr<Redirector>> Redirector::create(const RedirectorOptions& 
                                              redirector->service_counters_.get());
   Impl& impl = *redirector->impl_;
   impl.log_seen = seen;
+  if (options.handover != nullptr && options.handover->receivers().size() > 1 &&
+      options.handover->receives(options.worker)) {
+    auto tags = TagDirectory::create(impl.sessions.capacity());
+    if (!tags) return tags.error();
+    impl.others =
+        std::make_unique<Peers>(*options.handover, std::move(*tags), redirector->handover_counters_);
+    impl.others->first_round = impl.sessions.reattached() > 0;
+  }
   impl.take_over(options);
   return redirector;
 }
@@ -106,6 +114,28 @@ void Redirector::process(rte_mbuf* const* mbufs, PacketInfo* infos, unsigned n, 
                          Output& out) {
   impl_->begin(services_.load(std::memory_order_acquire), now_us, out);
   impl_->process(mbufs, infos, n);
+}
+
+unsigned Redirector::process_handed(unsigned from, uint64_t now_us, Output& out) {
+  if (impl_->others == nullptr || from == impl_->worker) return 0;
+  Peers& peers = *impl_->others;
+  rte_mbuf* mbufs[kMaxBurst];
+  const unsigned n = peers.rings.take(from, impl_->worker, mbufs, kMaxBurst);
+  impl_->begin(services_.load(std::memory_order_acquire), now_us, out);
+  // After the packets have been taken: what was said before one of them is known when it is looked at.
+  Notice notice;
+  unsigned heard = 0;
+  for (; heard < Handover::kNotices && peers.rings.hear(from, impl_->worker, notice); ++heard)
+    impl_->hear(notice, from);
+  if (n == 0) return heard;
+  HandoverCounters::add(peers.counters.taken, n);
+  PacketInfo infos[kMaxBurst];
+  parse_burst(mbufs, infos, n);
+  peers.handed = true;
+  peers.from = from;
+  impl_->process(mbufs, infos, n);
+  peers.handed = false;
+  return n + heard;
 }
 
 void Redirector::service_timers(uint64_t now_us, Output& out) {
@@ -154,6 +184,7 @@ void Redirector::Impl::hit(Packet& packet, SessionIndex entry) {
   bool from_pe = false;
   Session* s = &sessions.at(i);
   if (s->kind == session::Kind::alias) [[unlikely]] {
+    if ((s->flags & session::kRemote) != 0) return give(packet, s->service, Stage::to_owner);
     from_pe = (s->flags & session::kFromPe) != 0;
     i = s->session;
     s = &sessions.at(i);
@@ -212,12 +243,15 @@ void Redirector::Impl::miss(Packet& packet) {
   switch (to.destination) {
     case Destination::service: {
       const ServiceEntry* service = services->service(to.service);
-      return service != nullptr ? new_flow(packet, *service)
-                                : drop(packet.mbuf, DropReason::service_protocol);
+      if (service == nullptr) return drop(packet.mbuf, DropReason::service_protocol);
+      if (others != nullptr && elsewhere(packet, *service)) return;
+      return new_flow(packet, *service);
     }
     case Destination::service_no_port:
+      if (others != nullptr && stray_elsewhere(packet)) return;
       return refuse(packet, to.service, DropReason::service_protocol, true);
     case Destination::nat_return:
+      if (others != nullptr && return_elsewhere(packet)) return;
       if (nat_find_init_ack(packet)) return;
       return drop(packet.mbuf, DropReason::nat_no_session);
     case Destination::endpoint:
@@ -227,11 +261,13 @@ void Redirector::Impl::miss(Packet& packet) {
     case Destination::exception:
       // To a client, in `nat` without SNAT.
       if (nat_find_init_ack(packet)) return;
+      if (others != nullptr && stray_elsewhere(packet)) return;
       return exception(packet.mbuf);
   }
 }
 
 void Redirector::Impl::session_ended(SessionIndex i) {
+  withdraw(i);
   for (auto& d : dying) {
     if (d.next == i) d.next = sessions.at(i).next_of_pe;
   }

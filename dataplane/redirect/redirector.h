@@ -23,6 +23,8 @@ struct rte_mempool;
 
 namespace poolgate::redirect {
 
+class Handover;
+
 inline constexpr unsigned kMaxBurst = 64;
 // Packets of our own (ABORT, RST, ICMP) that one call may add to a burst.
 inline constexpr unsigned kMaxGenerated = 64;
@@ -70,9 +72,10 @@ struct RedirectorOptions {
   pool::PoolTable* pools = nullptr;             // must outlive the redirector
   const drivers::NextHop* next_hops = nullptr;  // the drivers' table, indexed by NextHopIndex
   uint32_t max_next_hops = 0;
-  TunnelSources tunnel_sources;                             // for services of ipip and gue
-  DropCounters* drops = nullptr;                            // the worker's; must outlive the redirector
-  uint64_t random_seed = 0;                                 // 0: from the kernel
+  TunnelSources tunnel_sources;        // for services of ipip and gue
+  DropCounters* drops = nullptr;       // the worker's; must outlive the redirector
+  uint64_t random_seed = 0;            // 0: from the kernel
+  const Handover* handover = nullptr;  // to the other workers that receive; nullptr: there is none
   uint16_t snat_first_port = 1024, snat_last_port = 65535;  // shared out: port modulo the number of workers
 };
 
@@ -84,6 +87,17 @@ struct alignas(64) ServiceCounters {
   std::atomic<uint64_t> steered{0};       // packets sent to a PE without a session, by rendezvous
   std::atomic<uint64_t> refused{0};       // clients told so
   std::atomic<uint64_t> aborted{0};       // sessions ended by a PE's death
+};
+
+// Likewise: what went to and came from the other workers.
+struct alignas(64) HandoverCounters {
+  std::atomic<uint64_t> given{0}, taken{0};  // packets
+  std::atomic<uint64_t> told{0}, heard{0};   // notices of keys and tags
+  std::atomic<uint64_t> conflicts{0};        // of two workers that took one key for theirs
+
+  static void add(std::atomic<uint64_t>& counter, uint64_t n) {
+    counter.store(counter.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+  }
 };
 
 struct SessionStats {
@@ -120,12 +134,17 @@ class Redirector {
   // gives them. The caller reports its quiescent state between calls (rte_rcu_qsbr_quiescent).
   void process(rte_mbuf* const* mbufs, PacketInfo* infos, unsigned n, uint64_t now_us, Output& out);
 
+  // Worker: the same with what worker `from` handed over, and what it told. The number of packets and
+  // notices.
+  unsigned process_handed(unsigned from, uint64_t now_us, Output& out);
+
   // Worker, also when nothing arrives, at least each millisecond: ageing in slices, paced aborts. At most
   // kMaxGenerated packets.
   void service_timers(uint64_t now_us, Output& out);
 
   // ---- any thread: racy but never torn
   const ServiceCounters& counters(ServiceIndex service) const { return service_counters_[service]; }
+  const HandoverCounters& handover_counters() const { return handover_counters_; }
   uint64_t pe_sessions(pool::PeSlotIndex slot) const;
   uint64_t pe_packets(pool::PeSlotIndex slot) const;
   uint64_t pe_bytes(pool::PeSlotIndex slot) const;
@@ -142,6 +161,7 @@ class Redirector {
   std::unique_ptr<Impl> impl_;
   std::atomic<const ServiceTable*> services_{nullptr};
   std::unique_ptr<ServiceCounters[]> service_counters_;
+  HandoverCounters handover_counters_;
 };
 
 }  // namespace poolgate::redirect

@@ -81,12 +81,12 @@ Verdict Redirector::Impl::sctp_control(Packet& packet, SessionIndex i, bool from
         if (from_pe || n != 0 || tag == 0) break;  // nobody's tag is 0 (RFC 9260 §3.3.2)
         if (s.state == State::half_open) {
           // Without its INIT it is not established before something else confirms the tag.
-          if (s.tag_p != tag) sessions.set_tag_p(i, tag);
+          if (s.tag_p != tag) set_tag_p(i, tag);
           if (s.tag_c != 0) sessions.set_state(i, State::established);
           s.last_seen_ms = now_ms;
         } else if (s.tag_c_pending != 0 && tag != s.tag_p) {
           // A restart (RFC 9260 §5.2.2): what the INIT announced holds from here on.
-          sessions.set_tag_p(i, tag);
+          set_tag_p(i, tag);
           s.tag_c = s.tag_c_pending;
           s.tag_c_pending = 0;
           sessions.set_state(i, State::established);
@@ -155,7 +155,9 @@ void Redirector::Impl::learn_addresses(Packet& packet, SessionIndex i) {
       }
       // Also fails for a key that is known already, such as the session's own.
       const uint32_t hash = session::hash_flow(key, sessions.secret());
-      if (sessions.insert_alias(i, key, hash, both, 0) != session::kNone) ++aliases;
+      if (sessions.insert_alias(i, key, hash, both, 0) == session::kNone) continue;
+      announce(sessions.at(i).aliases);  // the one just added
+      ++aliases;
     }
   }
 }

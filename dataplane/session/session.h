@@ -36,6 +36,8 @@ enum Flags : uint8_t {
   kTagIndexed = 8,  // tag_p is in the tag index
   kIpip = 16,       // the service's mode when the session began
   kGue = 32,        // likewise
+  kRemote = 64,     // of an alias: the session is another worker's, whose number is `service`
+  kAway = 128,      // another worker has been told of this key
   kRewritten = kNat | kIpip | kGue,
 };
 

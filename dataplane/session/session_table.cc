@@ -92,12 +92,15 @@ void SessionTable::reattach(uint32_t now_ms) {
       ++lost_;
       continue;
     }
-    pool_.count_used(e.key.family == 6 ? 2 : 1);
+    pool_.count_used(lines_of(e));
     e.last_seen_ms += away_ms;
     e.aliases = kNone;
     ++sessions_;
     ++reattached_;
-    if (e.state == State::half_open) ++half_open_;
+    if (e.state == State::half_open) {
+      ++half_open_;
+      half_open_lines_ += lines_of(e);
+    }
     link(i);
     if ((e.flags & kTagIndexed) != 0 && !tags_.insert(hash_tag(e.service, e.key.source_port, e.tag_p), i))
       e.flags &= static_cast<uint8_t>(~kTagIndexed);
@@ -107,10 +110,11 @@ void SessionTable::reattach(uint32_t now_ms) {
     if (e.kind != Kind::alias) continue;
     if (!sound(i) || !buckets_.insert(hash_flow(e.key, secret_), i)) {
       e.kind = Kind::free;
-      ++lost_;
+      if ((e.flags & kRemote) == 0) ++lost_;  // of another worker's session it will be told again
       continue;
     }
-    pool_.count_used(e.key.family == 6 ? 2 : 1);
+    pool_.count_used(lines_of(e));
+    if (entries_[e.session].state == State::half_open) half_open_lines_ += lines_of(e);
     e.aliases = entries_[e.session].aliases;
     entries_[e.session].aliases = i;
   }
@@ -169,6 +173,7 @@ SessionIndex SessionTable::insert(const FlowKey& key, uint32_t hash, const uint8
   link(i);
   ++sessions_;
   ++half_open_;
+  half_open_lines_ += lines_of(s);
   s.generation = generation_;  // last: now it is whole
   return i;
 }
@@ -190,6 +195,31 @@ SessionIndex SessionTable::insert_alias(SessionIndex session, const FlowKey& key
   a.kind = Kind::alias;
   a.aliases = entries_[session].aliases;
   entries_[session].aliases = i;
+  if (entries_[session].state == State::half_open) half_open_lines_ += lines_of(a);
+  a.generation = generation_;
+  return i;
+}
+
+uint32_t SessionTable::lines_with_aliases(SessionIndex session) const {
+  uint32_t lines = 0;
+  for (SessionIndex i = session; i != kNone; i = entries_[i].aliases) lines += lines_of(entries_[i]);
+  return lines;
+}
+
+SessionIndex SessionTable::insert_remote(const FlowKey& key, uint32_t hash, const uint8_t* v6,
+                                         uint16_t owner) {
+  const SessionIndex i = key.family == 6 ? pool_.take_pair() : pool_.take_single();
+  if (i == kNone) return kNone;
+  if (!buckets_.insert(hash, i)) {
+    key.family == 6 ? pool_.give_pair(i) : pool_.give_single(i);
+    return kNone;
+  }
+  Session& a = entries_[i];
+  a.key = key;
+  if (key.family == 6) std::memcpy(second(i).addresses, v6, 32);
+  a.service = owner;
+  a.flags = kRemote;
+  a.kind = Kind::alias;
   a.generation = generation_;
   return i;
 }
@@ -205,6 +235,7 @@ void SessionTable::give(SessionIndex i) {
 void SessionTable::erase_aliases(SessionIndex session) {
   for (SessionIndex a = entries_[session].aliases; a != kNone;) {
     const SessionIndex next = entries_[a].aliases;
+    if (entries_[session].state == State::half_open) half_open_lines_ -= lines_of(entries_[a]);
     give(a);
     a = next;
   }
@@ -215,7 +246,10 @@ void SessionTable::erase(SessionIndex session) {
   Session& s = entries_[session];
   erase_aliases(session);
   if (s.flags & kTagIndexed) tags_.erase(hash_tag(s.service, s.key.source_port, s.tag_p), session);
-  if (s.state == State::half_open) --half_open_;
+  if (s.state == State::half_open) {
+    --half_open_;
+    half_open_lines_ -= lines_of(s);
+  }
   --sessions_;
   unlink(session);
   give(session);
@@ -230,8 +264,15 @@ void SessionTable::move_to_pe(SessionIndex session, pool::PeSlotIndex pe) {
 
 void SessionTable::set_state(SessionIndex session, State state) {
   Session& s = entries_[session];
-  if (s.state == State::half_open) --half_open_;
-  if (state == State::half_open) ++half_open_;
+  if (s.state == state) return;
+  if (s.state == State::half_open) {
+    --half_open_;
+    half_open_lines_ -= lines_with_aliases(session);
+  }
+  if (state == State::half_open) {
+    ++half_open_;
+    half_open_lines_ += lines_with_aliases(session);
+  }
   s.state = state;
 }
 

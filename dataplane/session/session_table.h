@@ -72,6 +72,9 @@ class SessionTable {
   // Another key for the session. kNone also if the key is in the table already.
   SessionIndex insert_alias(SessionIndex session, const FlowKey& key, uint32_t hash, const uint8_t* v6,
                             uint8_t flags);
+  // A key whose session is worker `owner`'s. Not kept over a restart: `session` names none.
+  SessionIndex insert_remote(const FlowKey& key, uint32_t hash, const uint8_t* v6, uint16_t owner);
+  void erase_remote(SessionIndex alias) { give(alias); }
   void erase(SessionIndex session);  // with its aliases
   void erase_aliases(SessionIndex session);
   void move_to_pe(SessionIndex session, pool::PeSlotIndex pe);
@@ -94,6 +97,7 @@ class SessionTable {
   uint32_t used() const { return pool_.used(); }  // lines
   uint32_t end() const { return pool_.fresh(); }  // entries from 2 to this may be in use
   uint32_t half_open() const { return half_open_; }
+  uint32_t half_open_lines() const { return half_open_lines_; }  // theirs and their aliases'
   uint32_t sessions() const { return sessions_; }
   uint64_t erased() const {
     return erased_;
@@ -116,6 +120,8 @@ class SessionTable {
   void link(SessionIndex session);
   void unlink(SessionIndex session);
   void give(SessionIndex i);
+  static uint32_t lines_of(const Session& e) { return e.key.family == 6 ? 2 : 1; }
+  uint32_t lines_with_aliases(SessionIndex session) const;
   static uint32_t hash_tag(uint16_t service, uint16_t client_port, uint32_t tag);
 
   pool::MappedFile file_;
@@ -129,6 +135,7 @@ class SessionTable {
   HashSecret secret_;
   uint8_t generation_;
   uint32_t half_open_ = 0;
+  uint32_t half_open_lines_ = 0;
   uint32_t sessions_ = 0;
   uint32_t reattached_ = 0;
   uint32_t lost_ = 0;

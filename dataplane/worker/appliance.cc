@@ -39,6 +39,7 @@ Appliance::~Appliance() {
   exceptions_.reset();
   channel_.reset();
   workers_.clear();
+  handover_.reset();
   for (const uint16_t port : ports) drivers::stop_port(port);
   services_.reset();
   old_services_.clear();
@@ -91,12 +92,34 @@ void Appliance::ticks(uint64_t now_us) {
   neighbours_->tick(now_us / 1000);
   exceptions_->tick(now_us / 1000);
   free_old_services();
+  look_at_sessions();
   if (!waits_said_ && !channel_->server().registrar_connected()) {
     waits_said_ = true;
     spdlog::info(
         "waiting for a registrar on {}; until one connects, associations wait for answers and pools are "
         "empty",
         config_.channel_path());
+  }
+}
+
+void Appliance::look_at_sessions() {
+  session_alarms_.resize(workers_.size());
+  for (size_t i = 0; i < workers_.size(); ++i) {
+    const redirect::SessionStats stats = workers_[i]->redirector().session_stats();
+    switch (session_alarms_[i].look(stats.used, stats.capacity)) {
+      case SessionAlarm::Change::raised:
+        spdlog::warn(
+            "ALARM: the session table of worker {} is over 80 % full ({} of {} lines); once full, new "
+            "clients "
+            "are steered without a session, in nat refused: more [dataplane] sessions",
+            i, stats.used, stats.capacity);
+        break;
+      case SessionAlarm::Change::cleared:
+        spdlog::warn("the session table of worker {} has room again", i);
+        break;
+      case SessionAlarm::Change::none:
+        break;
+    }
   }
 }
 

@@ -17,6 +17,7 @@
 #include "dataplane/worker/endpoint_stage.h"
 #include "dataplane/worker/exception_path.h"
 #include "dataplane/worker/requests.h"
+#include "dataplane/worker/session_alarm.h"
 #include "dataplane/worker/tsc_clock.h"
 #include "dataplane/worker/worker.h"
 #include "drivers/neighbours.h"
@@ -69,6 +70,8 @@ class Appliance {
   Result<bool> start_neighbours();
   Result<bool> start_channel_and_endpoint();
   Result<bool> start_workers();
+  Result<bool> start_handover(unsigned endpoint_worker);
+  redirect::Spread spread_over(const std::vector<uint8_t>& receivers) const;
   Result<bool> launch();
   Result<rte_mempool*> pool_on(int socket);
   std::string state_file(const std::string& what) const;  // what a restart attaches to again
@@ -90,6 +93,7 @@ class Appliance {
   unsigned work();
   void on_signal();
   void ticks(uint64_t now_us);
+  void look_at_sessions();
   void stop();
 
   config::Config config_;
@@ -111,6 +115,7 @@ class Appliance {
   std::unique_ptr<pool::PoolTable> pools_;
   std::unique_ptr<ChannelBridge> channel_;
   std::unique_ptr<EndpointStage> endpoint_;
+  std::unique_ptr<redirect::Handover> handover_;  // null: one worker receives
   std::vector<std::unique_ptr<Worker>> workers_;
   std::unique_ptr<ExceptionPath> exceptions_;
 
@@ -122,6 +127,7 @@ class Appliance {
   std::vector<OldServices> old_services_;
   std::map<rserpool::IpAddress, size_t> service_addresses_;  // on the TAPs, for VIPs and SNAT addresses
 
+  std::vector<SessionAlarm> session_alarms_;  // by worker
   uint64_t tick_us_ = 0;
   uint64_t active_us_ = 0;  // when something last happened
   bool waits_said_ = false;

@@ -13,8 +13,10 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <set>
 
 #include "dataplane/worker/appliance.h"
+#include "drivers/rss.h"
 
 namespace poolgate::worker {
 namespace {
@@ -197,11 +199,47 @@ Result<bool> Appliance::start_channel_and_endpoint() {
   return true;
 }
 
+// Flows are at home where the first port that tells brings them, so that little is handed over; else evenly,
+// over restarts the same.
+redirect::Spread Appliance::spread_over(const std::vector<uint8_t>& receivers) const {
+  size_t queues_before = 0;  // start_workers() deals them out in this order
+  for (const ExceptionPath::Twin& twin : twins_) {
+    const auto rss = twin.port.rx_queues > 1 ? drivers::read_rss(twin.port.port_id) : std::nullopt;
+    if (rss && std::set<uint16_t>(rss->queues.begin(), rss->queues.end()).size() > 1) {
+      redirect::Spread spread{rss->key, {}, rss->sctp_ports, rss->tcp_ports, rss->udp_ports};
+      for (const uint16_t queue : rss->queues)
+        spread.workers.push_back(receivers[(queues_before + queue) % receivers.size()]);
+      return spread;
+    }
+    queues_before += twin.port.rx_queues;
+  }
+  return redirect::Spread::even(receivers, pools_->slots().generation());
+}
+
+// Between the workers that receive, when there are several.
+Result<bool> Appliance::start_handover(unsigned endpoint_worker) {
+  std::vector<uint8_t> receivers;
+  for (unsigned i = 0; i < config_.dataplane.worker_cores.size(); ++i)
+    if (i != endpoint_worker) receivers.push_back(static_cast<uint8_t>(i));
+  if (receivers.size() < 2) return true;
+  auto made = redirect::Handover::create(receivers, spread_over(receivers));
+  if (!made) return made.error();
+  handover_ = std::move(*made);
+  return true;
+}
+
 Result<bool> Appliance::start_workers() {
   const config::DataPlane& settings = config_.dataplane;
   const unsigned count = static_cast<unsigned>(settings.worker_cores.size());
+  // The endpoint's worker: the one asked for, else the last. With others beside it, it receives nothing
+  // itself.
+  unsigned endpoint_worker = count - 1;
+  for (unsigned i = 0; i < count; ++i)
+    if (std::to_string(settings.worker_cores[i]) == settings.endpoint_core) endpoint_worker = i;
+  if (auto made = start_handover(endpoint_worker); !made) return made.error();
   for (unsigned i = 0; i < count; ++i) {
     WorkerOptions options;
+    options.handover = i != endpoint_worker ? handover_.get() : nullptr;
     options.index = i;
     options.lcore = settings.worker_cores[i];
     options.burst = std::clamp(settings.burst, 1u, redirect::kMaxBurst);
@@ -222,11 +260,6 @@ Result<bool> Appliance::start_workers() {
     workers_.push_back(std::move(*worker));
   }
 
-  // The endpoint's worker: the one asked for, else the last. With others beside it, it receives nothing
-  // itself.
-  unsigned endpoint_worker = count - 1;
-  for (unsigned i = 0; i < count; ++i)
-    if (std::to_string(settings.worker_cores[i]) == settings.endpoint_core) endpoint_worker = i;
   workers_[endpoint_worker]->run_endpoint(endpoint_.get());
   std::vector<Worker*> receivers;
   for (const auto& worker : workers_) {

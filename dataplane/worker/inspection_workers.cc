@@ -143,6 +143,7 @@ Result<Report> Inspection::workers() {
   report.section("cycles a packet", {"worker", "redirect", "endpoint", "timers"});
   report.section("sessions",
                  {"worker", "sessions", "used", "capacity", "half_open", "half_open_quota", "reattached"});
+  std::vector<std::vector<Report::Value>> handover;  // between workers that receive, when there are several
   for (const auto& worker : appliance_.workers()) {
     const WorkerStats& s = worker->stats();
     const uint64_t busy = s.busy_cycles.get(), whole = busy + s.idle_cycles.get();
@@ -156,10 +157,19 @@ Result<Report> Inspection::workers() {
     const redirect::SessionStats t = worker->redirector().session_stats();
     report.at(2).row(
         {worker->index(), t.sessions, t.used, t.capacity, t.half_open, t.half_open_quota, t.reattached});
-    if (t.capacity > 0 && t.used * 5 >= t.capacity * 4) {
+    const redirect::HandoverCounters& h = worker->redirector().handover_counters();
+    if (worker->receives_with_others())
+      handover.push_back({worker->index(), h.given.load(), h.taken.load(), h.told.load(), h.heard.load(),
+                          h.conflicts.load()});
+    if (SessionAlarm::is_high(t.used, t.capacity)) {
       report.note("ALARM: the session table of worker " + std::to_string(worker->index()) +
                   " is over 80 % full");
     }
+  }
+  if (!handover.empty()) {
+    auto& section = report.section("handover", {"worker", "packets_given", "packets_taken", "notices_told",
+                                                "notices_heard", "conflicts"});
+    for (auto& row : handover) section.row(std::move(row));
   }
   return report;
 }

@@ -58,6 +58,7 @@ Result<std::unique_ptr<Worker>> Worker::create(const WorkerOptions& options) {
   redirect.max_next_hops = options.neighbours->table().capacity();
   redirect.tunnel_sources = options.tunnel_sources;
   redirect.drops = &worker->drops_;
+  redirect.handover = options.handover;
   auto redirector = redirect::Redirector::create(redirect);
   if (!redirector) return redirector.error();
   worker->redirector_ = std::move(*redirector);
@@ -109,6 +110,7 @@ void Worker::set_time(uint64_t us) {
 bool Worker::turn(uint64_t began) {
   set_time(clock_.us(began));
   unsigned work = options_.forwarding->load(std::memory_order_relaxed) ? receive() : 0;
+  if (options_.handover != nullptr) work += receive_handed();
   work += send_from_rings();
   uint64_t at = began;
   if (work > 0) {
@@ -167,6 +169,17 @@ unsigned Worker::receive() {
     if (n == 0) continue;
     total += n;
     redirect_burst(packets, n);
+  }
+  return total;
+}
+
+// What the other workers' receive queues brought of our sessions.
+unsigned Worker::receive_handed() {
+  unsigned total = 0;
+  for (const uint8_t from : options_.handover->receivers()) {
+    const unsigned n = redirector_->process_handed(from, now_us_, *output_);
+    if (n > 0) deliver();
+    total += n;
   }
   return total;
 }

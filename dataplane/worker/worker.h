@@ -9,6 +9,7 @@
 
 #include "controlplane/rserpool/result.h"
 #include "dataplane/redirect/drop_reasons.h"
+#include "dataplane/redirect/handover.h"
 #include "dataplane/redirect/redirector.h"
 #include "dataplane/worker/doorbell.h"
 #include "dataplane/worker/endpoint_stage.h"
@@ -42,6 +43,7 @@ struct WorkerOptions {
   const drivers::Neighbours* neighbours = nullptr;
   redirect::TunnelSources tunnel_sources;
   Doorbell* doorbell = nullptr;
+  const redirect::Handover* handover = nullptr;   // to the other workers that receive
   const std::atomic<bool>* forwarding = nullptr;  // false: packets stay in the device (testpmd's `stop`)
 };
 
@@ -85,6 +87,7 @@ class Worker final : public PacketSink {
   redirect::DropCounters* drop_counters() { return &drops_; }
   unsigned index() const { return options_.index; }
   unsigned lcore() const { return options_.lcore; }
+  bool receives_with_others() const { return options_.handover != nullptr; }
   bool has_endpoint() const { return endpoint_ != nullptr; }
 
   // ---- PacketSink: the endpoint's output
@@ -103,6 +106,7 @@ class Worker final : public PacketSink {
   void turn_timers();
   void idle();
   unsigned receive();
+  unsigned receive_handed();
   unsigned send_from_rings();
   unsigned endpoint_from_ring();
   void redirect_burst(rte_mbuf** packets, unsigned n);
