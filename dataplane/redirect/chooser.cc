@@ -20,12 +20,14 @@ uint64_t client_hash(uint8_t family, const uint8_t* address, uint16_t port) {
 pool::PeSlotIndex Chooser::choose(const ServiceEntry& service, pool::ViewGeneration& now, uint8_t family,
                                   const uint8_t* address, uint16_t port) {
   if (service.settings.selection == config::Selection::rendezvous || service.settings.client_affinity)
-    return steer(now, family, address, service.settings.client_affinity ? uint16_t{0} : port);
+    return steer(service, now, family, address, port);
   return by_policy((family == 6 ? service.view_v6 : service.view_v4)->number, now);
 }
 
-pool::PeSlotIndex Chooser::steer(const pool::ViewGeneration& now, uint8_t family, const uint8_t* address,
-                                 uint16_t port) const {
+pool::PeSlotIndex Chooser::steer(const ServiceEntry& service, const pool::ViewGeneration& now, uint8_t family,
+                                 const uint8_t* address, uint16_t port) const {
+  // With affinity, all that comes from one address has one PE (RFC 3237 §2.10).
+  if (service.settings.client_affinity) port = 0;
   const rserpool::Slot slot = now.rendezvous->pick(client_hash(family, address, port), [&](rserpool::Slot i) {
     return !lines_[now.candidates[i].slot].down;
   });

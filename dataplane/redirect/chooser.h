@@ -27,8 +27,8 @@ class Chooser {
   pool::PeSlotIndex choose(const ServiceEntry& service, pool::ViewGeneration& now, uint8_t family,
                            const uint8_t* address, uint16_t port);
   // By rendezvous whatever the service says: for packets whose PE must be found without a session.
-  pool::PeSlotIndex steer(const pool::ViewGeneration& now, uint8_t family, const uint8_t* address,
-                          uint16_t port) const;
+  pool::PeSlotIndex steer(const ServiceEntry& service, const pool::ViewGeneration& now, uint8_t family,
+                          const uint8_t* address, uint16_t port) const;
 
  private:
   struct View {

@@ -20,6 +20,9 @@ bool impossible_source(const Packet& packet) {
 }
 
 constexpr uint8_t kSyn = 2, kRst = 4, kAck = 16;
+constexpr uint32_t kPressureMs = 10'000;
+// On the average, with its aliases: an honest client has two to four addresses.
+constexpr uint32_t kLinesAHalfOpen = 4;
 
 uint8_t flags_of(config::Mode mode) {
   switch (mode) {
@@ -45,14 +48,16 @@ void Redirector::Impl::new_flow(Packet& packet, const ServiceEntry& service) {
   if (packet.mbuf->nb_segs > 1 && rte_pktmbuf_linearize(packet.mbuf) != 0)
     return drop(packet.mbuf, DropReason::header_split);
 
-  const bool stateless = service.settings.selection == config::Selection::rendezvous;
+  // What is in the middle may have been steered past a full table or quota, and goes on so while it lasts.
+  if (pressure && static_cast<int32_t>(pressure_until_ms - now_ms) < 0) pressure = false;
+  if (pressure) pressure_until_ms = now_ms + kPressureMs;
+  const bool stateless = pressure || service.settings.selection == config::Selection::rendezvous;
   if (flow.protocol == wire::kUdp) return start(packet, service);
   if (flow.protocol == wire::kTcp) {
     const uint8_t flags = packet.l4()[13];
     if (flags & kRst) return drop(packet.mbuf, DropReason::session_unknown);
     if ((flags & (kSyn | kAck)) == kSyn) return start(packet, service);
-    if (pressure && static_cast<int32_t>(pressure_until_ms - now_ms) < 0) pressure = false;
-    if (stateless || pressure) return steer(packet, service);
+    if (stateless) return steer(packet, service);
     return refuse(packet, service.index, DropReason::session_unknown, true);
   }
 
@@ -130,16 +135,18 @@ pool::PeSlotIndex Redirector::Impl::choose(Packet& packet, const ServiceEntry& s
   // The one packet that must go where its INIT went without a session is chosen for as that INIT was (see
   // steer()).
   const bool cookie = flow.protocol == wire::kSctp && packet.l4()[12] == sctp::kCookieEcho;
-  return cookie ? chooser.steer(now, flow.family, packet.source(), flow.source_port)
+  return cookie ? chooser.steer(service, now, flow.family, packet.source(), flow.source_port)
                 : chooser.choose(service, now, flow.family, packet.source(), flow.source_port);
 }
 
 void Redirector::Impl::start(Packet& packet, const ServiceEntry& service) {
   if (service.drained) return refuse(packet, service.index, DropReason::service_blocked, true);
   const bool confirms = packet.info.flow.protocol != wire::kUdp;  // it begins half-open
-  if (confirms && sessions.half_open() >= half_open_quota) {
+  // An INIT may name many addresses: it is lines of the table that the quota keeps.
+  if (confirms && (sessions.half_open() >= half_open_quota ||
+                   sessions.half_open_lines() / kLinesAHalfOpen >= half_open_quota)) {
     pressure = true;
-    pressure_until_ms = now_ms + 10'000;
+    pressure_until_ms = now_ms + kPressureMs;
     if (service.settings.mode == config::Mode::nat) return drop(packet.mbuf, DropReason::half_open_quota);
     return steer(packet, service);
   }
@@ -148,7 +155,7 @@ void Redirector::Impl::start(Packet& packet, const ServiceEntry& service) {
   const SessionIndex i = insert(packet, service, pe);
   if (i == session::kNone) {
     pressure = true;
-    pressure_until_ms = now_ms + 10'000;
+    pressure_until_ms = now_ms + kPressureMs;
     if (service.settings.mode == config::Mode::nat) return drop(packet.mbuf, DropReason::session_table_full);
     return steer(packet, service);
   }
@@ -186,7 +193,7 @@ void Redirector::Impl::steer(Packet& packet, const ServiceEntry& service) {
   if (service.settings.mode == config::Mode::nat) return drop(packet.mbuf, DropReason::session_unknown);
   pool::ViewGeneration& now = Chooser::current(service, flow.family);
   if (slots.head() != log_seen) catch_up();
-  const pool::PeSlotIndex pe = chooser.steer(now, flow.family, packet.source(), flow.source_port);
+  const pool::PeSlotIndex pe = chooser.steer(service, now, flow.family, packet.source(), flow.source_port);
   if (pe == pool::kNoPeSlot) return empty_pool(packet, service);
   count(service.index, &ServiceCounters::steered);
   const uint8_t flags = flags_of(service.settings.mode);
