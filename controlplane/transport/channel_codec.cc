@@ -16,7 +16,8 @@ constexpr size_t kHeaderSize = 12;
 
 constexpr std::array kUpNames = {"Welcome",     "AssociationUp", "AssociationDown", "PathChange",
                                  "MessageUp",   "SendFailed",    "ReplayDone",      "PoolCommitted",
-                                 "PoolRefused", "PeReport",      "Resume",          "Refused"};
+                                 "PoolRefused", "PeReport",      "Resume",          "Refused",
+                                 "Beat"};
 constexpr std::array kDownNames = {"Hello",     "MessageDown", "Acknowledge", "Connect", "Close",
                                    "PoolBegin", "PoolChunk",   "PoolCommit",  "PeDown"};
 static_assert(kUpNames.size() == std::variant_size_v<Up> && kDownNames.size() == std::variant_size_v<Down>);

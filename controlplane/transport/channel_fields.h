@@ -79,6 +79,7 @@ POOLGATE_FIELDS(PeReport) {
   a("how", m.how);
 }
 POOLGATE_FIELDS(Resume) {}
+POOLGATE_FIELDS(Beat) {}
 POOLGATE_FIELDS(Refused) { a("reason", m.reason); }
 
 POOLGATE_FIELDS(Hello) {

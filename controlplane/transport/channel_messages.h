@@ -34,7 +34,7 @@
 namespace poolgate::channel {
 
 inline constexpr uint32_t kChannelMagic = 0x50474348;  // "PGCH"
-inline constexpr uint16_t kChannelVersion = 1;
+inline constexpr uint16_t kChannelVersion = 2;
 inline constexpr uint32_t kMaxChannelPacket = 128 * 1024;
 // Unacknowledged messages of one association before it is no longer read (back-pressure by SCTP's window).
 inline constexpr uint32_t kMaxUnacknowledged = 64;
@@ -124,8 +124,13 @@ struct Refused {
   std::string reason;
 };
 
+// The data plane runs: each kBeatMs. Without it the registrar's deadlines stand still, as what a PE answers
+// could not be heard.
+struct Beat {};
+inline constexpr uint32_t kBeatMs = 100;
+
 using Up = std::variant<Welcome, AssociationUp, AssociationDown, PathChange, MessageUp, SendFailed,
-                        ReplayDone, PoolCommitted, PoolRefused, PeReport, Resume, Refused>;
+                        ReplayDone, PoolCommitted, PoolRefused, PeReport, Resume, Refused, Beat>;
 
 // ---- down: registrar to data plane
 struct Hello {

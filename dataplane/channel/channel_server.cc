@@ -63,6 +63,10 @@ class Server final : public ChannelServer {
   void submit(MessageUp event) override;
   void submit(SendFailed event) override { lossy(std::move(event)); }
   void submit(PeReport event) override { lossy(std::move(event)); }
+  // One that waits says as much as two.
+  void beat() override {
+    if (registrar_connected() && queue_.empty()) tell(Beat{});
+  }
 
   uint64_t epoch() const override { return options_.welcome.epoch; }
   bool registrar_connected() const override { return socket_ && !closing_; }
@@ -92,6 +96,7 @@ class Server final : public ChannelServer {
   unsigned hear_strangers();
   void judge_hello(FileDescriptor stranger, const Hello& hello);
   static void refuse(int fd, const std::string& reason);
+  void send_away(int fd, const std::string& reason);
   void welcome(FileDescriptor socket, const Hello& hello);
   void replay();
   // Nothing is sent any more; what the registrar sent before is still read. The socket is closed after that.
@@ -181,13 +186,11 @@ unsigned Server::hear_strangers() {
     if (io == Io::closed) return 1;
     auto message = decode_down(std::string_view(buffer_).substr(0, size));
     if (!message.ok()) {
-      ++counters_.registrars_refused;
-      refuse(stranger.get(), message.error().text);
+      send_away(stranger.get(), message.error().text);
     } else if (const auto* hello = std::get_if<Hello>(&*message)) {
       judge_hello(std::move(stranger), *hello);
     } else {
-      ++counters_.registrars_refused;
-      refuse(stranger.get(), std::string("channel: ") + name(*message) + " before Hello");
+      send_away(stranger.get(), std::string("channel: ") + name(*message) + " before Hello");
     }
     return 1;
   }
@@ -197,8 +200,7 @@ unsigned Server::hear_strangers() {
 void Server::judge_hello(FileDescriptor stranger, const Hello& hello) {
   if (!socket_) return welcome(std::move(stranger), hello);
   if (!closing_ && (hello.server_id != hello_.server_id || hello.incarnation < hello_.incarnation)) {
-    ++counters_.registrars_refused;
-    return refuse(stranger.get(), who(hello) + ": " + who(hello_) + " is connected");
+    return send_away(stranger.get(), who(hello) + ": " + who(hello_) + " is connected");
   }
   successor_.emplace(std::move(stranger), hello);
   if (!closing_)
@@ -207,6 +209,12 @@ void Server::judge_hello(FileDescriptor stranger, const Hello& hello) {
 
 void Server::refuse(int fd, const std::string& reason) {
   if (const auto packet = encode(Up{Refused{reason}}); packet.ok()) send_packet(fd, *packet);
+}
+
+void Server::send_away(int fd, const std::string& reason) {
+  ++counters_.registrars_refused;
+  refuse(fd, reason);
+  handler_.registrar_refused(reason);
 }
 
 void Server::welcome(FileDescriptor socket, const Hello& hello) {

@@ -48,6 +48,8 @@ class ChannelHandler {
   // The registrar of this incarnation said Hello (before any replay); or it is gone, with the reason.
   virtual void registrar_up(const channel::Hello& hello) = 0;
   virtual void registrar_down(const std::string& reason) = 0;
+  // One that wanted to be the registrar was sent away (another version, an older incarnation): for the log.
+  virtual void registrar_refused(const std::string& /*reason*/) {}
 };
 
 struct ChannelServerOptions {
@@ -102,6 +104,8 @@ class ChannelServer {
   virtual void submit(channel::MessageUp event) = 0;
   virtual void submit(channel::SendFailed event) = 0;
   virtual void submit(channel::PeReport event) = 0;
+  // To be called each channel::kBeatMs, as long as all is well here.
+  virtual void beat() = 0;
 
   virtual uint64_t epoch() const = 0;
   virtual bool registrar_connected() const = 0;

@@ -27,6 +27,10 @@ unsigned ChannelBridge::run() {
     if (!event) break;
     std::visit([this](auto& told) { server_->submit(std::move(told)); }, *event);
   }
+  if (const uint64_t now_us = now_us_(); now_us - beat_us_ >= channel::kBeatMs * 1000) {
+    beat_us_ = now_us;
+    server_->beat();
+  }
   return done + server_->run_once();
 }
 
@@ -95,6 +99,15 @@ void ChannelBridge::registrar_down(const std::string& reason) {
   lost_reason_ = reason;
   pools_.abandon_transaction();
   spdlog::warn("registrar: gone ({}); redirecting goes on with the pools as they are", reason);
+}
+
+// It tries again each second: the same reason is said once a minute.
+void ChannelBridge::registrar_refused(const std::string& reason) {
+  const uint64_t now_us = now_us_();
+  if (reason == refused_reason_ && now_us - refused_us_ < 60'000'000) return;
+  refused_reason_ = reason;
+  refused_us_ = now_us;
+  spdlog::warn("registrar: refused: {}", reason);
 }
 
 }  // namespace poolgate::worker

@@ -42,12 +42,16 @@ class ChannelBridge final : public dataplane::ChannelHandler {
   void block_all(bool blocked) override;
   void registrar_up(const channel::Hello& hello) override;
   void registrar_down(const std::string& reason) override;
+  void registrar_refused(const std::string& reason) override;
 
  private:
   pool::PoolTable& pools_;
   std::function<uint64_t()> now_us_;
   EndpointStage* stage_ = nullptr;
   std::unique_ptr<dataplane::ChannelServer> server_;
+  uint64_t beat_us_ = 0;
+  std::string refused_reason_;
+  uint64_t refused_us_ = 0;
   std::vector<EndpointCommand> waiting_;  // that found the ring full: order among them is kept
   std::string lost_reason_ = "none has connected yet";
 };

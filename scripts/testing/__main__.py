@@ -40,6 +40,16 @@ def functional(report, names):
             python_tests.run_all(report, ROOT, "tests/functional", "functional", 600, names)
 
 
+def chaos(report, names, soak=False):
+    with report.stage("soak" if soak else "chaos"):
+        folder = build(report, "normal")
+        if folder:
+            os.environ["POOLGATE_BUILD"] = folder
+            if soak:
+                os.environ["POOLGATE_SOAK"] = "1"
+            python_tests.run_all(report, ROOT, "tests/chaos", "soak" if soak else "chaos", 900, names)
+
+
 def interop(report, names):
     with report.stage("interop tests"):
         folder = build(report, "normal")
@@ -65,14 +75,16 @@ def fuzz_stage(report, seconds):
 def main():
     options = argparse.ArgumentParser(prog="scripts/test")
     options.add_argument("what", nargs="?", default="all",
-                         choices=["unit", "functional", "interop", "lint", "asan", "tsan", "fuzz", "ci", "all"])
-    options.add_argument("names", nargs="*", help="only files whose name holds one of these (functional, interop)")
+                         choices=["unit", "functional", "chaos", "soak", "interop", "lint", "asan", "tsan", "fuzz", "ci", "all"])
+    options.add_argument("names", nargs="*", help="only files whose name holds one of these (functional, chaos, soak, interop)")
     options.add_argument("--fuzz-seconds", type=int, default=60)
     chosen = options.parse_args()
     report = Report()
     stages = {
         "unit": lambda: unit(report),
         "functional": lambda: functional(report, chosen.names),
+        "chaos": lambda: chaos(report, chosen.names),
+        "soak": lambda: chaos(report, chosen.names, soak=True),
         "interop": lambda: interop(report, CI_INTEROP if chosen.what == "ci" else chosen.names),
         "lint": lambda: lint_stage(report),
         "asan": lambda: unit(report, "asan"),
@@ -80,7 +92,8 @@ def main():
         "fuzz": lambda: fuzz_stage(report, chosen.fuzz_seconds),
     }
     for name, stage in stages.items():
-        if chosen.what in (name, "all") or (chosen.what == "ci" and name not in SANITIZED):
+        of_all = name != "soak"
+        if chosen.what == name or (of_all and (chosen.what == "all" or (chosen.what == "ci" and name not in SANITIZED))):
             stage()
     os.makedirs(os.path.join(ROOT, "build"), exist_ok=True)
     return report.finish(os.path.join(ROOT, "build", "junit.xml"))

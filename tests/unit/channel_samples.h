@@ -41,6 +41,7 @@ inline std::vector<Up> up() {
       PoolRefused{0x200000003, "no such transaction"},
       PeReport{"EchoPool", 0x11111111, 4, "unanswered INIT"},
       Resume{},
+      Beat{},
       Refused{"replaced by incarnation 9"}};
 }
 

@@ -127,13 +127,28 @@ TEST(ChannelServer, another_version_is_refused_in_words) {
   DataPlaneEnd plane;
   BareRegistrar registrar(plane.options.path);
   std::string hello = *encode(Down{Hello{1, 2}});
-  hello[4] = 2;
+  hello[4] = 3;
   registrar.send_bytes(hello);
   plane.run();
   EXPECT_EQ(
       std::get<Refused>(registrar.receive().value()).reason,
-      "channel: the peer speaks version 2, this program version 1: install both programs from one release");
+      "channel: the peer speaks version 3, this program version 2: install both programs from one release");
   EXPECT_EQ(plane.server->counters().registrars_refused, 1u);
+  EXPECT_EQ(plane.handler.refusals.size(), 1u) << "said on this side, too";
+}
+
+TEST(ChannelServer, its_beat_is_told_and_one_that_waits_is_enough) {
+  DataPlaneEnd plane;
+  plane.server->beat();  // nobody is there
+  BareRegistrar registrar(plane.options.path);
+  registrar.send(Hello{1, 2});
+  plane.run();
+  registrar.receive_all();
+  for (int i = 0; i < 5; ++i) plane.server->beat();
+  plane.run();
+  const auto told = registrar.receive_all();
+  ASSERT_EQ(told.size(), 1u);
+  EXPECT_TRUE(std::holds_alternative<Beat>(told[0]));
 }
 
 TEST(ChannelServer, a_dead_processes_socket_is_replaced_a_living_ones_is_an_error) {

@@ -60,6 +60,7 @@ class Recorder : public dataplane::ChannelHandler {
   void block_all(bool blocked) override { all_blocks.push_back(blocked); }
   void registrar_up(const Hello& h) override { registrars.push_back(h.incarnation); }
   void registrar_down(const std::string& reason) override { losses.push_back(reason); }
+  void registrar_refused(const std::string& reason) override { refusals.push_back(reason); }
 
   // Of the answers that passed, those to this sequence of this association.
   size_t answers_to(uint32_t id, uint64_t sequence) const {
@@ -79,7 +80,7 @@ class Recorder : public dataplane::ChannelHandler {
   std::vector<std::pair<uint32_t, bool>> blocks;
   std::vector<bool> all_blocks;
   std::vector<uint64_t> registrars;
-  std::vector<std::string> losses;
+  std::vector<std::string> losses, refusals;
 };
 
 class BareRegistrar {

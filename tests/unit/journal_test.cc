@@ -222,6 +222,26 @@ TEST_F(JournalTest, a_folder_that_cannot_be_made_is_an_error_that_names_it) {
   EXPECT_NE(opened.error().text.find("general.state_dir"), std::string::npos);
 }
 
+// Files of this process may not grow beyond a limit, as on a full disk.
+class FullDisk {
+ public:
+  explicit FullDisk(uint64_t bytes) {
+    old_handler_ = std::signal(SIGXFSZ, SIG_IGN);
+    ::getrlimit(RLIMIT_FSIZE, &old_);
+    rlimit now = old_;
+    now.rlim_cur = bytes;
+    ::setrlimit(RLIMIT_FSIZE, &now);
+  }
+  ~FullDisk() {
+    ::setrlimit(RLIMIT_FSIZE, &old_);
+    std::signal(SIGXFSZ, old_handler_);
+  }
+
+ private:
+  rlimit old_{};
+  void (*old_handler_)(int) = nullptr;
+};
+
 // ---- compaction
 
 Journal::Snapshot snapshot_of(const std::vector<JournalRecord>& records) {
@@ -244,6 +264,73 @@ TEST_F(JournalTest, compaction_keeps_the_present_state_and_appending_goes_on_beh
   Run again = open();
   EXPECT_EQ(again.records, records(48, 51));
   EXPECT_EQ(again.identity, (Identity{"m1", 0x5e, 2}));
+}
+
+// Ends it as the registrar does: a look from time to time.
+void finish(Journal& journal) {
+  while (journal.end_compaction() == Journal::Compaction::going) ::usleep(100);
+}
+
+TEST_F(JournalTest, compaction_beside_the_work_keeps_what_comes_meanwhile_in_its_order) {
+  live(1, 0, 30);
+  {
+    Run run = open();
+    run.journal->start({"m1", 0x5e, 2});
+    ASSERT_TRUE(run.journal->begin_compaction());
+    EXPECT_TRUE(run.journal->compacting());
+    run.journal->keep(record(28));
+    run.journal->append(record(30));  // to both
+    ASSERT_TRUE(run.journal->commit());
+    run.journal->keep(record(29));
+    EXPECT_EQ(run.journal->compactions(), 0u);
+    finish(*run.journal);
+    EXPECT_EQ(run.journal->compactions(), 1u);
+    run.journal->append(record(31));
+    ASSERT_TRUE(run.journal->commit());
+    EXPECT_TRUE(run.journal->take_notes().empty());
+  }
+  Run again = open();
+  std::vector<JournalRecord> expected = {record(28), record(30), record(29), record(31)};
+  EXPECT_EQ(again.records, expected);
+  EXPECT_EQ(again.identity, (Identity{"m1", 0x5e, 2}));
+  EXPECT_FALSE(fs::exists(path() + ".new"));
+}
+
+TEST_F(JournalTest, a_death_in_the_middle_of_a_compaction_loses_nothing) {
+  live(1, 0, 30);
+  {
+    Run run = open();
+    run.journal->start({"m1", 0x5e, 2});
+    ASSERT_TRUE(run.journal->begin_compaction());
+    run.journal->keep(record(29));
+    run.journal->append(record(30));
+    ASSERT_TRUE(run.journal->commit());
+  }
+  EXPECT_EQ(open().records, records(0, 31));
+}
+
+TEST_F(JournalTest, a_compaction_that_the_disk_refuses_leaves_the_journal_at_work) {
+  live(1, 0, 30);
+  Run run = open();
+  run.journal->start({"m1", 0x5e, 2});
+  JournalRecord big = record(0);
+  big.answer.assign(100'000, 'x');
+  {
+    FullDisk full(run.journal->size() + 300'000);
+    ASSERT_TRUE(run.journal->begin_compaction());
+    for (int i = 0; i < 20; ++i) run.journal->keep(big);
+    finish(*run.journal);
+    run.journal->append(record(30));
+    EXPECT_TRUE(run.journal->commit());
+  }
+  EXPECT_FALSE(run.journal->degraded());
+  const Lines notes = run.journal->take_notes();
+  ASSERT_EQ(notes.size(), 1u);
+  EXPECT_NE(notes[0].find("not rewritten: " + path() + ".new: write: File too large"), std::string::npos)
+      << notes[0];
+  EXPECT_FALSE(fs::exists(path() + ".new"));
+  run.journal.reset();
+  EXPECT_EQ(open().records, records(0, 31));
 }
 
 TEST_F(JournalTest, it_asks_for_compaction_when_it_is_big_and_mostly_past) {
@@ -271,26 +358,7 @@ TEST_F(JournalTest, a_compaction_that_a_crash_cut_short_leaves_the_old_journal) 
   EXPECT_FALSE(fs::exists(path() + ".new"));
 }
 
-// ---- a disk that refuses: files of this process may not grow beyond a limit, as on a full disk
-
-class FullDisk {
- public:
-  explicit FullDisk(uint64_t bytes) {
-    old_handler_ = std::signal(SIGXFSZ, SIG_IGN);
-    ::getrlimit(RLIMIT_FSIZE, &old_);
-    rlimit now = old_;
-    now.rlim_cur = bytes;
-    ::setrlimit(RLIMIT_FSIZE, &now);
-  }
-  ~FullDisk() {
-    ::setrlimit(RLIMIT_FSIZE, &old_);
-    std::signal(SIGXFSZ, old_handler_);
-  }
-
- private:
-  rlimit old_{};
-  void (*old_handler_)(int) = nullptr;
-};
+// ---- a disk that refuses
 
 TEST_F(JournalTest, a_full_disk_is_said_once_and_does_not_stop_it_and_compaction_ends_it) {
   live(1, 0, 3);

@@ -193,6 +193,37 @@ TEST(RegistrarJournal, a_snapshot_restores_what_the_journal_did) {
   }
 }
 
+TEST(RegistrarJournal, a_snapshot_in_slices_and_the_changes_between_them_restore_the_present_state) {
+  World w;
+  const auto a = w.up("10.0.0.1");
+  for (PeId id = 1; id <= 40; ++id) w.enroll(a, pe(id), id % 2 != 0 ? "A" : "B");
+  registrar::Registrar next(w.settings, kOurId, 9, w.now);
+  registrar::SnapshotCursor cursor;
+  size_t slices = 0, recorded = w.journal.size();
+  const auto take = [&](const JournalRecord& record) { next.restore(record); };
+  for (bool more = true; more; ++slices) {
+    more = w.registrar.snapshot(cursor, 3, take);
+    // PEs that the slices have passed or not come to yet leave, come and register again.
+    const auto n = static_cast<PeId>(slices);
+    if (n < 10) {
+      w.send(a, asap::Message(asap::Deregistration{"A", 2 * n + 1}));
+      w.enroll(a, pe(100 + n), n % 2 != 0 ? "A" : "B");
+      w.enroll(a, pe(2 * n + 2), "B");
+    }
+    for (; recorded < w.journal.size(); ++recorded) next.restore(w.journal[recorded]);
+  }
+  EXPECT_GE(slices, 13u);
+  for (const char* handle : {"A", "B"}) {
+    const auto before = w.registrar.elements(handle, w.now);
+    const auto after = next.elements(handle, w.now);
+    ASSERT_EQ(after.size(), before.size());
+    for (size_t i = 0; i < after.size(); ++i) {
+      EXPECT_EQ(after[i].element, before[i].element);
+      EXPECT_EQ(after[i].registration, before[i].registration);
+    }
+  }
+}
+
 TEST(RegistrarJournal, answers_are_kept_no_longer_than_a_replay_can_ask_for_them) {
   World w;
   const auto a = w.up("10.0.0.1");

@@ -351,6 +351,47 @@ TEST(RegistrarProcess, a_configured_server_id_takes_over_what_the_drawn_one_owne
   EXPECT_EQ(a.process().core().server_id(), 0x77u);
 }
 
+TEST(WorkClock, without_signs_of_life_of_the_data_plane_time_stands_still) {
+  constexpr registrar::Micros kMs = 1000;
+  registrar::WorkClock clock;
+  EXPECT_EQ(clock.now(1000 * kMs), 1000 * kMs) << "none came yet: as the real one";
+  clock.beat(1000 * kMs);
+  EXPECT_EQ(clock.now(1300 * kMs), 1300 * kMs);
+  EXPECT_FALSE(clock.silent(1300 * kMs));
+  EXPECT_EQ(clock.now(2000 * kMs), 1400 * kMs);
+  EXPECT_TRUE(clock.silent(2000 * kMs));
+  EXPECT_EQ(clock.now(31'000 * kMs), 1400 * kMs);
+  EXPECT_EQ(clock.beat(31'000 * kMs), 30'000 * kMs);
+  EXPECT_EQ(clock.now(31'100 * kMs), 1500 * kMs);
+  EXPECT_EQ(clock.real(1500 * kMs), 31'100 * kMs);
+  EXPECT_EQ(clock.real(registrar::kNever), registrar::kNever);
+  clock.lost(31'200 * kMs);
+  EXPECT_EQ(clock.now(60'000 * kMs), 30'400 * kMs) << "the channel is gone: its silence is no news";
+}
+
+TEST(RegistrarProcess, a_stopped_data_plane_costs_no_pe_that_could_not_be_heard) {
+  Appliance a;
+  a.config.registrar.keepalive_interval_ms = 10;
+  a.config.registrar.keepalive_timeout_ms = 500;
+  a.start();
+  a.plane.up(1);
+  a.plane.message(1, registration("EchoPool", 17));
+  ASSERT_TRUE(a.until([&] {
+    a.plane.server->beat();
+    return a.process().core().counters().keepalives_sent > 0;
+  }));
+  // It neither reads nor speaks, for longer than a PE may be silent; the registrar runs on.
+  const auto stop = std::chrono::steady_clock::now() + std::chrono::milliseconds(1500);
+  while (std::chrono::steady_clock::now() < stop) a.life->loop.run_one_for(std::chrono::milliseconds(10));
+  EXPECT_EQ(a.process().core().element_count(), 1u);
+  EXPECT_EQ(a.process().core().counters().keepalives_timed_out, 0u);
+  // Once it lives, what stays silent is dead.
+  ASSERT_TRUE(a.until([&] {
+    a.plane.server->beat();
+    return a.process().core().counters().keepalives_timed_out == 1;
+  }));
+}
+
 TEST(RegistrarLog, lines_of_one_key_are_limited_and_the_rest_is_counted) {
   registrar::RateLimitedLog log;
   const auto start = registrar::RateLimitedLog::Clock::time_point{};

@@ -26,6 +26,11 @@ void Registrar::snapshot(const std::function<void(const JournalRecord&)>& take) 
   state_->snapshot(take);
 }
 
+bool Registrar::snapshot(SnapshotCursor& cursor, size_t most,
+                         const std::function<void(const JournalRecord&)>& take) const {
+  return state_->snapshot(cursor, most, take);
+}
+
 void Registrar::channel_up(Micros now, const channel::Welcome& welcome) {
   state_->advance(now);
   state_->channel_up(welcome);

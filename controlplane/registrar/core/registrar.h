@@ -22,6 +22,7 @@
 #include "controlplane/config/config.h"
 #include "controlplane/registrar/core/actions.h"
 #include "controlplane/registrar/core/counters.h"
+#include "controlplane/rserpool/handlespace/handlespace.h"
 #include "controlplane/rserpool/types.h"
 #include "controlplane/transport/channel_messages.h"
 
@@ -72,6 +73,14 @@ struct ScopeInfo {
   size_t claiming = 0;  // PEs that were taken over and have not answered yet
 };
 
+// How far a snapshot in slices has come.
+struct SnapshotCursor {
+  bool begun = false;
+  rserpool::KeyCursor element;
+  bool elements_done = false;
+  std::vector<channel::AssociationName> answers_of;  // whose stored answers are still to come
+};
+
 class State;
 
 class Registrar {
@@ -87,6 +96,10 @@ class Registrar {
   void restored(Micros now);
   // The whole present state as records that restore() understands: to compact the journal.
   void snapshot(const std::function<void(const JournalRecord&)>& take) const;
+  // The same in slices, between which the state may change: what changes is to be recorded behind, as it
+  // comes. At most about `most` records; false: that was the last.
+  bool snapshot(SnapshotCursor& cursor, size_t most,
+                const std::function<void(const JournalRecord&)>& take) const;
 
   // ---- the data plane's channel
   void channel_up(Micros now, const channel::Welcome& welcome);

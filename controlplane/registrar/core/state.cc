@@ -76,16 +76,38 @@ void State::restore(const JournalRecord& record) {
 void State::start() { enrp_.start(restored_); }
 
 void State::snapshot(const std::function<void(const JournalRecord&)>& take) {
-  peers_.snapshot(take);
-  rserpool::KeyCursor cursor;
-  for (PeIndex pe = context_.space.next(cursor); pe != kNoPe; pe = context_.space.next(cursor)) {
+  SnapshotCursor cursor;
+  while (snapshot(cursor, SIZE_MAX, take)) continue;
+}
+
+bool State::snapshot(SnapshotCursor& cursor, size_t most,
+                     const std::function<void(const JournalRecord&)>& take) {
+  if (!cursor.begun) peers_.snapshot(take);
+  cursor.begun = true;
+  size_t taken = 0;
+  while (!cursor.elements_done && taken++ < most) {
+    const PeIndex pe = context_.space.next(cursor.element);
+    if (pe == kNoPe) {
+      cursor.elements_done = true;
+      context_.associations.for_each(
+          [&](const Association& association) { cursor.answers_of.push_back(association.name); });
+      for (const auto& entry : restored_answers_) cursor.answers_of.push_back(entry.first);
+      break;
+    }
     JournalRecord record;
     record.change = JournalRecord::Change::put;
     record.pe = elements_.stored(pe);
     take(record);
   }
-  const auto answers_of = [&](const channel::AssociationName& name, const Association& association) {
-    for (const StoredAnswer& answer : association.answers) {
+  for (; cursor.elements_done && !cursor.answers_of.empty() && taken < most; cursor.answers_of.pop_back()) {
+    const channel::AssociationName& name = cursor.answers_of.back();
+    const auto restored = restored_answers_.find(name);
+    const Association* association =
+        restored != restored_answers_.end() ? &restored->second : context_.associations.find(name);
+    ++taken;
+    if (association == nullptr) continue;
+    taken += association->answers.size();
+    for (const StoredAnswer& answer : association->answers) {
       JournalRecord record;
       record.association = name;
       record.sequence = answer.sequence;
@@ -93,10 +115,8 @@ void State::snapshot(const std::function<void(const JournalRecord&)>& take) {
       record.answer = answer.bytes;
       take(record);
     }
-  };
-  context_.associations.for_each(
-      [&](Association& association) { answers_of(association.name, association); });
-  for (const auto& [name, association] : restored_answers_) answers_of(name, association);
+  }
+  return !cursor.elements_done || !cursor.answers_of.empty();
 }
 
 // ---- the channel

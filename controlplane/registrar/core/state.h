@@ -28,6 +28,7 @@ class State {
 
   void restore(const JournalRecord& record);
   void snapshot(const std::function<void(const JournalRecord&)>& take);
+  bool snapshot(SnapshotCursor& cursor, size_t most, const std::function<void(const JournalRecord&)>& take);
 
   void channel_up(const channel::Welcome& welcome);
   void channel_lost();

@@ -80,6 +80,7 @@ Result<Journal::Opened> Journal::open(const std::string& folder, const std::stri
 }
 
 Journal::~Journal() {
+  rewriter_.reset();  // while the folder is still ours
   if (lock_ >= 0) ::close(lock_);
 }
 
@@ -161,8 +162,11 @@ void Journal::start(const Identity& identity) {
 }
 
 void Journal::append(const JournalRecord& record, bool lazy) {
+  if (degraded() && !rewriter_) return;
+  const std::string bytes = to_bytes(record);
+  if (rewriter_) rewriter_->append(kRecord, bytes);
   if (degraded()) return;
-  file_->append(kRecord, to_bytes(record));
+  file_->append(kRecord, bytes);
   dirty_ = true;
   sync_ = sync_ || !lazy;
 }
@@ -183,18 +187,82 @@ bool Journal::wants_compaction() const {
 }
 
 bool Journal::compact(const Snapshot& snapshot) {
+  rewriter_.reset();
   if (auto done = rewrite(snapshot); !done.ok()) {
     std::error_code ignored;
     fs::remove(path() + ".new", ignored);
     fail(done.error().text);
     return false;
   }
+  compacted();
+  return true;
+}
+
+void Journal::compacted() {
   if (degraded()) notes_.push_back("journal: the disk takes it again: all registrations are kept");
   fault_.clear();
-  dirty_ = rewrite_wanted_ = false;
+  dirty_ = sync_ = rewrite_wanted_ = false;
   ++compactions_;
   live_size_ = file_->size();
+}
+
+// ---- beside the work that goes on
+
+namespace {
+constexpr size_t kMaxBacklog = 16u << 20;
+constexpr size_t kTail = 64u << 10;  // what may be written while the loop waits
+}  // namespace
+
+bool Journal::begin_compaction() {
+  auto begun = Rewriter::begin(path() + ".new");
+  if (!begun.ok()) {
+    give_up_compaction(begun.error().text);
+    return false;
+  }
+  rewriter_ = std::move(*begun);
+  rewriter_->append(kIdentity, to_bytes(identity_));
   return true;
+}
+
+void Journal::keep(const JournalRecord& record) {
+  if (rewriter_) rewriter_->append(kRecord, to_bytes(record));
+}
+
+bool Journal::room_to_keep() const { return rewriter_ && rewriter_->backlog() < kMaxBacklog; }
+
+void Journal::give_up_compaction(const std::string& why) {
+  rewriter_.reset();
+  std::error_code ignored;
+  fs::remove(path() + ".new", ignored);
+  // A journal that still takes records is as good as it was, only long.
+  if (degraded())
+    fail(why);
+  else
+    notes_.push_back("journal: not rewritten: " + why + ": it goes on growing");
+}
+
+Journal::Compaction Journal::end_compaction() {
+  if (!rewriter_) return Compaction::none;
+  if (const std::string why = rewriter_->failure(); !why.empty()) {
+    give_up_compaction(why);
+    return Compaction::none;
+  }
+  if (rewriter_->backlog() > 0) return Compaction::going;
+  if (rewriter_->gathered() > kTail) {
+    rewriter_->hand_over();
+    return Compaction::going;
+  }
+  auto file = rewriter_->finish();
+  if (!file.ok()) {
+    give_up_compaction(file.error().text);
+    return Compaction::none;
+  }
+  rewriter_.reset();
+  if (auto done = replace_by(std::move(*file)); !done.ok())
+    give_up_compaction(done.error().text);
+  else
+    compacted();
+  return Compaction::none;
 }
 
 Result<bool> Journal::rewrite(const Snapshot& snapshot) {
@@ -213,12 +281,16 @@ Result<bool> Journal::rewrite(const Snapshot& snapshot) {
   });
   if (!written.ok()) return written.error();
   if (auto done = file.commit(); !done.ok()) return done.error();
-  // Until here the old journal is whole; from the rename on the new one is.
-  if (std::rename(file.path().c_str(), path().c_str()) != 0)
+  return replace_by(std::move(*made));
+}
+
+// Until the rename the old journal is whole; from it on the new one is.
+Result<bool> Journal::replace_by(std::unique_ptr<RecordFile> file) {
+  if (std::rename(file->path().c_str(), path().c_str()) != 0)
     return Error{path() + ": rename: " + std::strerror(errno)};
+  file->renamed(path());
+  file_ = std::move(file);
   if (!sync_folder(folder_)) return Error{folder_ + ": fsync: " + std::strerror(errno)};
-  file.renamed(path());
-  file_ = std::move(*made);
   return true;
 }
 

@@ -15,6 +15,7 @@
 
 #include "controlplane/registrar/core/actions.h"
 #include "controlplane/registrar/journal/record_file.h"
+#include "controlplane/registrar/journal/rewriter.h"
 #include "controlplane/rserpool/result.h"
 
 namespace poolgate::registrar {
@@ -55,8 +56,19 @@ class Journal {
   // False: degraded(); the first time, or for another reason, take_note() has a line.
   bool commit();
   bool wants_compaction() const;
-  // Rewrites the journal from the present state; ends degraded mode if it succeeds.
+  // Rewrites the journal from the present state, and waits for it; ends degraded mode if it succeeds.
   bool compact(const Snapshot& snapshot);
+
+  // The same beside the work that goes on: begin, then keep() every record of the present state in slices
+  // while room_to_keep(), then end_compaction() from time to time until it is no longer `going`. What
+  // append() gets meanwhile goes to both files, so that a record kept later is never older than one appended
+  // before.
+  enum class Compaction : uint8_t { none, going };
+  bool begin_compaction();  // false: the disk refuses; said
+  void keep(const JournalRecord& record);
+  bool room_to_keep() const;
+  Compaction end_compaction();
+  bool compacting() const { return rewriter_ != nullptr; }
 
   bool degraded() const { return !fault_.empty(); }
   const std::string& fault() const { return fault_; }
@@ -71,6 +83,9 @@ class Journal {
   Result<bool> lock();
   Result<bool> read(const std::string& machine, const Restore& restore, Identity& identity);
   Result<bool> rewrite(const Snapshot& snapshot);
+  Result<bool> replace_by(std::unique_ptr<RecordFile> file);
+  void compacted();
+  void give_up_compaction(const std::string& why);
   void fail(const std::string& why);
   std::string path() const { return folder_ + "/journal"; }
   // The first free "journal.WHY-N".
@@ -79,6 +94,7 @@ class Journal {
   std::string folder_;
   int lock_ = -1;
   std::unique_ptr<RecordFile> file_;
+  std::unique_ptr<Rewriter> rewriter_;
   Identity identity_;
   std::string fault_;
   std::vector<std::string> notes_;

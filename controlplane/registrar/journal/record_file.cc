@@ -140,17 +140,17 @@ Result<std::unique_ptr<RecordFile>> RecordFile::create(const std::string& path) 
 
 RecordFile::~RecordFile() { ::close(fd_); }
 
-void RecordFile::append(uint8_t type, std::string_view bytes) {
+void RecordFile::frame(uint8_t type, std::string_view bytes, std::string& out) {
   std::string length;
   put_u32(length, static_cast<uint32_t>(bytes.size() + 1));
   const char type_byte = static_cast<char>(type);
   uint32_t sum = crc32c(length);
   sum = crc32c(std::string_view(&type_byte, 1), sum);
   sum = crc32c(bytes, sum);
-  pending_ += length;
-  put_u32(pending_, sum);
-  pending_ += type_byte;
-  pending_ += bytes;
+  out += length;
+  put_u32(out, sum);
+  out += type_byte;
+  out += bytes;
 }
 
 Result<bool> RecordFile::commit(bool sync) {

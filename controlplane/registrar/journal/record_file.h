@@ -35,7 +35,10 @@ class RecordFile {
   RecordFile& operator=(const RecordFile&) = delete;
 
   // Gathers in memory.
-  void append(uint8_t type, std::string_view bytes);
+  void append(uint8_t type, std::string_view bytes) { frame(type, bytes, pending_); }
+  // The record as it stands in the file, at the end of `out`; and records in that form.
+  static void frame(uint8_t type, std::string_view bytes, std::string& out);
+  void append_framed(std::string_view records) { pending_ += records; }
   // Writes what was gathered and waits until it is on the disk (fdatasync), unless `sync` is false. On
   // failure the file is as before, what was gathered is gone, and the error says why.
   Result<bool> commit(bool sync = true);

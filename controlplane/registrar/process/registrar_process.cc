@@ -16,7 +16,10 @@ using std::chrono::microseconds;
 
 constexpr Micros kShortestSleep = 100;
 constexpr Micros kLongestSleep = 1'000'000;
+constexpr Micros kSilentSleep = 50'000;  // while deadlines stand still
+constexpr Micros kLongSilence = 1'000'000;
 constexpr Micros kBetweenCompactions = 10'000'000;
+constexpr size_t kSlice = 500;  // records
 
 Micros steady_now() {
   return static_cast<Micros>(
@@ -39,6 +42,8 @@ std::string hex(uint64_t value, int digits) {
 
 }  // namespace
 
+Micros RegistrarProcess::work_now() { return clock_.now(steady_now()); }
+
 // ---- start and end
 
 RegistrarProcess::RegistrarProcess(asio::io_context& loop, config::Config config)
@@ -46,12 +51,13 @@ RegistrarProcess::RegistrarProcess(asio::io_context& loop, config::Config config
       config_(std::move(config)),
       tcp_(loop, TcpLimits{}, *this),
       announcements_(
-          loop, [this](std::string_view bytes) { core_->announce_heard(steady_now(), bytes); },
+          loop, [this](std::string_view bytes) { core_->announce_heard(work_now(), bytes); },
           [this](const std::string& key, const std::string& text) { say(Log::Level::warn, key, text); }),
       enrp_announcements_(
-          loop, [this](std::string_view bytes) { core_->enrp_announce_heard(steady_now(), bytes); },
+          loop, [this](std::string_view bytes) { core_->enrp_announce_heard(work_now(), bytes); },
           [this](const std::string& key, const std::string& text) { say(Log::Level::warn, key, text); }),
-      timer_(loop) {}
+      timer_(loop),
+      compaction_timer_(loop) {}
 
 RegistrarProcess::~RegistrarProcess() { commands_.stop(); }
 
@@ -82,7 +88,7 @@ Result<std::unique_ptr<RegistrarProcess>> RegistrarProcess::make(asio::io_contex
 void RegistrarProcess::make_core(rserpool::ServerId stored) {
   identity_.server_id = config_.registrar.server_id != 0 ? config_.registrar.server_id : stored;
   if (identity_.server_id == 0) identity_.server_id = random_number<rserpool::ServerId>();
-  core_.emplace(settings(), identity_.server_id, random_number<uint64_t>(), steady_now());
+  core_.emplace(settings(), identity_.server_id, random_number<uint64_t>(), work_now());
 }
 
 Result<bool> RegistrarProcess::open_journal(const std::string& machine) {
@@ -97,13 +103,12 @@ Result<bool> RegistrarProcess::open_journal(const std::string& machine) {
   for (const std::string& note : opened->notes) say(Log::Level::warn, "journal", note);
   journal_ = std::move(opened->journal);
   if (!core_) make_core(opened->identity.server_id);
-  core_->restored(steady_now());
+  core_->restored(work_now());
   identity_.machine = machine;
   identity_.incarnation = opened->identity.incarnation + 1;
   journal_->start(identity_);
   const bool renamed = opened->identity.server_id != 0 && opened->identity.server_id != identity_.server_id;
-  if (renamed || journal_->wants_compaction())
-    journal_->compact([this](const auto& take) { core_->snapshot(take); });
+  if (renamed) journal_->compact([this](const auto& take) { core_->snapshot(take); });
   keep_journal();
   say(Log::Level::info, "start",
       "server " + hex(identity_.server_id, 8) + ", incarnation " + std::to_string(identity_.incarnation) +
@@ -117,7 +122,7 @@ Result<bool> RegistrarProcess::start_commands() {
     auto answer = std::make_shared<std::promise<Result<std::string>>>();
     auto future = answer->get_future();
     asio::post(loop_, [this, answer, text = std::string(line)] {
-      answer->set_value(run_command(text, *core_, steady_now(), facts()));
+      answer->set_value(run_command(text, *core_, work_now(), facts()));
     });
     if (future.wait_for(std::chrono::seconds(3)) != std::future_status::ready)
       return Error{"the registrar is busy and did not answer in 3 s"};
@@ -145,6 +150,7 @@ void RegistrarProcess::stop() {
   enrp_announcements_.stop();
   pusher_->channel_lost();
   timer_.cancel();
+  compaction_timer_.cancel();
 }
 
 void RegistrarProcess::reload(config::Config config) {
@@ -162,7 +168,7 @@ void RegistrarProcess::reload(config::Config config) {
   config.general.state_dir = config_.general.state_dir;
   config_ = std::move(config);
   RateLimitedLog::set_level(config_.general.log_level);
-  core_->reload(steady_now(), settings());
+  core_->reload(work_now(), settings());
   if (listen_anew) tcp_.listen(config_.registrar.tcp_listen);
   if (announce_anew) open_announcements();
   say(Log::Level::info, "reload", "configuration reloaded from " + config_.file);
@@ -184,11 +190,15 @@ void RegistrarProcess::channel_up(const channel::Welcome& welcome, bool new_epoc
     announce_from_ = welcome.local_addresses;
     open_announcements();
   }
-  core_->channel_up(steady_now(), welcome);
+  core_->channel_up(work_now(), welcome);
 }
 
 void RegistrarProcess::channel_event(channel::Up&& event) {
-  const Micros now = steady_now();
+  // Whatever it says is a sign of life; a beat is one for when it has nothing to say.
+  const bool is_beat = std::holds_alternative<channel::Beat>(event);
+  if (is_beat || clock_.beats()) beat();
+  if (is_beat) return;
+  const Micros now = work_now();
   if (const auto* e = std::get_if<channel::MessageUp>(&event)) return core_->message(now, *e);
   if (const auto* e = std::get_if<channel::AssociationUp>(&event)) return core_->association_up(now, *e);
   if (const auto* e = std::get_if<channel::AssociationDown>(&event)) return core_->association_down(now, *e);
@@ -207,20 +217,29 @@ void RegistrarProcess::channel_event(channel::Up&& event) {
   }
 }
 
+void RegistrarProcess::beat() {
+  const Micros silence = clock_.beat(steady_now());
+  if (silence > kLongSilence)
+    say(Log::Level::warn, "silence",
+        "no sign of the data plane for " + std::to_string(silence / 1000) +
+            " ms (it was stopped, or we were): all deadlines are moved by it");
+}
+
 void RegistrarProcess::channel_lost(const std::string& reason) {
+  clock_.lost(steady_now());
   say(Log::Level::warn, "channel lost", "the channel to the data plane is lost: " + reason);
   pusher_->channel_lost();
-  core_->channel_lost(steady_now());
+  core_->channel_lost(work_now());
   act();
 }
 
 void RegistrarProcess::tcp_up(uint64_t connection, const rserpool::IpAddress& peer) {
-  core_->tcp_up(steady_now(), connection, peer);
+  core_->tcp_up(work_now(), connection, peer);
 }
 void RegistrarProcess::tcp_message(uint64_t connection, std::string_view bytes) {
-  core_->tcp_message(steady_now(), connection, bytes);
+  core_->tcp_message(work_now(), connection, bytes);
 }
-void RegistrarProcess::tcp_down(uint64_t connection) { core_->tcp_down(steady_now(), connection); }
+void RegistrarProcess::tcp_down(uint64_t connection) { core_->tcp_down(work_now(), connection); }
 
 // ---- what is to be done
 
@@ -254,17 +273,38 @@ void RegistrarProcess::carry_out(Action& action) {
 
 void RegistrarProcess::keep_journal() {
   const Micros now = steady_now();
-  if ((journal_->degraded() || journal_->wants_compaction()) && now >= next_compaction_) {
-    journal_->compact([this](const auto& take) { core_->snapshot(take); });
-    next_compaction_ = steady_now() + kBetweenCompactions;
+  const bool due = journal_->degraded() || journal_->wants_compaction();
+  if (due && !journal_->compacting() && now >= next_compaction_) {
+    next_compaction_ = now + kBetweenCompactions;
+    if (journal_->begin_compaction()) {
+      snapshot_.emplace();
+      compact_on();
+    }
   }
   for (const std::string& note : journal_->take_notes()) say(Log::Level::error, "journal", note);
+}
+
+// The state goes to the new journal in slices of about a millisecond, with all else between them.
+void RegistrarProcess::compact_on() {
+  const bool room = journal_->room_to_keep();
+  if (snapshot_ && room) {
+    const auto keep = [this](const JournalRecord& record) { journal_->keep(record); };
+    if (!core_->snapshot(*snapshot_, kSlice, keep)) snapshot_.reset();
+  }
+  if (!snapshot_ && journal_->end_compaction() == Journal::Compaction::none) {
+    next_compaction_ = steady_now() + kBetweenCompactions;
+    return keep_journal();
+  }
+  compaction_timer_.expires_after(microseconds(snapshot_ && room ? 200 : 10'000));
+  compaction_timer_.async_wait([this](const asio::error_code& error) {
+    if (!error) compact_on();
+  });
 }
 
 void RegistrarProcess::tick() {
   // What the peers said before a deadline, but was not read yet, counts.
   client_->read_now();
-  core_->tick(steady_now());
+  core_->tick(work_now());
   act();
 }
 
@@ -272,7 +312,8 @@ void RegistrarProcess::arm() {
   if (!running_) return;
   const Micros now = steady_now();
   // Not at once: a deadline that has passed and was not met must not turn into a busy loop.
-  const Micros at = std::clamp(core_->next_deadline(), now + kShortestSleep, now + kLongestSleep);
+  const Micros shortest = clock_.silent(now) ? kSilentSleep : kShortestSleep;
+  const Micros at = std::clamp(clock_.real(core_->next_deadline()), now + shortest, now + kLongestSleep);
   if (armed_ && *armed_ <= at) return;
   armed_ = at;
   timer_.expires_after(microseconds(at - now));

@@ -20,6 +20,7 @@
 #include "controlplane/registrar/process/log.h"
 #include "controlplane/registrar/process/pool_pusher.h"
 #include "controlplane/registrar/process/tcp_server.h"
+#include "controlplane/registrar/process/work_clock.h"
 #include "controlplane/transport/channel_client.h"
 #include "controlplane/transport/command_socket.h"
 
@@ -71,6 +72,9 @@ class RegistrarProcess final : public transport::ChannelEvents, public TcpEvents
   void tick();
   void arm();
   void keep_journal();
+  void compact_on();
+  void beat();
+  Micros work_now();
   void say(Log::Level level, const std::string& key, const std::string& text) {
     log_.write({level, key, text});
   }
@@ -89,7 +93,10 @@ class RegistrarProcess final : public transport::ChannelEvents, public TcpEvents
   Announcements announcements_;
   Announcements enrp_announcements_;
   std::vector<rserpool::IpAddress> announce_from_;
+  WorkClock clock_;
   asio::steady_timer timer_;
+  asio::steady_timer compaction_timer_;
+  std::optional<SnapshotCursor> snapshot_;  // of a compaction that is going on
   std::optional<Micros> armed_;
   Micros next_compaction_ = 0;
   bool running_ = false;

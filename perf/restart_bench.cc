@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// How long a restart takes: the registrar reads its journal into a state that serves, the data plane attaches
+// its session table. Beside each, the bare reading of the same file.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <optional>
+
+#include "controlplane/registrar/core/registrar.h"
+#include "controlplane/registrar/journal/journal.h"
+#include "dataplane/session/session_table.h"
+#include "perf/paired.h"
+
+namespace {
+
+using namespace poolgate;
+namespace fs = std::filesystem;
+
+double milliseconds(const std::function<void()>& work) {
+  const auto begun = std::chrono::steady_clock::now();
+  work();
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begun).count();
+}
+
+// The bytes, from the page cache, looked at once.
+void read_file(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  std::string block(4u << 20, '\0');
+  uint64_t sum = 0;
+  for (ssize_t n = 0; (n = ::read(fd, block.data(), block.size())) > 0;)
+    for (ssize_t i = 0; i < n; i += 64) sum += static_cast<uint8_t>(block[static_cast<size_t>(i)]);
+  benchmark::DoNotOptimize(sum);
+  ::close(fd);
+}
+
+class Folder {
+ public:
+  Folder() {
+    std::string pattern = "/dev/shm/poolgate-perf-XXXXXX";
+    path_ = ::mkdtemp(pattern.data());
+  }
+  ~Folder() { fs::remove_all(path_); }
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+constexpr rserpool::ServerId kServer = 0x5e;
+
+registrar::JournalRecord record(uint32_t n) {
+  registrar::JournalRecord r;
+  r.change = registrar::JournalRecord::Change::put;
+  r.pe.handle = "pool-" + std::to_string(n / 100);
+  r.pe.element.id = n + 1;
+  r.pe.element.home = kServer;
+  r.pe.element.registration_life = 300;
+  const uint8_t address[4] = {10, static_cast<uint8_t>(n >> 16), static_cast<uint8_t>(n >> 8),
+                              static_cast<uint8_t>(n)};
+  r.pe.element.user_transport.type = rserpool::TransportType::sctp;
+  r.pe.element.user_transport.port = 3868;
+  r.pe.element.user_transport.addresses = {rserpool::IpAddress::v4(address)};
+  r.pe.element.has_asap_transport = true;
+  r.pe.element.asap_transport = r.pe.element.user_transport;
+  r.pe.registration = n + 1;
+  r.pe.association = {1, 0, n / 10 + 1};
+  return r;
+}
+
+std::optional<registrar::Registrar> restart(const std::string& folder) {
+  std::optional<registrar::Registrar> core(std::in_place, registrar::Settings{}, kServer, 1, 1'000'000);
+  auto opened = registrar::Journal::open(
+      folder, "perf", [&](const registrar::Identity&, registrar::JournalRecord&& r) { core->restore(r); });
+  if (!opened.ok()) std::abort();
+  core->restored(1'000'000);
+  return core;
+}
+
+void bench_registrar(benchmark::State& state, uint32_t elements) {
+  const Folder folder;
+  {
+    auto opened = registrar::Journal::open(folder.path(), "perf",
+                                           [](const registrar::Identity&, registrar::JournalRecord&&) {});
+    if (!opened.ok()) return state.SkipWithError(opened.error().text.c_str());
+    opened->journal->start({"perf", kServer, 1});
+    for (uint32_t n = 0; n < elements; ++n) {
+      opened->journal->append(record(n));
+      if (n % 1000 == 999) opened->journal->commit();
+    }
+    opened->journal->commit();
+  }
+  poolgate::perf::report_paired(
+      state, "ms", "reading the journal's bytes",
+      [&] {
+        std::optional<registrar::Registrar> core;
+        const double ms = milliseconds([&] { core = restart(folder.path()); });
+        if (core->element_count() != elements) state.SkipWithError("not all PEs came back");
+        return ms;
+      },
+      [&] { return milliseconds([&] { read_file(folder.path() + "/journal"); }); },
+      elements > 100'000 ? 5 : 11);
+}
+
+void bench_data_plane(benchmark::State& state, uint32_t sessions) {
+  constexpr uint32_t kSlots = 1024;
+  const Folder folder;
+  const std::string file = folder.path() + "/sessions";
+  const auto open = [&](pool::PeLine* lines) {
+    auto made = session::SessionTable::open(file, sessions, lines, kSlots, 1000);
+    if (!made.ok()) std::abort();
+    return std::move(*made);
+  };
+  {
+    const auto lines = std::make_unique<pool::PeLine[]>(kSlots);
+    const auto table = open(lines.get());
+    for (uint32_t n = 0; n < sessions; ++n) {
+      session::FlowKey key;
+      key.source = n;
+      key.destination = 0x010200c0;
+      key.source_port = static_cast<uint16_t>(n | 1);
+      key.destination_port = 0x1c0f;
+      key.protocol = 132;
+      key.family = 4;
+      const auto i = table->insert(key, session::hash_flow(key, table->secret()), nullptr, n % kSlots);
+      if (i == session::kNone) return state.SkipWithError("the table is full");
+      table->set_tag_p(i, n * 2654435761u | 1);
+      table->set_state(i, session::State::established);
+    }
+  }
+  poolgate::perf::report_paired(
+      state, "ms", "reading the table's bytes",
+      [&] {
+        const auto lines = std::make_unique<pool::PeLine[]>(kSlots);
+        std::unique_ptr<session::SessionTable> table;
+        const double ms = milliseconds([&] { table = open(lines.get()); });
+        if (table->reattached() != sessions) state.SkipWithError("not all sessions came back");
+        return ms;
+      },
+      [&] { return milliseconds([&] { read_file(file); }); }, 5);
+}
+
+void register_benchmarks() {
+  for (const auto& [name, n] : {std::pair{"1k", 1000u}, {"100k", 100'000u}, {"1M", 1'000'000u}})
+    benchmark::RegisterBenchmark((std::string("restart/registrar/PEs/") + name).c_str(), bench_registrar, n)
+        ->Iterations(1);
+  for (const auto& [name, n] : {std::pair{"64k", 65'536u}, {"1M", 1'000'000u}})
+    benchmark::RegisterBenchmark((std::string("restart/data_plane/sessions/") + name).c_str(),
+                                 bench_data_plane, n)
+        ->Iterations(1);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  register_benchmarks();
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
+  benchmark::RunSpecifiedBenchmarks();
+  benchmark::Shutdown();
+  return 0;
+}

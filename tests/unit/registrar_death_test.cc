@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The registrar killed at every point of a registration's life: received, journalled, answered, acknowledged,
+// told to the data plane's pools, and between any two of its system calls on the way.
+#include "tests/unit/registrar_program.h"
+
+namespace poolgate::registrar_test {
+namespace {
+
+class RegistrarDeath : public RegistrarBinary {
+ protected:
+  int told(const std::string& pool) const {
+    int n = -1;
+    for (const auto& t : plane.handler.transactions) {
+      if (t.full) n = -1;
+      for (const auto& chunk : t.pools)
+        if (chunk.handle == pool) n = chunk.remove ? -1 : static_cast<int>(chunk.elements.size());
+    }
+    return n;
+  }
+  // A registrar that will die before the `call`-th call from now on.
+  std::unique_ptr<Program> start_to_die_before(unsigned call) {
+    const char* sanitizer = std::getenv("ASAN_OPTIONS");
+    const std::string armed = plane.folder.file("armed");
+    auto registrar = start({}, {"LD_PRELOAD=" POOLGATE_DIE_BEFORE_CALL, "POOLGATE_ARMED=" + armed,
+                                "POOLGATE_DIE_BEFORE=" + std::to_string(call),
+                                "ASAN_OPTIONS=" + std::string(sanitizer != nullptr ? sanitizer : "") +
+                                    ":verify_asan_link_order=0"});
+    const size_t before = plane.handler.transactions.size();
+    EXPECT_TRUE(until([&] { return plane.handler.transactions.size() > before; })) << log();  // all were told
+    std::filesystem::remove(armed);
+    registrar->signal(SIGUSR1);
+    EXPECT_TRUE(until([&] { return std::filesystem::exists(armed); })) << log();
+    return registrar;
+  }
+};
+
+TEST_F(RegistrarDeath, between_any_two_calls_of_a_registration_it_is_done_once_and_answered_once) {
+  plane.up(1);
+  unsigned deaths = 0;
+  // Received, written, synced, answered, acknowledged, and three of the pool's transaction; a few more to see
+  // that there are no more.
+  constexpr unsigned kMost = 30;
+  for (unsigned call = 1; call <= kMost; ++call) {
+    auto registrar = start_to_die_before(call);
+    plane.message(1, registration("EchoPool", call));
+    const auto done = [&] {
+      return plane.server->unacknowledged() == 0 && told("EchoPool") == static_cast<int>(call);
+    };
+    ASSERT_TRUE(until([&] { return registrar->ended() || done(); })) << log();
+    const bool died = registrar->ended();
+    if (died) {
+      ++deaths;
+      EXPECT_EQ(registrar->wait(), -SIGKILL) << log();
+      registrar = start();
+      ASSERT_TRUE(until(done)) << "killed before call " << call << "\n" << log();
+    }
+    ASSERT_EQ(plane.handler.answers_to(1, call), 1u) << "killed before call " << call;
+    if (!died) break;
+    EXPECT_EQ(registrar->end(SIGTERM), 0);
+  }
+  EXPECT_GE(deaths, 7u)
+      << "received, written, synced, answered, acknowledged and more are points of their own";
+  EXPECT_LT(deaths, kMost);
+}
+
+TEST_F(RegistrarDeath, between_any_two_calls_of_a_deregistration_it_is_done_once_and_answered_once) {
+  plane.up(1);
+  uint64_t sequence = 0;
+  unsigned deaths = 0;
+  for (unsigned call = 1; call <= 30; ++call) {
+    plane.message(1, registration("EchoPool", 7));
+    ++sequence;
+    auto registrar = start();
+    ASSERT_TRUE(until([&] { return told("EchoPool") == 1 && plane.server->unacknowledged() == 0; })) << log();
+    EXPECT_EQ(registrar->end(SIGTERM), 0);
+    registrar = start_to_die_before(call);
+    plane.message(1, bytes(asap::Deregistration{"EchoPool", 7}));
+    ++sequence;
+    const auto done = [&] { return plane.server->unacknowledged() == 0 && told("EchoPool") == -1; };
+    ASSERT_TRUE(until([&] { return registrar->ended() || done(); })) << log();
+    const bool died = registrar->ended();
+    if (died) {
+      ++deaths;
+      EXPECT_EQ(registrar->wait(), -SIGKILL) << log();
+      registrar = start();
+      ASSERT_TRUE(until(done)) << "killed before call " << call << "\n" << log();
+    }
+    ASSERT_EQ(plane.handler.answers_to(1, sequence), 1u) << "killed before call " << call;
+    if (!died) break;
+    EXPECT_EQ(registrar->end(SIGTERM), 0);
+  }
+  EXPECT_GE(deaths, 7u);
+}
+
+}  // namespace
+}  // namespace poolgate::registrar_test
