@@ -87,10 +87,12 @@ class RedirectTest(unittest.TestCase):
                 self.assertEqual(report["by_name"], {"pe1": 3, "pe2": 3, "pe3": 3})
 
     def test_over_ipv6(self):
-        self.peer.pool("EchoUdp", *(f"{n},udp,fd00:2::1{n},5000,1" for n in (1, 2, 3)))
-        report = self.client("udp", "--count", "6", "--rate", "50", "--fresh", to="[2001:db8::1]:5000")
-        self.assertEqual(report["failed"], 0, report)
-        self.assertEqual(report["by_name"], {"pe1": 2, "pe2": 2, "pe3": 2})
+        for transport in ("udp", "sctp"):
+            with self.subTest(transport):
+                self.peer.pool(f"Echo{transport.capitalize()}", *(f"{n},{transport},fd00:2::1{n},5000,1" for n in (1, 2, 3)))
+                report = self.client(transport, "--count", "6", "--rate", "50", "--fresh", to="[2001:db8::1]:5000")
+                self.assertEqual(report["failed"], 0, report)
+                self.assertEqual(report["by_name"], {"pe1": 2, "pe2": 2, "pe3": 2})
 
     def test_a_flow_stays_with_its_pe(self):
         for transport in ("udp", "tcp", "sctp"):
