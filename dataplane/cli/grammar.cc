@@ -33,6 +33,7 @@ constexpr CommandSpec kCommands[] = {
     {show_worker, dataplane, "show worker all", true, "workers: load, cycles a stage, share of SCTP timers"},
     {show_registrar, registrar, "show registrar", true, "the registrar: identity, channel, PEs, counters"},
     {show_registrar, registrar, "show registrar pool all", true, "the registrar's handlespace"},
+    {show_registrar, registrar, "show registrar peers", true, "the other registrars of the scope"},
     {set_pe, dataplane, "set pe <pool> <id> up|drain|block", false,
      "up: eligible; drain: keeps its flows, gets no new ones; block: no packets at all"},
     {set_service, dataplane, "set service <service> up|drain", false, "drain: no new flows for this service"},

@@ -119,6 +119,55 @@ Json counters_json(const Registrar& core) {
   return out;
 }
 
+std::string hex16(uint16_t value) {
+  char text[8];
+  std::snprintf(text, sizeof text, "0x%04x", value);
+  return text;
+}
+
+Json scope_json(const Registrar& core) {
+  const ScopeInfo scope = core.scope();
+  Json out;
+  out["server_id"] = hex32(core.server_id());
+  out["state"] = scope.state;
+  out["checksum"] = hex16(scope.checksum);
+  out["own_elements"] = scope.own_elements;
+  out["claiming"] = scope.claiming;
+  return out;
+}
+
+std::string takeover_text(const PeerInfo& peer) {
+  if (!peer.being_taken_over) return peer.active ? "-" : "by another server";
+  std::string text = "by us, waiting for";
+  for (const rserpool::ServerId id : peer.awaited) text += " " + hex32(id);
+  return text;
+}
+
+// Both checksums: of its PEs as the peer says, and of what we have of them.
+Json peers_json(const Registrar& core, Micros now) {
+  Json list = Json::array();
+  for (const PeerInfo& peer : core.peers(now)) {
+    Json entry;
+    entry["id"] = peer.id == 0 ? Json(nullptr) : Json(hex32(peer.id));
+    std::string place;
+    for (const auto& address : peer.addresses) place += (place.empty() ? "" : ",") + address.to_string();
+    entry["address"] = place.empty() ? Json(nullptr) : Json(place + " port " + std::to_string(peer.port));
+    entry["known_by"] = peer.configured ? "configuration" : "others";
+    entry["connected"] = peer.connected;
+    entry["heard_ms_ago"] = peer.heard ? Json(peer.last_heard / 1000) : Json(nullptr);
+    entry["elements"] = peer.elements;
+    entry["its_checksum"] = peer.checksum ? Json(hex16(*peer.checksum)) : Json(nullptr);
+    entry["ours_of_it"] = peer.id == 0 ? Json(nullptr) : Json(hex16(peer.our_checksum));
+    entry["resyncs"] = peer.resyncs;
+    entry["downloading"] = peer.resyncing;
+    entry["mentor"] = peer.mentor;
+    entry["takeover"] = takeover_text(peer);
+    entry["rsplib"] = peer.rsplib;
+    list.push_back(std::move(entry));
+  }
+  return list;
+}
+
 std::string dump(const Json& json) { return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n"; }
 
 }  // namespace
@@ -135,8 +184,18 @@ Result<std::string> run_command(std::string_view line, const Registrar& core, Mi
   if (words == std::vector<std::string>{"show", "registrar"}) {
     Json out;
     out["registrar"] = facts;
+    out["scope"] = scope_json(core);
+    out["peers"] = peers_json(core, now);
     out["counters"] = counters_json(core);
-    return json ? dump(out) : "registrar\n" + facts_text(facts) + "counters\n" + facts_text(out["counters"]);
+    return json ? dump(out)
+                : "registrar\n" + facts_text(facts) + "scope\n" + facts_text(out["scope"]) + "peers\n" +
+                      table_text(out["peers"]) + "counters\n" + facts_text(out["counters"]);
+  }
+  if (words == std::vector<std::string>{"show", "peers"}) {
+    Json out;
+    out["scope"] = scope_json(core);
+    out["peers"] = peers_json(core, now);
+    return json ? dump(out) : facts_text(out["scope"]) + table_text(out["peers"]);
   }
   if (words == std::vector<std::string>{"show", "counters"}) {
     const Json out = counters_json(core);
@@ -149,7 +208,8 @@ Result<std::string> run_command(std::string_view line, const Registrar& core, Mi
   }
   if (words == std::vector<std::string>{"help"})
     return std::string(
-        "show registrar [json]\nshow registrar pool all|HANDLE [json]\nshow counters [json]\n");
+        "show registrar [json]\nshow registrar peers [json]\nshow registrar pool all|HANDLE [json]\nshow "
+        "counters [json]\n");
   return Error{"unknown command of the registrar: " + std::string(line) + " (try help)"};
 }
 
