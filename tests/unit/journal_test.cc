@@ -11,6 +11,8 @@
 #include <fstream>
 #include <iterator>
 
+#include "controlplane/registrar/journal/journal_fields.h"
+
 namespace poolgate::registrar {
 namespace {
 
@@ -390,6 +392,37 @@ TEST_F(JournalTest, a_full_disk_is_said_once_and_does_not_stop_it_and_compaction
   Run again = open();
   EXPECT_EQ(again.records, records(0, 6));
   EXPECT_TRUE(again.notes.empty());
+}
+
+// What the version before peers were kept has written.
+TEST_F(JournalTest, a_journal_of_version_1_is_read_and_goes_on_as_version_2) {
+  {
+    auto file = RecordFile::create(path());
+    ASSERT_TRUE(file.ok());
+    const auto append = [&](uint8_t type, const auto& value) {
+      std::string bytes(1, '\1');
+      transport::FieldWriter writer(bytes);
+      fields(writer, value);
+      (*file)->append(type, bytes);
+    };
+    append(1, Identity{"m1", 0x5e, 1});
+    for (unsigned i = 0; i < 3; ++i) append(2, JournalRecordV1{record(i)});
+    ASSERT_TRUE((*file)->commit().ok());
+  }
+  JournalRecord peer;
+  peer.change = JournalRecord::Change::peer;
+  peer.peer = {7, {*rserpool::IpAddress::parse("10.0.0.2")}, 9901};
+  {
+    Run run = open();
+    EXPECT_EQ(run.identity.server_id, 0x5eu);
+    EXPECT_EQ(run.records, records(0, 3));
+    EXPECT_TRUE(run.notes.empty());
+    run.journal->append(peer, true);
+    ASSERT_TRUE(run.journal->commit());
+  }
+  Run again = open();
+  ASSERT_EQ(again.records.size(), 4u);
+  EXPECT_EQ(again.records[3], peer) << "a lazy record is there after the death of the process";
 }
 
 TEST_F(JournalTest, after_a_failed_write_the_file_holds_whole_records_only) {

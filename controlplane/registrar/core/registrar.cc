@@ -167,6 +167,8 @@ std::vector<PeerInfo> Registrar::peers(Micros now) const {
   return list;
 }
 
+bool Registrar::serving() const { return state_->enrp().serving(); }
+
 ScopeInfo Registrar::scope() const {
   Context& context = state_->context();
   ScopeInfo info;

@@ -143,6 +143,9 @@ class Registrar {
   std::vector<PeInfo> elements(rserpool::PoolHandleView handle, Micros now) const;
   std::vector<PeerInfo> peers(Micros now) const;
   ScopeInfo scope() const;
+  // False while it joins a scope (RFC 5353 §3.2.3): ASAP waits, and the table is not yet to replace the data
+  // plane's.
+  bool serving() const;
   // The data plane's table of one pool; false: there is no such pool (any more). Only handle, policy, remove
   // and elements of `out` are set: chunking is the caller's.
   bool pool_table(rserpool::PoolHandleView handle, channel::PoolChunk& out) const;

@@ -47,6 +47,7 @@ void State::notify_expiry(PeIndex pe) {
   const rserpool::PeRecord& record = context_.space.record(pe);
   const Association* association = context_.associations.find(name_of(record.association));
   if (association == nullptr || !association->live) return;
+  if (partner_of(context_.settings.registrar, 0, association->addresses).nothing_unsolicited) return;
   std::string bytes;
   const asap::DeregistrationResponse message{context_.space.handle(record.pool), record.id, {}};
   if (asap::encode(asap::Message(message), bytes)) send_asap(context_, *association, std::move(bytes));

@@ -213,7 +213,8 @@ void RegistrarProcess::channel_event(channel::Up&& event) {
     core_->replay_done(now);
     // What the replay changed is carried out first: its answers are older than the tables.
     act();
-    pusher_->channel_ready();
+    push_due_ = true;
+    push_when_serving();
   }
 }
 
@@ -225,10 +226,17 @@ void RegistrarProcess::beat() {
             " ms (it was stopped, or we were): all deadlines are moved by it");
 }
 
+void RegistrarProcess::push_when_serving() {
+  if (!push_due_ || !core_->serving()) return;
+  push_due_ = false;
+  pusher_->channel_ready();
+}
+
 void RegistrarProcess::channel_lost(const std::string& reason) {
   clock_.lost(steady_now());
   say(Log::Level::warn, "channel lost", "the channel to the data plane is lost: " + reason);
   pusher_->channel_lost();
+  push_due_ = false;
   core_->channel_lost(work_now());
   act();
 }
@@ -252,6 +260,7 @@ void RegistrarProcess::act() {
     journal_->commit();
     for (Action& action : actions) carry_out(action);
   }
+  push_when_serving();
   keep_journal();
   arm();
 }

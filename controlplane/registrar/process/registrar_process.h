@@ -75,6 +75,8 @@ class RegistrarProcess final : public transport::ChannelEvents, public TcpEvents
   void compact_on();
   void beat();
   Micros work_now();
+  // All tables, once what the data plane has can be replaced: not before the mentor's table is here.
+  void push_when_serving();
   void say(Log::Level level, const std::string& key, const std::string& text) {
     log_.write({level, key, text});
   }
@@ -100,6 +102,7 @@ class RegistrarProcess final : public transport::ChannelEvents, public TcpEvents
   std::optional<Micros> armed_;
   Micros next_compaction_ = 0;
   bool running_ = false;
+  bool push_due_ = false;
   uint64_t epoch_ = 0;
   transport::CommandServer commands_;
 };
