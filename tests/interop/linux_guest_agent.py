@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Runs in the guest: bash scripts come in as lines of JSON on a serial port, their status and output go back."""
+"""Runs in the guest: bash scripts come in as lines of JSON on a serial port, their status and output go back; frames come
+in, and leave by the devices named."""
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -24,6 +26,14 @@ def run(script, timeout):
         return status, output.read().decode("utf-8", "replace")
 
 
+def send(frames):
+    for device, frame in frames:
+        with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as out:
+            out.bind((device, 0))
+            out.send(bytes.fromhex(frame))
+    return 0, ""
+
+
 def main():
     port = open(sys.argv[1], "r+b", buffering=0)
     tty.setraw(port)
@@ -36,7 +46,7 @@ def main():
     say(ready=True)
     for line in os.fdopen(os.dup(port.fileno()), "rb"):
         request = json.loads(line)
-        status, output = run(request["script"], request["timeout"])
+        status, output = send(request["frames"]) if "frames" in request else run(request["script"], request["timeout"])
         say(id=request["id"], status=status, output=output)
 
 

@@ -4,23 +4,25 @@
 In the guest stand RSPLIB's hosts, each a network namespace with an address on the first network, h1 also on the second:
     10.10.0.0/24: h1 .11, h2 .12, pu .21, and .1 the registrar     10.11.0.0/24: h1 .11, and .1 the registrar
 Each network is a bridge in the guest; the registrar's side of it is the port up0 (up1), where we capture.
+
+Timers are short, but never so short that a machine which stands still for a second or two looks like a dead peer.
 """
 import os
-import time
 
 import wire
+from capture import Capture
 from lib.dataplane import ChannelPeer
 from lib.lab import ROOT, Lab, run, wait_until
 from linux_guest import Guest, Nic
 
-HOSTS = {"h1": 11, "h2": 12, "pu": 21}
+ASAP_CLIENT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "asap_client.py")
 TIMERS = ("-asapannounce=off -enrpannounce=off -disable-ipv6 -quiet -logcolor=off -loglevel=5 -peerheartbeatcycle=1000 "
           "-peermaxtimelastheard=3000 -peermaxtimenoresponse=1000 -takeoverexpiryinterval=2000 -mentordiscoverytimeout=1000 "
-          "-endpointkeepalivetransmissioninterval=1000 -endpointkeepalivetimeoutinterval=1000")
+          "-endpointkeepalivetransmissioninterval=1000 -endpointkeepalivetimeoutinterval=3000")
 
 NETWORKS = """
 set -e
-for n in 0 1; do ip link add br$n type bridge; ip link set br$n up; done
+for n in 0 1; do ip link add br$n type bridge mcast_snooping 0; ip link set br$n up; done
 host() {  # NAME BRIDGE NUMBER ADDRESS
   ip link add $1-eth$3 type veth peer name eth$3 netns $1
   ip link set $1-eth$3 master $2 up
@@ -34,6 +36,7 @@ quick() {  # losses and dead paths show soon; over the 200 ms of a delayed SACK
 for h in h1:11 h2:12 pu:21; do
   ip netns add ${h%:*}; ip -n ${h%:*} link set lo up; quick ${h%:*}
   host ${h%:*} br0 0 10.10.0.${h#*:}/24
+  ip -n ${h%:*} route add 239.0.0.0/8 dev eth0
 done
 host h1 br1 1 10.11.0.11/24
 """
@@ -45,14 +48,21 @@ class Side:
         self.guest.__enter__()
         try:
             self.guest.run(NETWORKS + self.uplinks())
+            self.capture = Capture(self.guest, ports=("up0", "up1"))
             self.start()
+            self.guest.run("mkfifo /run/pu")
+            self.spawn("pu", f"/usr/bin/python3 {ASAP_CLIENT} pu 10.10.0.1 /run/pu", "pu.out")
         except BaseException:
             self.__exit__()
             raise
         return self
 
     def __exit__(self, *_):
-        self.guest.__exit__()
+        try:
+            if hasattr(self, "capture"):
+                self.capture.close()
+        finally:
+            self.guest.__exit__()
 
     def in_host(self, host, command, timeout=60, check=True):
         return self.guest.run(f"ip netns exec {host} {command}", timeout, check)
@@ -60,43 +70,41 @@ class Side:
     def spawn(self, host, command, log):
         return self.guest.spawn(f"ip netns exec {host} {command}", log)
 
-    def capture(self, name):
-        """Captures both networks into files of that name; ends at end_capture()."""
-        self.captures = [os.path.join(self.guest.share, f"{name}.{n}.pcap") for n in (0, 1)]
-        self.dumps = [self.guest.spawn(f"tcpdump -i up{n} -U -s 0 -w /share/{name}.{n}.pcap sctp", f"{name}.{n}.tcpdump")
-                      for n in (0, 1)]
-        for n in (0, 1):
-            wait_until(lambda n=n: "listening on" in self.guest.read(f"{name}.{n}.tcpdump"), 20, "tcpdump to listen")
+    def tell_pu(self, command):
+        """What asap_client.py's pool user is to do; see there."""
+        self.guest.run(f"echo '{command}' >/run/pu")
+
+    def says(self, log, wanted, seconds=60):
+        """Waits until wanted(what the program has printed so far) is true; its value."""
+        try:
+            return wait_until(lambda: wanted(self.guest.read(log)), seconds, log)
+        except AssertionError as error:
+            raise AssertionError(f"{error}:\n{self.guest.read(log)[-3000:]}") from None
 
     def messages(self, protocol="asap"):
-        return [m for m in wire.messages(*self.captures) if m.protocol == protocol]
+        """Those of this scenario until now."""
+        self.capture.sync()
+        return [m for p in self.capture.packets() for m in p.messages if m.protocol == protocol]
 
-    def end_capture(self):
-        self.guest.run(f"kill -INT {' '.join(map(str, self.dumps))}; sleep 0.3", check=False)
-        return self.captures
-
-    def wait_for(self, seconds, what, wanted, protocol="asap"):
-        """The messages that wanted(messages) keeps, once there are any (a list), or it is true."""
-        end = time.monotonic() + seconds
-        while True:
-            seen = self.messages(protocol)
-            found = wanted(seen)
-            if found:
-                return found
-            if time.monotonic() > end:
-                raise AssertionError(f"not within {seconds} s: {what}; seen:\n" + "\n".join(map(repr, seen)))
-            time.sleep(0.2)
+    def wait_for(self, what, wanted, protocol="asap", seconds=60):
+        """The first true value of wanted(messages of this scenario). `seconds` only ends what hangs."""
+        return self.capture.wait(seconds, what, lambda packets: wanted(
+            [m for p in packets for m in p.messages if m.protocol == protocol]))
 
     def end_programs(self):
-        """Ends what a scenario started, as a crash would, and waits until the registrar has heard of it."""
-        self.guest.run("pkill -9 -x 'rspserver|rspterminal|pingpongclient|hsdump'; ip -n h1 link set eth0 up; sleep 0.2", check=False)
+        """Ends what a scenario started, as a crash would."""
+        self.guest.run("pkill -9 -x 'rspserver|rspterminal|pingpongclient|hsdump'; ip -n h1 link set eth0 up", check=False)
 
 
 class RsplibSide(Side):
     """RSPLIB's own registrar, in a namespace of the guest."""
 
     name = "rsplib"
-    known_malformed = ["10.10.0.1\tASAP Registration Response"]  # its cause 5 comes without the policy (RFC 5354 §3.12.6)
+
+    @staticmethod
+    def known_malformed(packet):
+        """Its cause 5 comes without the policy (RFC 5354 §3.12.6)."""
+        return packet.source == "10.10.0.1" and [m.type for m in packet.messages] == [wire.REGISTRATION_RESPONSE]
 
     def guest_options(self):
         return {"modules": ("sctp", "veth", "bridge", "sch_netem")}
@@ -115,12 +123,12 @@ done
     def start(self, options=""):
         self.registrar = self.spawn("uut", f"rspregistrar {TIMERS} {options} -identifier=0x00000001 -asap=10.10.0.1:3863,10.11.0.1 "
                                     "-enrp=10.10.0.1:9901,10.11.0.1 -logfile=/share/registrar.log", "registrar.out")
-        wait_until(lambda: "3863" in self.in_host("uut", "cat /proc/net/sctp/eps"), 20, f"rspregistrar to listen:\n{self.guest.read('registrar.out')}{self.guest.read('registrar.log')[-3000:]}")
+        wait_until(lambda: "3863" in self.in_host("uut", "cat /proc/net/sctp/eps"), 60, "rspregistrar to listen")
 
     def connect_as_enrp_peer(self, peer):
         """Has it connect to `peer`, which does the same now: a registrar says hello to its peers a second after its start."""
         self.guest.run(f"kill -9 {self.registrar}")
-        wait_until(lambda: "3863" not in self.in_host("uut", "cat /proc/net/sctp/eps"), 20, "rspregistrar to end")
+        wait_until(lambda: "3863" not in self.in_host("uut", "cat /proc/net/sctp/eps"), 60, "rspregistrar to end")
         self.start(f"-peer={peer}:9901")
 
     def enrp_associations(self):
@@ -128,7 +136,7 @@ done
 
     def be_alone_again(self):
         self.guest.run(f"kill -9 {self.registrar}")
-        wait_until(lambda: "3863" not in self.in_host("uut", "cat /proc/net/sctp/eps"), 20, "rspregistrar to end")
+        wait_until(lambda: "3863" not in self.in_host("uut", "cat /proc/net/sctp/eps"), 60, "rspregistrar to end")
         self.start()
 
     def check_alive(self):
@@ -139,8 +147,11 @@ class PoolgateSide(Side):
     """The appliance on this machine, its ports the taps that are the guest's NICs."""
 
     name = "poolgate"
-    known_malformed = []
     prefix = "pgi-"
+
+    @staticmethod
+    def known_malformed(packet):
+        return False
 
     def guest_options(self):
         return {"nics": [Nic(tap="tap0", mac="52:54:00:10:00:01"), Nic(tap="tap1", mac="52:54:00:11:00:01")],
@@ -210,11 +221,12 @@ session_dir = "{self.dir}/sessions"
 [sctp]
 heartbeat_ms = 1000
 rto_min_ms = 100
+association_max_retrans = 10
 {ports}
 [registrar]
 server_id = 1
 keepalive_interval_ms = 1000
-keepalive_timeout_ms = 1000
+keepalive_timeout_ms = 3000
 max_items = 3
 
 [[registrar.life_unit]]
@@ -229,7 +241,7 @@ unit = "ms"
         """Has it connect to `peer`, which has just sent an INIT. The test stands in the registrar's place: ours has no peers yet."""
         self.script("kill", "registrar", "TERM")
         self.channel = ChannelPeer(Lab(self.prefix))
-        wait_until(lambda: "9901" in self.in_host("h2", "cat /proc/net/sctp/assocs"), 20, "the peer's INIT")
+        wait_until(lambda: "9901" in self.in_host("h2", "cat /proc/net/sctp/assocs"), 60, "the peer's INIT")
         self.channel.tell(f"connect 1 {peer} 9901 enrp")
 
     def enrp_associations(self):

@@ -5,7 +5,7 @@ import unittest
 from scenarios import Scenarios
 from sides import RsplibSide
 
-TIMEOUT_SECONDS = 900
+TIMEOUT_SECONDS = 1200
 
 
 class RsplibTest(Scenarios, unittest.TestCase):
