@@ -149,6 +149,8 @@ struct Registrar {
   bool notify_expiry = false;           // unsolicited DEREGISTRATION_RESPONSE at expiry (conformance 12.9)
   std::vector<std::pair<rserpool::IpAddress, uint16_t>> announce;  // multicast groups for SERVER_ANNOUNCE
   uint32_t announce_interval_ms = 1000;                            // T6
+  std::vector<std::pair<rserpool::IpAddress, uint16_t>> status_report_to;  // RSPLIB's cspmonitor, port 2960
+  uint32_t status_report_interval_ms = 1000;
   std::vector<LifeUnitRule> life_units;
   // ---- RFC 5353: other registrars of the scope
   std::vector<RegistrarPeer> peers;  // mentors in this order; none: this one begins alone

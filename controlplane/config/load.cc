@@ -221,6 +221,8 @@ void read_registrar(const toml::table& table, ErrorList& errors, Registrar& out)
   t.boolean("notify_expiry", out.notify_expiry);
   t.sockets("announce", out.announce);
   t.integer("announce_interval_ms", out.announce_interval_ms, 100, 600'000);
+  t.sockets("status_report_to", out.status_report_to);
+  t.integer("status_report_interval_ms", out.status_report_interval_ms, 250, 600'000);
   each_table(table, "life_unit", errors, out.life_units, read_life_unit);
   t.known("life_unit");
   read_enrp(t, table, errors, out);

@@ -56,6 +56,7 @@ RegistrarProcess::RegistrarProcess(asio::io_context& loop, config::Config config
       enrp_announcements_(
           loop, [this](std::string_view bytes) { core_->enrp_announce_heard(work_now(), bytes); },
           [this](const std::string& key, const std::string& text) { say(Log::Level::warn, key, text); }),
+      status_reports_(loop, [this] { return status_report(); }),
       timer_(loop),
       compaction_timer_(loop) {}
 
@@ -136,6 +137,7 @@ void RegistrarProcess::start() {
   client_->start();
   tcp_.listen(config_.registrar.tcp_listen);
   open_announcements();
+  report_status();
   act();
 }
 
@@ -148,6 +150,7 @@ void RegistrarProcess::stop() {
   tcp_.stop();
   announcements_.stop();
   enrp_announcements_.stop();
+  status_reports_.stop();
   pusher_->channel_lost();
   timer_.cancel();
   compaction_timer_.cancel();
@@ -171,6 +174,7 @@ void RegistrarProcess::reload(config::Config config) {
   core_->reload(work_now(), settings());
   if (listen_anew) tcp_.listen(config_.registrar.tcp_listen);
   if (announce_anew) open_announcements();
+  report_status();
   say(Log::Level::info, "reload", "configuration reloaded from " + config_.file);
   act();
 }
@@ -178,6 +182,25 @@ void RegistrarProcess::reload(config::Config config) {
 void RegistrarProcess::open_announcements() {
   announcements_.open(config_.registrar.announce, config_.sctp.asap_port, announce_from_);
   enrp_announcements_.open(config_.registrar.enrp_announce, config_.sctp.enrp_port, announce_from_);
+}
+
+void RegistrarProcess::report_status() {
+  status_reports_.start(config_.registrar.status_report_to,
+                        std::chrono::milliseconds(config_.registrar.status_report_interval_ms));
+}
+
+StatusReport RegistrarProcess::status_report() {
+  StatusReport report;
+  report.server = identity_.server_id;
+  report.uptime = std::chrono::duration_cast<microseconds>(std::chrono::steady_clock::now() - begun_);
+  report.location = config_.general.name;
+  for (size_t i = 0; i < announce_from_.size(); ++i)
+    report.location += (i == 0 ? ": " : ", ") + announce_from_[i].to_string();
+  report.status = std::to_string(core_->element_count()) + " PEs in " + std::to_string(core_->pool_count()) +
+                  " pools" + (client_->connected() ? "" : ", no data plane");
+  for (const PeerInfo& peer : core_->peers(work_now()))
+    if (peer.id != 0) report.peers.push_back(peer.id);
+  return report;
 }
 
 // ---- what comes

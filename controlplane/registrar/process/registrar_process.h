@@ -19,6 +19,7 @@
 #include "controlplane/registrar/process/commands.h"
 #include "controlplane/registrar/process/log.h"
 #include "controlplane/registrar/process/pool_pusher.h"
+#include "controlplane/registrar/process/status_reports.h"
 #include "controlplane/registrar/process/tcp_server.h"
 #include "controlplane/registrar/process/work_clock.h"
 #include "controlplane/transport/channel_client.h"
@@ -82,6 +83,8 @@ class RegistrarProcess final : public transport::ChannelEvents, public TcpEvents
   }
   Settings settings() const { return {config_.registrar, config_.pools}; }
   void open_announcements();
+  void report_status();
+  StatusReport status_report();
 
   asio::io_context& loop_;
   config::Config config_;
@@ -96,6 +99,8 @@ class RegistrarProcess final : public transport::ChannelEvents, public TcpEvents
   Announcements enrp_announcements_;
   std::vector<rserpool::IpAddress> announce_from_;
   WorkClock clock_;
+  StatusReports status_reports_;
+  const std::chrono::steady_clock::time_point begun_ = std::chrono::steady_clock::now();
   asio::steady_timer timer_;
   asio::steady_timer compaction_timer_;
   std::optional<SnapshotCursor> snapshot_;  // of a compaction that is going on
