@@ -188,19 +188,34 @@ void Endpoint::Impl::learn_addresses(Association& association, const IpAddress& 
 void Endpoint::Impl::add_paths(Association& association) {
   association.paths_added = true;
   for (const IpAddress& address : association.peer_addresses) add_path(association, address, false);
+  // Where we connected to, but the peer does not say that it is there.
+  const auto denied = [&](const Path& path) {
+    return &path != association.primary && !contains(association.peer_addresses, path.peer.address);
+  };
+  for (auto at = association.paths.begin(); at != association.paths.end();) {
+    Path& path = *at++;
+    if (denied(path)) table_.remove_path(path);
+  }
 }
 
 bool Endpoint::Impl::add_path(Association& association, const IpAddress& address, bool confirmed) {
-  if (association.paths.size() >= kMaxPaths) return false;
   const bool routable = std::any_of(config_.addresses.begin(), config_.addresses.end(),
                                     [&](const IpAddress& a) { return a.family() == address.family(); });
   const PeerTuple peer{address, association.udp_port, association.peer_port, port_of(association.service)};
-  if (!routable || table_.by_tuple(peer) != nullptr) return false;
-  const PathKey key = table_.key_of(peer);
-  Path* path = table_.add_path(association, peer, key, local_for(address, {}));
+  if (!routable) return false;
+  Path* path = table_.by_tuple(peer);
+  if (path != nullptr) {
+    // One that we connected to: the stack forgets it at the INIT ACK, where it reads no addresses.
+    poolgate_sctp_path known{};
+    if (path->association != &association ||
+        stack_.path(association.socket, association.stack_id, path->key, &known) != 0)
+      return false;
+  } else if (association.paths.size() < kMaxPaths) {
+    path = table_.add_path(association, peer, table_.key_of(peer), local_for(address, {}));
+  }
   if (path == nullptr) return false;
   path->confirmed = confirmed;
-  if (stack_.add_path(association.socket, association.stack_id, key, confirmed ? 1 : 0) == 0) {
+  if (stack_.add_path(association.socket, association.stack_id, path->key, confirmed ? 1 : 0) == 0) {
     table_.remove_path(*path);
     return false;
   }

@@ -102,6 +102,29 @@ TEST(SctpMultihoming, a_connect_goes_on_to_the_peers_next_address_when_the_first
   ASSERT_TRUE(pair.set_up({"10.1.0.1", "10.2.0.1"}));
 }
 
+TEST(SctpMultihoming, the_addresses_that_a_connect_named_are_paths_once_it_is_up) {
+  Multihomed pair;
+  ASSERT_TRUE(pair.set_up({"10.1.0.1", "10.2.0.1", "10.9.9.9"}));
+  const auto paths_of_b = [&] {
+    std::vector<PathInfo> paths;
+    pair.b.endpoint->for_each_association([&](const AssociationInfo& info) { paths = info.paths; });
+    return paths;
+  };
+  const auto all_reachable = [&] {
+    const auto paths = paths_of_b();
+    return std::all_of(paths.begin(), paths.end(),
+                       [](const PathInfo& p) { return p.reachable && p.rto_ms != 0; });
+  };
+  ASSERT_TRUE(pair.until([&] { return paths_of_b().size() == 3 && all_reachable(); }));
+  ASSERT_TRUE(
+      pair.until([&] { return pair.all_confirmed(); }));  // a's heartbeats to each of them are answered
+  pair.cut(0);
+  ASSERT_EQ(pair.b.say("by another link"), SendStatus::sent);
+  ASSERT_TRUE(pair.until([&] { return pair.a.messages.size() == 1; }, 8000));
+  EXPECT_TRUE(pair.a.downs.empty());
+  EXPECT_TRUE(pair.b.downs.empty());
+}
+
 TEST(SctpMultihoming, addresses_that_are_ours_never_become_paths) {
   Config of_a = config_of(kA, poolgate_sctp_stack_0);
   of_a.never_paths = {ip("192.0.2.1")};
