@@ -125,6 +125,18 @@ TEST(Config, what_cannot_be_of_peers_is_an_error) {
             "probed all the time");
 }
 
+TEST(Config, status_reports_go_to_sockets_at_most_four_times_a_second) {
+  auto r = parse("[registrar]\nstatus_report_to = [\"10.0.0.9:2960\"]\nstatus_report_interval_ms = 250\n",
+                 "f.toml");
+  ASSERT_TRUE(r) << r.error().text;
+  ASSERT_EQ(r->registrar.status_report_to.size(), 1u);
+  EXPECT_EQ(r->registrar.status_report_to[0].second, 2960);
+  EXPECT_EQ(r->registrar.status_report_interval_ms, 250u);
+  EXPECT_EQ(error_of("[registrar]\nstatus_report_interval_ms = 249\n")
+                .rfind("f.toml:2: registrar.status_report", 0),
+            0u);
+}
+
 TEST(Config, an_empty_file_gives_the_defaults) {
   auto r = parse("", "f.toml");
   ASSERT_TRUE(r) << r.error().text;

@@ -35,7 +35,7 @@ TEST(StatusReports, the_header_names_the_group_of_registrars_and_our_id) {
   StatusReport report = sample();
   report.interval = milliseconds(1500);
   const std::string bytes = encode(report);
-  ASSERT_EQ(bytes.size(), 284u);
+  ASSERT_EQ(bytes.size(), 288u);
   EXPECT_EQ(number(bytes, 0, 1), 1u) << "report";
   EXPECT_EQ(number(bytes, 1, 1), 0u) << "flags";
   EXPECT_EQ(number(bytes, 2, 2), bytes.size());
@@ -45,15 +45,15 @@ TEST(StatusReports, the_header_names_the_group_of_registrars_and_our_id) {
   EXPECT_EQ(number(bytes, 24, 4), 1'500'000u) << "interval in microseconds";
   EXPECT_STREQ(bytes.c_str() + 28, "poolgate: 10.0.0.1");
   EXPECT_STREQ(bytes.c_str() + 156, "3 PEs in 1 pools");
-  EXPECT_EQ(number(bytes, 280, 2), 0xffffu) << "no workload";
-  EXPECT_EQ(number(bytes, 282, 2), 0u) << "associations";
+  EXPECT_EQ(number(bytes, 284, 2), 0xffffu) << "no workload";
+  EXPECT_EQ(number(bytes, 286, 2), 0u) << "associations";
 }
 
 TEST(StatusReports, a_long_text_is_cut_and_ends_with_zero) {
   StatusReport report = sample();
   report.status = std::string(500, 's');
   const std::string bytes = encode(report);
-  ASSERT_EQ(bytes.size(), 284u);
+  ASSERT_EQ(bytes.size(), 288u);
   EXPECT_EQ(std::string(bytes.c_str() + 156), std::string(127, 's'));
 }
 
@@ -61,16 +61,16 @@ TEST(StatusReports, each_peer_is_an_association_of_ENRP_and_what_a_datagram_cann
   StatusReport report = sample();
   report.peers = {0x77, 0x88};
   const std::string bytes = encode(report);
-  ASSERT_EQ(bytes.size(), 284u + 2 * 24);
-  EXPECT_EQ(number(bytes, 282, 2), 2u);
-  EXPECT_EQ(number(bytes, 284, 8), 0x0100000000000077u);
-  EXPECT_EQ(number(bytes, 292, 8), UINT64_MAX) << "duration unknown";
-  EXPECT_EQ(number(bytes, 300, 2), 0u);
-  EXPECT_EQ(number(bytes, 302, 2), 132u) << "SCTP";
-  EXPECT_EQ(number(bytes, 304, 4), 12u) << "PPID of ENRP";
-  EXPECT_EQ(number(bytes, 308, 8), 0x0100000000000088u);
+  ASSERT_EQ(bytes.size(), 288u + 2 * 24);
+  EXPECT_EQ(number(bytes, 286, 2), 2u);
+  EXPECT_EQ(number(bytes, 288, 8), 0x0100000000000077u);
+  EXPECT_EQ(number(bytes, 296, 8), UINT64_MAX) << "duration unknown";
+  EXPECT_EQ(number(bytes, 304, 2), 0u);
+  EXPECT_EQ(number(bytes, 306, 2), 132u) << "SCTP";
+  EXPECT_EQ(number(bytes, 308, 4), 12u) << "PPID of ENRP";
+  EXPECT_EQ(number(bytes, 312, 8), 0x0100000000000088u);
   report.peers.assign(1000, 1);
-  EXPECT_EQ(encode(report).size(), 284u + 49 * 24);
+  EXPECT_EQ(encode(report).size(), 288u + 49 * 24);
 }
 
 TEST(StatusReports, they_go_out_at_once_then_each_interval_and_the_last_one_says_so) {
