@@ -3,9 +3,10 @@
 
     asap_client.py pe LOCAL_ADDRESS LOCAL_PORT REGISTRAR_ADDRESS LIFE PE_ID:POOL...
         registers pool elements from a chosen SCTP port, and answers their keep-alives until it is killed
-    asap_client.py pu REGISTRAR_ADDRESS FIFO
-        does what the lines of the FIFO say, over an association that it makes anew when it is lost:
-        resolve COUNT POOL        unreachable COUNT PE_ID POOL
+    asap_client.py pu FIFO
+        does what the lines of the FIFO say, over an association with each registrar, made anew when it is lost:
+        REGISTRAR_ADDRESS resolve COUNT POOL        REGISTRAR_ADDRESS unreachable COUNT POOL PE_ID
+        REGISTRAR_ADDRESS forget 0 -                (there is a new one at that address)
 """
 import socket
 import struct
@@ -81,23 +82,24 @@ def drain(peer):
     peer.close()
 
 
-def pu(registrar, fifo):
-    peer = None
+def pu(fifo):
+    peers = {}
     while True:
         with open(fifo, encoding="utf-8") as lines:
             for line in lines:
-                verb, count, *rest = line.split()
-                if verb == "resolve":
-                    body = message(HANDLE_RESOLUTION, handle(rest[0]))
-                else:
-                    body = message(ENDPOINT_UNREACHABLE, handle(rest[1]), identifier(int(rest[0], 0)))
+                registrar, verb, count, pool, *rest = line.split()
+                body = message(HANDLE_RESOLUTION, handle(pool))
+                if verb == "unreachable":
+                    body = message(ENDPOINT_UNREACHABLE, handle(pool), identifier(int(rest[0], 0)))
+                if verb == "forget":
+                    peers.pop(registrar, None)
                 for _ in range(int(count)):
                     try:
-                        send(peer, body)
-                    except (OSError, AttributeError):  # none yet, or lost
-                        peer = connect(registrar)
-                        threading.Thread(target=drain, args=(peer,), daemon=True).start()
-                        send(peer, body)
+                        send(peers[registrar], body)
+                    except (OSError, KeyError):  # none yet, or lost
+                        peers[registrar] = connect(registrar)
+                        threading.Thread(target=drain, args=(peers[registrar],), daemon=True).start()
+                        send(peers[registrar], body)
 
 
 if __name__ == "__main__":

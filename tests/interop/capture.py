@@ -105,7 +105,7 @@ class Capture:
                     raise AssertionError(self.broken or "the dissection does not keep up with the capture")
 
 
-def wait_for_text(guest, log, text, seconds=60):
+def wait_for_text(guest, log, text, seconds=120):
     end = time.monotonic() + seconds
     while text not in guest.read(log):
         if time.monotonic() > end:

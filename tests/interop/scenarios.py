@@ -3,14 +3,11 @@
 is on the wire and by what the programs print. Each runs against either side of sides.py.
 """
 import re
-import time
 
 import wire
-from sides import ASAP_CLIENT, TIMERS
+from scenario import REGISTRAR, Scenario, at
+from sides import ASAP_CLIENT, rspregistrar
 
-REGISTRAR = "-registrar=10.10.0.1:3863 -asapannounce=off -logcolor=off -loglevel=5"
-# Registration Life is three times the interval, in RSPLIB's milliseconds.
-PE = f"{REGISTRAR} -rereginterval=2000 -quiet"
 POLICIES = [  # rspserver's word, the policy's number in RFC 5356 or RSPLIB's
     ("RoundRobin", 0x00000001), ("WeightedRoundRobin:3", 0x00000002), ("Random", 0x00000003), ("WeightedRandom:5", 0x00000004),
     ("Priority:10", 0x00000005), ("LeastUsed", 0x40000001), ("LeastUsedDegradation:0.1", 0x40000002),
@@ -18,75 +15,7 @@ POLICIES = [  # rspserver's word, the policy's number in RFC 5356 or RSPLIB's
 ]
 
 
-class Scenarios:
-    """Mixed into a TestCase that gives `side`, entered once for all."""
-
-    def setUp(self):
-        self.pool = re.sub(r"\W", "", self._testMethodName)[-24:]  # RSPLIB takes handles of at most 32 bytes
-        self.side.capture.begin()
-
-    def tearDown(self):
-        self.side.end_programs()
-        self.side.capture.sync()
-        malformed = [p for p in self.side.capture.packets() if p.malformed and not self.side.known_malformed(p)]
-        self.assertEqual(malformed, [])
-        self.side.check_alive()
-
-    # ---- what the scenarios do and look for
-
-    def serve(self, host, identifier, port, service="-echo", policy="", pool=None, options=""):
-        """Starts a rspserver; its pid in the guest."""
-        policy = f"-policy={policy}" if policy else ""
-        return self.side.spawn(host, f"rspserver {service} {PE} {options} -identifier=0x{identifier:08x} "
-                               f"-poolhandle={pool or self.pool} {policy} -logfile=/share/pe-{identifier:x}.log", f"pe-{identifier:x}.out")
-
-    def of(self, messages, kind, pe=None, pool=None):
-        return [m for m in messages if m.type == kind and (pe is None or m.pe == pe)
-                and m.handle in (None, (pool or self.pool).encode())]
-
-    def registered(self, pe, pool=None, at_least=1):
-        def granted(seen):
-            answers = self.of(seen, wire.REGISTRATION_RESPONSE, pe, pool)
-            return answers if len(answers) >= at_least else None
-        answers = self.side.wait_for(f"{at_least} responses to the registration of {pe:#x}", granted)
-        self.assertEqual([m for m in answers if m.rejected], [])
-        return answers
-
-    def resolve(self, pool=None):
-        """The registrar's answer to a resolution that a PU begins now."""
-        pool = pool or self.pool
-        before = len(self.of(self.side.messages(), wire.HANDLE_RESOLUTION_RESPONSE, pool=pool))
-        self.side.tell_pu(f"resolve 1 {pool}")
-        return self.side.wait_for(f"an answer to the resolution of {pool}",
-                                  lambda seen: self.of(seen, wire.HANDLE_RESOLUTION_RESPONSE, pool=pool)[before:])[0]
-
-    def resolves_to(self, *pes, seconds=60, pool=None):
-        """Resolutions give exactly these PEs, at once or after a while; none: cause 9, unknown pool handle."""
-        end = time.monotonic() + seconds
-        while True:
-            answer = self.resolve(pool)
-            if sorted(answer.pes) == sorted(pes):
-                if not pes:
-                    self.assertEqual(answer.number("cause_code"), 9, answer)
-                return answer
-            self.assertLess(time.monotonic(), end, answer)
-
-    def chunks(self, kind, source=None, port=None, packets=None):
-        """The packets with an SCTP chunk of that type, from that address, from or to that port; until now, or of `packets`."""
-        if packets is None:
-            self.side.capture.sync()
-            packets = self.side.capture.packets()
-        return [p for p in packets if kind in p.chunks and source in (None, p.source)
-                and (port is None or port in (p.source_port, p.destination_port))]
-
-    def wait_for_end(self, *sources, after=0.0):
-        """The time at which a host with these addresses ended an association."""
-        return self.side.capture.wait(60, "the end of an association", lambda packets: [
-            p.time for source in sources for kind in (wire.ABORT, wire.SHUTDOWN)
-            for p in self.chunks(kind, source, packets=packets) if p.time > after])[0]
-
-    # ---- I1, I3-I9 of the list, and what else goes wrong between hosts
-
+class Scenarios(Scenario):
     def test_i1_a_pe_registers_and_registers_again(self):
         self.serve("h1", 0x11111111, 7001)
         answers = self.registered(0x11111111, at_least=3)
@@ -109,7 +38,7 @@ class Scenarios:
     def test_i3_a_pu_resolves_the_pool_and_talks_to_its_pe(self):
         self.serve("h1", 0x22222222, 7002)
         self.registered(0x22222222)
-        self.side.spawn("pu", f"bash -c '(echo hello; sleep 600) | exec stdbuf -oL rspterminal {REGISTRAR} -poolhandle={self.pool}'",
+        self.side.spawn("pu", f"bash -c '(echo hello; sleep 600) | exec stdbuf -oL rspterminal {at(REGISTRAR)} -poolhandle={self.pool}'",
                         "terminal.out")
         self.side.says("terminal.out", lambda printed: "from PE $22222222> hello" in printed)
         asked = self.of(self.side.messages(), wire.HANDLE_RESOLUTION)
@@ -119,7 +48,7 @@ class Scenarios:
         self.assertEqual(answered[0].number("pool_member_selection_policy_type"), 1)
 
     def test_i4_an_unknown_pool_is_answered_with_cause_9(self):
-        self.side.spawn("pu", f"rspterminal {REGISTRAR} -poolhandle=NoPool", "terminal.out")
+        self.side.spawn("pu", f"rspterminal {at(REGISTRAR)} -poolhandle=NoPool", "terminal.out")
         answer = self.side.wait_for("the answer", lambda seen: self.of(seen, wire.HANDLE_RESOLUTION_RESPONSE, pool="NoPool"))[0]
         self.assertEqual((answer.number("cause_code"), answer.pes), (9, []))
 
@@ -176,7 +105,7 @@ class Scenarios:
         for pe, host in ((0x88880001, "h1"), (0x88880002, "h2")):
             self.serve(host, pe, 7500, service="-pingpong", options="-pppfailureafter=10")
             self.registered(pe)
-        self.side.spawn("pu", f"stdbuf -oL pingpongclient {REGISTRAR} -poolhandle={self.pool} -interval=100", "pingpong.out")
+        self.side.spawn("pu", f"stdbuf -oL pingpongclient {at(REGISTRAR)} -poolhandle={self.pool} -interval=100", "pingpong.out")
 
         def acknowledged(printed):
             return [(int(n), pe) for n, pe in re.findall(r"Ack #(\d+) from PE \$([0-9a-f]+)", printed)]
@@ -241,7 +170,7 @@ class Scenarios:
         self.registered(0xbbbb0002)
         self.side.guest.run(f"ip link set h2-eth0 down; kill -9 {pid}; sleep 0.3; ip link set h2-eth0 up")
         self.side.spawn("h2", command, "restart-2.out")
-        self.addCleanup(self.side.guest.run, "pkill -9 -f asap_client.py.pe", check=False)
+        self.addCleanup(self.side.guest.run, "pkill -9 -f 'asap_client.py [p]e'", check=False)
         self.registered(0xbbbb0002, at_least=2)
         inits = self.chunks(wire.INIT, "10.10.0.12", 3863)
         self.assertGreaterEqual(len(inits), 2)
@@ -251,8 +180,7 @@ class Scenarios:
     def test_two_that_connect_to_each_other_at_once_share_one_association(self):
         """INITs cross (RFC 9260 §5.2.1): the peer's is under way for 1.5 s when the registrar's own arrives there."""
         self.side.in_host("h2", "tc qdisc add dev eth0 root netem delay 1500ms")
-        peer = self.side.spawn("h2", f"rspregistrar {TIMERS} -identifier=0x00000002 -asap=10.10.0.12:3863 -enrp=10.10.0.12:9901 "
-                               "-peer=10.10.0.1:9901 -logfile=/share/peer.log", "peer.out")
+        peer = self.side.spawn("h2", rspregistrar(2, "10.10.0.12", peers=[REGISTRAR]), "peer.out")
         self.addCleanup(self.side.be_alone_again)
         self.addCleanup(self.side.guest.run, f"kill -9 {peer}; ip netns exec h2 tc qdisc del dev eth0 root; sleep 2", check=False)
         self.side.connect_as_enrp_peer("10.10.0.12")

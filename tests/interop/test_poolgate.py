@@ -5,7 +5,7 @@ import unittest
 from scenarios import Scenarios
 from sides import PoolgateSide
 
-TIMEOUT_SECONDS = 1200
+TIMEOUT_SECONDS = 1500
 
 
 class PoolgateTest(Scenarios, unittest.TestCase):
