@@ -328,8 +328,12 @@ void Peers::journal(const Peer& peer, bool there) {
 void Peers::restore(const StoredPeer& stored, bool there) {
   Peer* peer = by_id(stored.id);
   if (!there) {
-    if (peer != nullptr && !peer->configured) list_.remove_if([&](const Peer& p) { return &p == peer; });
-    if (peer != nullptr && peer->configured) peer->id = 0;
+    if (peer == nullptr) return;
+    if (peer->configured) {
+      peer->id = 0;
+    } else {
+      list_.remove_if([peer](const Peer& p) { return &p == peer; });
+    }
     return;
   }
   if (stored.id == 0 || stored.id == context_.server_id) return;
