@@ -15,6 +15,7 @@ void Redirector::Impl::give(Packet& packet, unsigned to, Stage stage) {
   Peers::Outgoing& out_to = others->outgoing[to];
   out_to.mbufs[out_to.n++] = packet.mbuf;
   others->outgoing_used |= uint64_t{1} << to;
+  others->last_given_to = static_cast<uint8_t>(to);
 }
 
 void Redirector::Impl::flush_handover() {

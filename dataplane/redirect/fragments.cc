@@ -79,7 +79,13 @@ void Redirector::Impl::first_fragment(Packet& packet) {
   uint8_t addresses[32];
   std::memcpy(addresses, whole.addresses(), 2 * whole.address_size());
   SessionIndex entry = sessions.find(info.flow, info.hash, addresses);
+  if (others != nullptr) others->last_given_to = FragmentWay::kNobody;
   entry == session::kNone ? miss(whole) : hit(whole, entry);
+  if (others != nullptr && others->last_given_to != FragmentWay::kNobody) {
+    // The others follow it, through the same ring.
+    fragments.place(id, now_ms).handed_to = others->last_given_to;
+    return;
+  }
   entry = sessions.find(info.flow, info.hash, addresses);
   if (entry != session::kNone) teach(id, info, entry, addresses);
 }
@@ -89,6 +95,7 @@ void Redirector::Impl::teach(const FragmentKey& id, const PacketInfo& info, Sess
   const SessionIndex i = sessions.session_of(entry);
   const Session& s = sessions.at(i);
   FragmentWay& way = fragments.place(id, now_ms);
+  way.handed_to = FragmentWay::kNobody;
   way.pe = s.pe;
   way.deaths = s.deaths;
   way.service = s.service;
@@ -114,6 +121,10 @@ void Redirector::Impl::further_fragment(Packet& packet) {
   if (way == nullptr) {
     const Destination to = services->classify(packet.frame(), packet.info).destination;
     return to == Destination::exception ? exception(packet.mbuf) : drop(packet.mbuf, DropReason::fragment);
+  }
+  if (way->handed_to != FragmentWay::kNobody) {
+    if (others == nullptr) return drop(packet.mbuf, DropReason::fragment);
+    return give(packet, way->handed_to, Stage::to_home);
   }
   pool::PeLine& line = lines[way->pe];
   if (line.deaths != way->deaths) return drop(packet.mbuf, DropReason::pe_dead);

@@ -36,6 +36,8 @@ struct Peers {
   bool handed = false;
   unsigned from = 0;
 
+  uint8_t last_given_to = 0;  // a fragment's way
+
   uint32_t round = 0;        // of the walk over the table
   bool first_round = false;  // after a restart: everything is said again
 };

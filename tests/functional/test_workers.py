@@ -68,7 +68,7 @@ class WorkersTest(unittest.TestCase):
 
     def test_a_multihomed_clients_packets_reach_one_pe_from_each_of_its_addresses(self):
         self.fill("EchoSctp", "sctp")
-        with Capture(self.lab, "net", "br-pe", "sctp and dst host 192.0.2.1") as seen:
+        with Capture(self.lab, "net", "app.app1", "sctp and dst host 192.0.2.1") as seen:
             scapy(self.lab, "pu", f"""
 import socket, time
 mac = sys.argv[1]
@@ -84,7 +84,7 @@ for n in range({CLIENTS}):
     send(a, port, tag, SCTPChunkCookieEcho(cookie=b"cookie"))
     time.sleep(0.02)
     for source in (a, b, c):  # c is of no INIT: its tag says whose it is
-        send(source, port, tag, SCTPChunkHeartbeatReq(params=[SCTPChunkParamHearbeatInfo(data=b"info")]))
+        send(source, port, tag, SCTPChunkHeartbeatReq(params=[SCTPChunkParamHeartbeatInfo(data=b"info")]))
 time.sleep(0.5)
 """, self.lab.mac("app", "app0"))
         by_client = {}

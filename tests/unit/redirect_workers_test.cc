@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Several workers being correct whatever worker a packet arrives at (DESIGN.md §5): owners, aliases, the
-// directory by tag, races, restarts.
+// Several workers being correct whatever worker a packet arrives at (DESIGN.md §5).
 #include <unistd.h>
 
 #include "tests/unit/workers_rig.h"
@@ -10,7 +9,6 @@ namespace {
 
 using redirect::DropReason;
 using rserpool::TransportType;
-
 constexpr uint32_t kTp = 0x0a0b0c0d, kTc = 0x01020304;
 
 Flow client(unsigned n = 1, const char* vip = "192.0.2.1") {
@@ -46,11 +44,6 @@ Multihomed multihomed(const WorkersRig& w, unsigned first_home, unsigned second_
   m.first.from = w.address_at(first_home, m.first, "203.0.113.");
   m.second.from = w.address_at(second_home, m.second, "203.0.113.", 100);
   return m;
-}
-
-unsigned only_pe(const std::vector<Sent>& sent) {
-  EXPECT_EQ(sent.size(), 1u);
-  return sent.empty() ? 0 : pe_of(sent[0].frame);
 }
 
 class EveryProtocol : public ::testing::TestWithParam<config::Protocol> {};
@@ -358,6 +351,31 @@ TEST(Workers, an_icmp_error_about_a_session_finds_it_wherever_it_arrives) {
       const auto sent = w->send(at, ip_frame(from_router, 1, error));
       EXPECT_EQ(only_pe(sent), pe);
       EXPECT_EQ(sent.at(0).worker, w->home(f));
+    }
+  }
+  EXPECT_EQ(w->dropped(), 0u);
+}
+
+TEST(Workers, fragments_follow_their_first_one_from_worker_to_worker) {
+  const auto w = make(3, config::Protocol::udp);
+  for (unsigned n = 1; n <= 12; ++n) {
+    const Flow f = client(n);
+    const unsigned pe = only_pe(w->send(0, udp(f, "whole")));
+    // Of one datagram: 24 bytes with the UDP header, then the rest. They arrive at one worker.
+    const Bytes datagram = udp(f, std::string(40, 'x'));
+    for (unsigned at = 0; at < 3; ++at) {
+      const auto piece = [&](size_t from, size_t bytes, bool more) {
+        Bytes frame = ip_frame(f, 17, slice(datagram, 34 + from, bytes));
+        set16(frame, 18, 100 * n + at);
+        set16(frame, 20, (more ? 0x2000u : 0u) | static_cast<unsigned>(from / 8));
+        set16(frame, 24, 0);
+        set16(frame, 24, internet_checksum(slice(frame, 14, 20)));
+        return frame;
+      };
+      EXPECT_EQ(only_pe(w->send(at, piece(0, 24, true))), pe);
+      const auto rest = w->send(at, piece(24, 24, false));
+      EXPECT_EQ(only_pe(rest), pe);
+      EXPECT_EQ(rest.at(0).worker, w->home(f, 17));
     }
   }
   EXPECT_EQ(w->dropped(), 0u);

@@ -158,4 +158,10 @@ class WorkersRig {
   unsigned n_;
 };
 
+// The PE that the one packet went to.
+inline unsigned only_pe(const std::vector<Sent>& sent) {
+  EXPECT_EQ(sent.size(), 1u);
+  return sent.empty() ? 0 : pe_of(sent[0].frame);
+}
+
 }  // namespace poolgate::test
