@@ -16,16 +16,27 @@
 #include "controlplane/rserpool/wire/asap.h"
 #include "controlplane/rserpool/wire/code_points.h"
 #include "dataplane/channel/channel_server.h"
+#include "dataplane/pool/pool_table.h"
+#include "dataplane/worker/resolver.h"
 #include "tests/unit/sctp_crowd.h"
 
 namespace poolgate::perf {
 
 class ResolutionRig : private dataplane::ChannelHandler {
  public:
-  explicit ResolutionRig(unsigned elements) : folder_(make_folder()) {
+  // `on_worker`: the pool's resolutions are answered by the endpoint's side.
+  ResolutionRig(unsigned elements, bool on_worker) : folder_(make_folder()) {
     start_server();
     start_registrar();
-    crowd_.us.on_up = [this](const channel::AssociationUp& up) { server_->submit(up); };
+    auto pools = pool::PoolTable::create({});
+    need(pools.ok(), "no pool table");
+    pools_ = std::move(*pools);
+    if (on_worker) pools_->answer_resolutions({{"EchoPool"}, 0, kRate}, 0);
+    resolver_ = std::make_unique<worker::Resolver>(pools_->resolutions(), pools_->slots());
+    crowd_.us.on_up = [this](const channel::AssociationUp& up) {
+      resolver_->association_up(up);
+      server_->submit(up);
+    };
     crowd_.us.on_message = [this](const sctp::Message& m) { serve(m); };
     crowd_.peers.on_message = [this](const sctp::Message& m) {
       response_size_ = m.payload.size();
@@ -45,10 +56,13 @@ class ResolutionRig : private dataplane::ChannelHandler {
     need(until([&] { return registered == elements; }), "no registration response");
     on_response = nullptr;
     need(process_->core().element_count() == elements, "registrations were rejected");
+    need(until([&] { return pools_->elements("EchoPool").size() == elements; }), "no pool");
+    pools_->tick(sctp::Crowd::now_us() + 10'000);
     request_ = encoded(asap::HandleResolution{"EchoPool", false, {}});
     send();
     response_size_ = 0;
     need(until([this] { return response_size_ != 0; }), "no resolution");
+    turn_registrar_ = !on_worker;  // there is nothing to wake it
   }
   ~ResolutionRig() override {
     process_.reset();
@@ -62,8 +76,10 @@ class ResolutionRig : private dataplane::ChannelHandler {
   size_t response_size() const { return response_size_; }
 
   void send() { say(request_); }
+  uint64_t answered_on_worker() const { return resolver_->stats().answered.get(); }
   void step() {
     crowd_.step();
+    if (!turn_registrar_) return;
     server_->run_once();
     loop_.poll();
     loop_.restart();
@@ -111,7 +127,7 @@ class ResolutionRig : private dataplane::ChannelHandler {
     config.general.state_dir = folder_ + "/state";
     config.general.log_level = "error";
     config.registrar.keepalive_interval_ms = 0;
-    config.registrar.peer_message_rate = 100'000'000;
+    config.registrar.peer_message_rate = kRate;
     auto process = registrar::RegistrarProcess::make(loop_, config, "bench");
     need(process.ok(), "no registrar");
     process_ = std::move(*process);
@@ -122,8 +138,15 @@ class ResolutionRig : private dataplane::ChannelHandler {
   void say(const std::string& bytes) {
     crowd_.peers.endpoint->send({crowd_.peers.ids[0], 0, rserpool::wire::kAsapPpid, false, bytes});
   }
-  // As the endpoint's stage tells the channel's bridge.
+  // As the endpoint's stage does, and the channel's bridge that it tells.
   void serve(const sctp::Message& m) {
+    if (const auto response = resolver_->answer(m, sctp::Crowd::now_us())) {
+      const sctp::SendStatus status = crowd_.us.endpoint->send(*response);
+      resolver_->sent(status == sctp::SendStatus::sent || status == sctp::SendStatus::queued);
+      return;
+    }
+    resolver_->passed_on(m.association);
+    ++taken_;
     channel::MessageUp up;
     up.association.id = m.association;
     up.unordered = m.unordered;
@@ -140,7 +163,14 @@ class ResolutionRig : private dataplane::ChannelHandler {
   bool connect(const channel::Connect&) override { return true; }
   bool close(const channel::Close&) override { return true; }
   bool pe_down(const channel::PeDown&) override { return true; }
-  std::string apply_pools(dataplane::PoolTransaction&&) override { return {}; }
+  std::string apply_pools(dataplane::PoolTransaction&& t) override {
+    need(pools_->begin({t.transaction, t.full}).ok(), "the pool table refuses");
+    for (channel::PoolChunk& chunk : t.pools)
+      need(pools_->chunk(std::move(chunk)).ok(), "the pool table refuses");
+    need(pools_->commit({t.transaction}, sctp::Crowd::now_us()).ok(), "the pool table refuses");
+    return {};
+  }
+  void settled(const channel::AssociationName& a) override { resolver_->settled(a.id, taken_); }
   void block(const channel::AssociationName& a, bool blocked) override {
     crowd_.us.endpoint->set_blocked(a.id, blocked);
   }
@@ -148,11 +178,17 @@ class ResolutionRig : private dataplane::ChannelHandler {
   void registrar_up(const channel::Hello&) override {}
   void registrar_down(const std::string&) override {}
 
+  static constexpr uint32_t kRate = 100'000'000;
+
   std::string folder_;
+  std::unique_ptr<pool::PoolTable> pools_;
+  std::unique_ptr<worker::Resolver> resolver_;
+  uint64_t taken_ = 0;
   sctp::Crowd crowd_{5000};
   std::unique_ptr<dataplane::ChannelServer> server_;
   asio::io_context loop_;
   std::unique_ptr<registrar::RegistrarProcess> process_;
+  bool turn_registrar_ = true;
   std::string request_;
   size_t response_size_ = 0;
 };

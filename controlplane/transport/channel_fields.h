@@ -93,6 +93,7 @@ POOLGATE_FIELDS(MessageDown) {
   a("stream", m.stream);
   a("ppid", m.ppid);
   a("payload", m.payload);
+  a("acknowledges", m.acknowledges);
 }
 POOLGATE_FIELDS(Acknowledge) {
   a("association", m.association);
@@ -112,6 +113,8 @@ POOLGATE_FIELDS(PoolPe) {
   a("pe id", m.id);
   a("registration", m.registration);
   a("state", m.state);
+  a("home", m.home);
+  a("registration_life", m.registration_life);
   a("policy", m.policy);
   a("transport", m.transport);
 }

@@ -9,7 +9,8 @@
 //  plane;
 //  - each MessageUp carries a sequence (from 1) within its association; the data plane keeps it until
 //  Acknowledge;
-//  - the registrar journals the change with (association, sequence), then answers, then acknowledges;
+//  - the registrar journals the change with (association, sequence), then answers, then acknowledges (or both
+//  in one message);
 //  - an answer names the sequence that it answers; the data plane sends one a sequence and drops a second;
 //  - after Welcome a registrar gets each live association (AssociationUp, replayed), then the unacknowledged
 //  messages
@@ -144,6 +145,7 @@ struct MessageDown {
   uint16_t stream = 0;
   uint32_t ppid = 0;
   std::string payload;
+  bool acknowledges = false;  // as an Acknowledge of `answers` that follows it would
 };
 struct Acknowledge {
   AssociationName association;
@@ -165,6 +167,9 @@ struct PoolPe {
   rserpool::PeId id = 0;
   uint32_t registration = 0;  // counts registrations of this PE: a newer one clears the down bit
   PeState state = PeState::up;
+  // With these two the data plane can answer a resolution as the registrar would.
+  rserpool::ServerId home = 0;
+  int32_t registration_life = 0;
   rserpool::PolicySettings policy;
   rserpool::Transport transport;
   bool operator==(const PoolPe&) const = default;

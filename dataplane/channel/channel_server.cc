@@ -108,6 +108,7 @@ class Server final : public ChannelServer {
   // False: the handler has no room; to be offered again.
   bool take(Down& message);
   bool take_message(const MessageDown& message);
+  void take_acknowledge(const Acknowledge& ack);
   void take_commit(const PoolCommit& commit);
 
   // To the registrar.
@@ -117,6 +118,11 @@ class Server final : public ChannelServer {
   void lossy(Event event);
   unsigned flush();
 
+  struct Ready {
+    bool listener = false;
+    bool registrar = false;  // or it is gone, or its socket takes more
+  };
+  Ready look() const;
   void update_watch();
   void update_block(AssociationKey key, const AssociationName& name);
   void update_block_all();
@@ -147,10 +153,26 @@ class Server final : public ChannelServer {
   std::unordered_set<AssociationKey> blocked_;
 };
 
+// Asks once which descriptors have something, and calls only on those.
+Server::Ready Server::look() const {
+  epoll_event events[kMaxStrangers + 2];
+  const int n = ::epoll_wait(epoll_.get(), events, static_cast<int>(std::size(events)), 0);
+  Ready ready;
+  for (int i = 0; i < n; ++i) {
+    ready.listener |= events[i].data.fd == listener_.get();
+    ready.registrar |= socket_ && events[i].data.fd == socket_.get();
+  }
+  return ready;
+}
+
 unsigned Server::run_once() {
-  unsigned moved = accept_strangers();
+  const Ready ready = look();
+  unsigned moved = ready.listener ? accept_strangers() : 0;
   // The registrar's own end may be what is left to read: another is judged after that only.
-  if (socket_) moved += read();
+  if (socket_ && (ready.registrar || waiting_ || closing_))
+    moved += read();
+  else
+    drained_ = true;
   if (!socket_ || drained_) moved += hear_strangers();
   if (socket_ && !closing_) moved += flush();
   update_block_all();
@@ -298,7 +320,11 @@ unsigned Server::read() {
 }
 
 bool Server::take(Down& message) {
-  if (const auto* m = std::get_if<MessageDown>(&message)) return take_message(*m);
+  if (const auto* m = std::get_if<MessageDown>(&message)) {
+    if (!take_message(*m)) return false;
+    if (m->acknowledges) take_acknowledge({m->association, m->answers});
+    return true;
+  }
   if (const auto* m = std::get_if<Connect>(&message)) return handler_.connect(*m);
   if (const auto* m = std::get_if<Close>(&message)) {
     const bool known = retention_.judge(m->association, 0) == Retention::Verdict::pass;
@@ -306,10 +332,7 @@ bool Server::take(Down& message) {
   }
   if (const auto* m = std::get_if<PeDown>(&message)) return handler_.pe_down(*m);
   if (const auto* m = std::get_if<Acknowledge>(&message)) {
-    if (retention_.acknowledge(m->association, m->sequence))
-      update_block(key_of(m->association), m->association);
-    else
-      ++counters_.acks_unknown;
+    take_acknowledge(*m);
   } else if (const auto* begin = std::get_if<PoolBegin>(&message)) {
     if (!closing_ && assembly_.begin(*begin)) ++counters_.transactions_abandoned;
   } else if (auto* chunk = std::get_if<PoolChunk>(&message)) {
@@ -318,6 +341,17 @@ bool Server::take(Down& message) {
     take_commit(*commit);
   }
   return true;
+}
+
+void Server::take_acknowledge(const Acknowledge& ack) {
+  const AssociationKey key = key_of(ack.association);
+  const bool waited = retention_.unacknowledged(key) > 0;
+  if (!retention_.acknowledge(ack.association, ack.sequence)) {
+    ++counters_.acks_unknown;
+    return;
+  }
+  update_block(key, ack.association);
+  if (waited && retention_.unacknowledged(key) == 0) handler_.settled(ack.association);
 }
 
 bool Server::take_message(const MessageDown& m) {
@@ -393,13 +427,10 @@ void Server::submit(PathChange event) {
 
 void Server::submit(MessageUp event) {
   const AssociationName association = event.association;
-  if (event.payload.size() > kMaxPayload) {
-    ++counters_.messages_unfit;
-    return;
-  }
-  const uint64_t sequence = retention_.keep(std::move(event));
+  const uint64_t sequence = event.payload.size() > kMaxPayload ? 0 : retention_.keep(std::move(event));
   if (sequence == 0) {
     ++counters_.messages_unfit;
+    if (retention_.unacknowledged(key_of(association)) == 0) handler_.settled(association);
     return;
   }
   if (registrar_connected()) queue_.push_back({std::nullopt, {key_of(association), sequence}, false});

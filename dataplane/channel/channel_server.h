@@ -45,6 +45,10 @@ class ChannelHandler {
   virtual void block(const channel::AssociationName& association, bool blocked) = 0;
   virtual void block_all(bool blocked) = 0;
 
+  // An edge: the last of the association's messages so far is acknowledged, after its answer was given to
+  // send_message(). For one who may answer in the registrar's place only while it owes no answer.
+  virtual void settled(const channel::AssociationName&) {}
+
   // The registrar of this incarnation said Hello (before any replay); or it is gone, with the reason.
   virtual void registrar_up(const channel::Hello& hello) = 0;
   virtual void registrar_down(const std::string& reason) = 0;

@@ -50,6 +50,19 @@ struct ViewGeneration {
   }
 };
 
+// What a worker does when it meets a new generation: it takes its selector, with the state of the one that it
+// used before. That one is freed with the generation, by the main lcore: freeing is no work for a worker.
+inline void take_selector(std::atomic<rserpool::Selector*>& published,
+                          std::atomic<rserpool::Selector*>& returned,
+                          std::unique_ptr<rserpool::Selector>& mine) {
+  std::unique_ptr<rserpool::Selector> next(published.exchange(nullptr, std::memory_order_acq_rel));
+  if (mine) {
+    next->adopt(*mine);
+    returned.store(mine.release(), std::memory_order_release);
+  }
+  mine = std::move(next);
+}
+
 // Where a view is published: never moves, lives as long as the pool table. Never null inside.
 struct alignas(64) ViewCell {
   std::atomic<ViewGeneration*> generation{nullptr};  // release, acquire

@@ -30,6 +30,7 @@ struct PoolTable::Pool {
   rserpool::PolicyType policy = rserpool::PolicyType::round_robin;
   std::map<rserpool::PeId, Element> elements;
   std::vector<std::unique_ptr<View>> views;
+  std::unique_ptr<ResolutionCell> resolution;  // null: the registrar alone answers for this pool
   Guard guard;
   bool guard_set = false;
   bool guard_active = false;

@@ -47,7 +47,9 @@ Result<std::unique_ptr<PoolTable>> PoolTable::create(PoolTableOptions options) {
 PoolTable::~PoolTable() {
   for (auto& [handle, pool] : pools_) {
     for (auto& view : pool->views) delete view->cell.generation.load(std::memory_order_acquire);
+    if (pool->resolution) delete pool->resolution->generation.load(std::memory_order_acquire);
   }
+  delete resolutions_.load(std::memory_order_acquire);
 }
 
 PoolTable::Pool& PoolTable::pool(rserpool::PoolHandleView handle) {

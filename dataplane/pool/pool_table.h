@@ -12,6 +12,7 @@
 #include <memory>
 #include <string>
 #include <unordered_map>
+#include <variant>
 #include <vector>
 
 #include "controlplane/rserpool/result.h"
@@ -19,6 +20,7 @@
 #include "controlplane/transport/channel_messages.h"
 #include "dataplane/pool/pe_slot.h"
 #include "dataplane/pool/pool_generation.h"
+#include "dataplane/pool/resolution_generation.h"
 #include "drivers/next_hop.h"
 
 struct rte_rcu_qsbr;
@@ -52,6 +54,13 @@ struct PoolTableOptions {
 struct Guard {
   double share = 0.5;
   uint32_t window_ms = 5000;
+};
+
+// Whose resolutions the endpoint's worker answers, and the registrar's limits that hold there, too.
+struct ResolutionSettings {
+  std::vector<rserpool::PoolHandle> pools;
+  uint32_t max_items = 0;
+  uint32_t peer_message_rate = 0;
 };
 
 // One PE for `show pool`.
@@ -110,6 +119,10 @@ class PoolTable {
   const ViewCell* view(rserpool::PoolHandleView handle, const Eligibility& eligibility, uint64_t now_us);
   // The guard of a pool; of several services the strictest (the smallest share) holds.
   void set_guard(rserpool::PoolHandleView handle, const Guard& guard);
+  // ---- for the endpoint's worker: which pools' resolutions it answers. Replaces what was said before.
+  void answer_resolutions(const ResolutionSettings& settings, uint64_t now_us);
+  // Null inside: none.
+  const std::atomic<const ResolutionDirectory*>& resolutions() const { return resolutions_; }
   PeSlots& slots() { return *slots_; }
   const PeSlots& slots() const { return *slots_; }
 
@@ -126,9 +139,12 @@ class PoolTable {
   struct View;
   struct Pool;
   struct Transaction;
+  using Unpublished =
+      std::variant<std::unique_ptr<const ViewGeneration>, std::unique_ptr<const ResolutionGeneration>,
+                   std::unique_ptr<const ResolutionDirectory>>;
   struct Retired {
     uint64_t token;
-    std::unique_ptr<ViewGeneration> generation;
+    Unpublished what;
   };
   // A slot whose PE is gone: freed when no worker can choose it any more and its last session has ended.
   struct Orphan {
@@ -153,6 +169,8 @@ class PoolTable {
   void mark_dirty(Pool& pool, uint64_t now_us);
   void publish(Pool& pool, uint64_t now_us);
   std::unique_ptr<ViewGeneration> build(const Pool& pool, const Eligibility& eligibility);
+  std::unique_ptr<ResolutionGeneration> build_resolution(const Pool& pool);
+  void retire(Unpublished what) { retired_.push_back({start_grace(), std::move(what)}); }
   void reclaim();
   uint64_t start_grace();
   bool grace_over(uint64_t token);
@@ -167,6 +185,8 @@ class PoolTable {
   std::unordered_map<PeIdentity, size_t, PeIdentityHash> orphan_of_;  // place in orphans_
   size_t orphan_cursor_ = 0;
   std::atomic<bool> told_{false};
+  std::atomic<const ResolutionDirectory*> resolutions_{nullptr};
+  uint32_t resolution_cells_ = 0;
   uint32_t views_ = 0;
   uint64_t number_ = 0;
   bool registrar_guard_ = false;

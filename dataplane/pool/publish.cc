@@ -49,7 +49,7 @@ std::unique_ptr<ViewGeneration> PoolTable::build(const Pool& pool, const Eligibi
 
 // The first change of a quiet pool goes out at once; those that follow within a millisecond go out together.
 void PoolTable::mark_dirty(Pool& pool, uint64_t now_us) {
-  if (pool.views.empty()) return;
+  if (pool.views.empty() && !pool.resolution) return;
   if (now_us >= pool.published_us + options_.min_publish_interval_us || pool.published_us == 0) {
     publish(pool, now_us);
   } else if (!pool.dirty) {
@@ -61,10 +61,12 @@ void PoolTable::mark_dirty(Pool& pool, uint64_t now_us) {
 void PoolTable::publish(Pool& pool, uint64_t now_us) {
   pool.published_us = now_us;
   for (auto& v : pool.views) {
-    std::unique_ptr<ViewGeneration> old(
-        v->cell.generation.exchange(build(pool, v->eligibility).release(), std::memory_order_acq_rel));
-    retired_.push_back({start_grace(), std::move(old)});
+    retire(std::unique_ptr<const ViewGeneration>(
+        v->cell.generation.exchange(build(pool, v->eligibility).release(), std::memory_order_acq_rel)));
   }
+  if (!pool.resolution) return;
+  retire(std::unique_ptr<const ResolutionGeneration>(
+      pool.resolution->generation.exchange(build_resolution(pool).release(), std::memory_order_acq_rel)));
 }
 
 void PoolTable::tick(uint64_t now_us) {

@@ -37,14 +37,7 @@ pool::PeSlotIndex Chooser::steer(const ServiceEntry& service, const pool::ViewGe
 pool::PeSlotIndex Chooser::by_policy(uint32_t view, pool::ViewGeneration& now) {
   View& mine = views_[view];
   if (mine.generation != now.number) {
-    std::unique_ptr<rserpool::Selector> next(
-        now.selectors[worker_].exchange(nullptr, std::memory_order_acq_rel));
-    if (mine.selector) {
-      next->adopt(*mine.selector);
-      // Freed by the main lcore together with the generation: freeing is no work for a worker.
-      now.returned[worker_].store(mine.selector.release(), std::memory_order_release);
-    }
-    mine.selector = std::move(next);
+    pool::take_selector(now.selectors[worker_], now.returned[worker_], mine.selector);
     mine.generation = now.number;
   }
   const rserpool::Slot slot =

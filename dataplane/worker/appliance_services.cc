@@ -11,11 +11,25 @@ namespace poolgate::worker {
 
 using rserpool::IpAddress;
 
+namespace {
+
+pool::ResolutionSettings resolutions_of(const config::Config& config) {
+  pool::ResolutionSettings settings;
+  for (const config::PoolSettings& pool : config.pools)
+    if (pool.answer_on_worker.value_or(false)) settings.pools.push_back(pool.handle);
+  settings.max_items = config.registrar.max_items;
+  settings.peer_message_rate = config.registrar.peer_message_rate;
+  return settings;
+}
+
+}  // namespace
+
 Result<bool> Appliance::publish_services(const config::Config& config) {
   auto built = redirect::ServiceTable::build(config, own_addresses_, *pools_, services_.get(), now_us());
   if (!built) return built.error();
   replace_services(std::move(*built));
   config_.services = config.services;
+  pools_->answer_resolutions(resolutions_of(config), now_us());
   move_service_addresses(config);
   return true;
 }

@@ -190,6 +190,8 @@ Result<bool> Appliance::start_channel_and_endpoint() {
         return std::find(own_addresses_.begin(), own_addresses_.end(), local.address) != own_addresses_.end();
       });
   stage.neighbours = neighbours_.get();
+  stage.resolutions = &pools_->resolutions();
+  stage.pe_slots = &pools_->slots();
   stage.pool = mempool_;
   stage.shared = config_.dataplane.worker_cores.size() == 1;
   auto endpoint = EndpointStage::create(std::move(stage));

@@ -21,10 +21,11 @@ Result<bool> ChannelBridge::listen(const dataplane::ChannelServerOptions& option
 
 unsigned ChannelBridge::run() {
   unsigned done = 0;
-  while (!waiting_.empty() && stage_->command(waiting_.front())) waiting_.erase(waiting_.begin());
+  while (!waiting_.empty() && stage_->command(waiting_.front())) waiting_.pop_front();
   for (; done < kShare; ++done) {
     const std::unique_ptr<EndpointEvent> event = stage_->next_event();
     if (!event) break;
+    if (std::holds_alternative<channel::MessageUp>(*event)) ++messages_taken_;
     std::visit([this](auto& told) { server_->submit(std::move(told)); }, *event);
   }
   if (const uint64_t now_us = now_us_(); now_us - beat_us_ >= channel::kBeatMs * 1000) {
@@ -89,6 +90,13 @@ void ChannelBridge::block(const channel::AssociationName& association, bool bloc
 
 void ChannelBridge::block_all(bool blocked) {
   to_endpoint([blocked](sctp::Endpoint& endpoint) { endpoint.set_all_blocked(blocked); });
+}
+
+void ChannelBridge::settled(const channel::AssociationName& association) {
+  if (pools_.resolutions().load(std::memory_order_relaxed) == nullptr) return;
+  to_endpoint([stage = stage_, id = association.id, taken = messages_taken_](sctp::Endpoint&) {
+    stage->settled(id, taken);
+  });
 }
 
 void ChannelBridge::registrar_up(const channel::Hello& hello) {

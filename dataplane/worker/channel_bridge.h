@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <string>
@@ -40,6 +41,7 @@ class ChannelBridge final : public dataplane::ChannelHandler {
   std::string apply_pools(dataplane::PoolTransaction&& transaction) override;
   void block(const channel::AssociationName& association, bool blocked) override;
   void block_all(bool blocked) override;
+  void settled(const channel::AssociationName& association) override;
   void registrar_up(const channel::Hello& hello) override;
   void registrar_down(const std::string& reason) override;
   void registrar_refused(const std::string& reason) override;
@@ -52,7 +54,8 @@ class ChannelBridge final : public dataplane::ChannelHandler {
   uint64_t beat_us_ = 0;
   std::string refused_reason_;
   uint64_t refused_us_ = 0;
-  std::vector<EndpointCommand> waiting_;  // that found the ring full: order among them is kept
+  std::deque<EndpointCommand> waiting_;  // that found the ring full: order among them is kept
+  uint64_t messages_taken_ = 0;          // from the endpoint, as its Resolver counts them
   std::string lost_reason_ = "none has connected yet";
 };
 

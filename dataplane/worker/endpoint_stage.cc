@@ -12,7 +12,9 @@ using redirect::DropReason;
 using rserpool::IpAddress;
 
 EndpointStage::EndpointStage(EndpointStageOptions options)
-    : options_(std::move(options)), queue_(std::make_unique<Waiting[]>(kQueue)) {}
+    : options_(std::move(options)),
+      queue_(std::make_unique<Waiting[]>(kQueue)),
+      resolver_(*options_.resolutions, *options_.pe_slots) {}
 
 Result<std::unique_ptr<EndpointStage>> EndpointStage::create(EndpointStageOptions options) {
   std::unique_ptr<EndpointStage> stage(new EndpointStage(std::move(options)));
@@ -75,6 +77,7 @@ unsigned EndpointStage::run_commands() {
 
 bool EndpointStage::run(uint64_t tsc, const TscClock& clock, uint64_t now_us, bool& told) {
   const uint64_t told_before = told_;
+  now_us_ = now_us;
   const uint64_t deadline = options_.shared ? tsc + clock.cycles_of_us(kBudgetUs) : UINT64_MAX;
   unsigned done = run_input(deadline, options_.shared ? kBudgetPackets : kQueue);
   // Never more events than the ring has room for: what is not read pushes back on the peers.
@@ -104,15 +107,31 @@ std::unique_ptr<EndpointEvent> EndpointStage::next_event() {
   return std::unique_ptr<EndpointEvent>(static_cast<EndpointEvent*>(entry));
 }
 
-void EndpointStage::tell(EndpointEvent event) {
+bool EndpointStage::tell(EndpointEvent event) {
   auto* entry = new EndpointEvent(std::move(event));
   ++told_;
-  if (rte_ring_enqueue(events_.get(), entry) == 0) return;
+  if (rte_ring_enqueue(events_.get(), entry) == 0) return true;
   options_.drops->add(DropReason::endpoint_event_lost);
   delete entry;
+  return false;
+}
+
+void EndpointStage::association_up(const channel::AssociationUp& up) {
+  resolver_.association_up(up);
+  tell(up);
+}
+
+void EndpointStage::association_down(const channel::AssociationDown& down) {
+  resolver_.association_down(down.association.id);
+  tell(down);
 }
 
 void EndpointStage::message(const sctp::Message& message) {
+  if (const auto response = resolver_.answer(message, now_us_)) {
+    const sctp::SendStatus status = endpoint_->send(*response);
+    resolver_.sent(status == sctp::SendStatus::sent || status == sctp::SendStatus::queued);
+    return;
+  }
   channel::MessageUp up;
   up.association.id = message.association;
   up.association.stack = options_.sctp.stack_index;
@@ -121,7 +140,7 @@ void EndpointStage::message(const sctp::Message& message) {
   up.stream = message.stream;
   up.ppid = message.ppid;
   up.payload.assign(message.payload);
-  tell(std::move(up));
+  if (tell(std::move(up))) resolver_.passed_on(message.association);
 }
 
 void EndpointStage::output(const sctp::OutputPacket& packet) {

@@ -15,6 +15,7 @@
 #include "dataplane/redirect/drop_reasons.h"
 #include "dataplane/redirect/packet.h"
 #include "dataplane/sctp/endpoint.h"
+#include "dataplane/worker/resolver.h"
 #include "dataplane/worker/ring.h"
 #include "dataplane/worker/tsc_clock.h"
 #include "drivers/neighbours.h"
@@ -49,6 +50,9 @@ struct EndpointStageOptions {
   const drivers::Neighbours* neighbours = nullptr;
   rte_mempool* pool = nullptr;
   redirect::DropCounters* drops = nullptr;
+  // Which pools' resolutions are answered here (PoolTable::resolutions()).
+  const std::atomic<const pool::ResolutionDirectory*>* resolutions = nullptr;
+  const pool::PeSlots* pe_slots = nullptr;
   bool shared = true;  // its worker redirects, too: at most kBudgetPackets and kBudgetUs an iteration
 };
 
@@ -81,17 +85,22 @@ class EndpointStage final : public sctp::Network, public sctp::Events {
   std::unique_ptr<EndpointEvent> next_event();
   // Before the worker starts and after it ended.
   sctp::Endpoint& endpoint() { return *endpoint_; }
+  // ---- any thread
+  const ResolverStats& resolver_stats() const { return resolver_.stats(); }
 
   // ---- sctp::Network, sctp::Events
   void output(const sctp::OutputPacket& packet) override;
   std::optional<rserpool::IpAddress> source_for(const rserpool::IpAddress& peer) override;
-  void association_up(const channel::AssociationUp& up) override { tell(up); }
-  void association_down(const channel::AssociationDown& down) override { tell(down); }
+  void association_up(const channel::AssociationUp& up) override;
+  void association_down(const channel::AssociationDown& down) override;
   void path_changed(const channel::PathChange& change) override { tell(change); }
   void message(const sctp::Message& message) override;
   void send_failed(const channel::SendFailed& failed) override { tell(failed); }
-  // For a command that could not be done.
-  void tell(EndpointEvent event);
+  // ---- from commands
+  // An event; also for a command that could not be done. False: it is lost, as the ring is full.
+  bool tell(EndpointEvent event);
+  // Resolver's.
+  void settled(uint32_t association, uint64_t count) { resolver_.settled(association, count); }
 
  private:
   explicit EndpointStage(EndpointStageOptions options);
@@ -112,6 +121,8 @@ class EndpointStage final : public sctp::Network, public sctp::Events {
   uint32_t route_epoch_ = 0;
   uint16_t ip_id_ = 0;
   uint64_t told_ = 0;
+  uint64_t now_us_ = 0;
+  Resolver resolver_;
   std::unique_ptr<sctp::Endpoint> endpoint_;
 };
 

@@ -40,6 +40,17 @@ void describe(Report& report, const std::vector<sctp::AssociationInfo>& associat
   }
 }
 
+// Handle resolutions answered in the registrar's place, and why messages were left to it.
+void describe(Report& report, const ResolverStats& stats) {
+  std::vector<std::string> columns{"answered", "unsent"};
+  std::vector<Report::Value> row{stats.answered.get(), stats.unsent.get()};
+  for (size_t i = 0; i < kPassedOnNames.size(); ++i) {
+    columns.push_back(std::string("passed_on:") + kPassedOnNames[i]);
+    row.emplace_back(stats.passed_on[i].get());
+  }
+  report.section("resolutions", columns).row(std::move(row));
+}
+
 }  // namespace
 
 Result<Report> Inspection::associations() {
@@ -143,6 +154,7 @@ Result<Report> Inspection::workers() {
   report.section("cycles a packet", {"worker", "redirect", "endpoint", "timers"});
   report.section("sessions",
                  {"worker", "sessions", "used", "capacity", "half_open", "half_open_quota", "reattached"});
+  describe(report, appliance_.endpoint().resolver_stats());
   std::vector<std::vector<Report::Value>> handover;  // between workers that receive, when there are several
   for (const auto& worker : appliance_.workers()) {
     const WorkerStats& s = worker->stats();

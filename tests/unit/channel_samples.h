@@ -17,6 +17,8 @@ inline PoolPe pool_pe(uint32_t id) {
   pe.id = id;
   pe.registration = 7;
   pe.state = PeState::drain;
+  pe.home = 0x5e;
+  pe.registration_life = -1;
   pe.policy = {rserpool::PolicyType::least_used_degradation_dpf, 1, 2, 3, 4, 5};
   pe.transport.type = rserpool::TransportType::sctp;
   pe.transport.port = 3868;
@@ -47,7 +49,7 @@ inline std::vector<Up> up() {
 
 inline std::vector<Down> down() {
   return {Hello{42, 0xabcdef01},
-          MessageDown{kAssociation, 0x100000001, true, 5, 11, "answer"},
+          MessageDown{kAssociation, 0x100000001, true, 5, 11, "answer", true},
           Acknowledge{kAssociation, 0x100000001},
           Connect{79, SctpService::enrp, 9901, {ip("192.0.2.7"), ip("2001:db8::7")}},
           Close{kAssociation, true},

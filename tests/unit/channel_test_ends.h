@@ -58,6 +58,7 @@ class Recorder : public dataplane::ChannelHandler {
   }
   void block(const AssociationName& a, bool blocked) override { blocks.emplace_back(a.id, blocked); }
   void block_all(bool blocked) override { all_blocks.push_back(blocked); }
+  void settled(const AssociationName& a) override { settlements.push_back(a.id); }
   void registrar_up(const Hello& h) override { registrars.push_back(h.incarnation); }
   void registrar_down(const std::string& reason) override { losses.push_back(reason); }
   void registrar_refused(const std::string& reason) override { refusals.push_back(reason); }
@@ -79,6 +80,7 @@ class Recorder : public dataplane::ChannelHandler {
   std::vector<dataplane::PoolTransaction> transactions;
   std::vector<std::pair<uint32_t, bool>> blocks;
   std::vector<bool> all_blocks;
+  std::vector<uint32_t> settlements;
   std::vector<uint64_t> registrars;
   std::vector<std::string> losses, refusals;
 };

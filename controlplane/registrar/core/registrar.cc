@@ -194,6 +194,8 @@ bool Registrar::pool_table(PoolHandleView handle, channel::PoolChunk& out) const
     out.elements.push_back({.id = element.id,
                             .registration = context.space.registration(pe),
                             .state = channel::PeState::up,
+                            .home = element.home,
+                            .registration_life = element.registration_life,
                             .policy = element.policy,
                             .transport = element.user_transport});
   }

@@ -1,30 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "controlplane/registrar/core/resolution.h"
 
-#include <algorithm>
-
 #include "controlplane/rserpool/wire/builders.h"
 
 namespace poolgate::registrar {
 
 namespace asap = rserpool::asap;
 using rserpool::Cause;
-
-namespace {
-
-// Senders of the option take no more (conformance §13.1).
-constexpr uint32_t kMostByOption = 128;
-// The shortest Pool Element: 16 fixed, 16 of an IPv4 transport, 8 of RR. More never fit a message.
-constexpr size_t kMostByLength = 65535 / 40;
-
-}  // namespace
-
-size_t Resolution::wanted(const asap::HandleResolution& message, size_t size) const {
-  size_t most = context_.settings.registrar.max_items;
-  if (most == 0) most = kMostByLength;
-  if (message.items && *message.items != 0) most = std::min(*message.items, kMostByOption);
-  return std::min({most, size, kMostByLength});
-}
 
 void Resolution::refuse(const Request& request, rserpool::PoolHandleView handle, Cause cause) {
   ++context_.counters.resolutions_unknown;
@@ -41,7 +23,8 @@ void Resolution::handle(const Request& request, const asap::HandleResolution& me
     refuse(request, message.handle, Cause::unknown_pool_handle);
     return;
   }
-  selected_.resize(wanted(message, context_.space.size(pool)));
+  selected_.resize(rserpool::wire::resolution_items(message.items, context_.settings.registrar.max_items,
+                                                    context_.space.size(pool)));
   const size_t n = context_.space.resolve(pool, selected_);
   if (n == 0) {
     // All of them say that they can serve nobody (weight 0): a positive response would have to name one.

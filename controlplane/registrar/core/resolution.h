@@ -18,7 +18,6 @@ class Resolution {
   void handle(const Request& request, const rserpool::asap::HandleResolution& message);
 
  private:
-  size_t wanted(const rserpool::asap::HandleResolution& message, size_t size) const;
   void refuse(const Request& request, rserpool::PoolHandleView handle, rserpool::Cause cause);
 
   Context& context_;

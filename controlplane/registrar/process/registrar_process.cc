@@ -40,6 +40,17 @@ std::string hex(uint64_t value, int digits) {
   return text;
 }
 
+// An answer and the acknowledgement of what it answers travel as one.
+bool merge(Action& action, const Action& next) {
+  auto* answer = std::get_if<channel::MessageDown>(&action);
+  const auto* ack = std::get_if<channel::Acknowledge>(&next);
+  if (answer == nullptr || ack == nullptr || answer->answers == 0 || answer->answers != ack->sequence ||
+      answer->association != ack->association)
+    return false;
+  answer->acknowledges = true;
+  return true;
+}
+
 }  // namespace
 
 Micros RegistrarProcess::work_now() { return clock_.now(steady_now()); }
@@ -281,7 +292,11 @@ void RegistrarProcess::act() {
     for (const Action& action : actions)
       if (const auto* put = std::get_if<JournalPut>(&action)) journal_->append(put->record, put->lazy);
     journal_->commit();
-    for (Action& action : actions) carry_out(action);
+    for (size_t i = 0; i < actions.size(); ++i) {
+      const bool merged = i + 1 < actions.size() && merge(actions[i], actions[i + 1]);
+      carry_out(actions[i]);
+      i += merged;
+    }
   }
   push_when_serving();
   keep_journal();

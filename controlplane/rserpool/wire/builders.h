@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -12,6 +13,10 @@
 
 namespace poolgate::rserpool::wire {
 
+// How many of a pool's PEs a resolution is given (RFC 5352 §2.2.6). `items`: what its option 0x803f asks for
+// (conformance §13.1); `max_items`: the configured number for those without; 0: all that fit.
+size_t resolution_items(std::optional<uint32_t> items, uint32_t max_items, size_t pool_size);
+
 // HANDLE_RESOLUTION_RESPONSE, positive (RFC 5352 §2.2.6). ASAP Transports are left out: they are ENRP's.
 class ResolutionResponseBuilder {
  public:
@@ -20,6 +25,8 @@ class ResolutionResponseBuilder {
                             bool updates_accepted, size_t limit = kMaxMessageLength);
   // False: it does not fit, and the message is as before.
   [[nodiscard]] bool append(const PoolElement& element);
+  // The same of a Pool Element encoded before: pool_element_parameter(element, AsapTransport::omit).
+  [[nodiscard]] bool append(std::string_view element_parameter);
   size_t count() const { return count_; }
   // Completes `out`. False, and `out` empty, if not even the handle fits.
   [[nodiscard]] bool finish();

@@ -105,8 +105,8 @@ std::string pool_handle_parameter(PoolHandleView handle) {
   return parameter([&](Writer& writer) { write_pool_handle(writer, handle); });
 }
 
-std::string pool_element_parameter(const PoolElement& element) {
-  return parameter([&](Writer& writer) { write_pool_element(writer, element, AsapTransport::include); });
+std::string pool_element_parameter(const PoolElement& element, AsapTransport asap_transport) {
+  return parameter([&](Writer& writer) { write_pool_element(writer, element, asap_transport); });
 }
 
 }  // namespace poolgate::rserpool::wire

@@ -31,6 +31,7 @@ void write_operation_error(Writer& writer, const std::vector<ErrorCause>& causes
 std::string transport_parameter(const Transport& transport);
 std::string policy_parameter(const PolicySettings& policy, std::string_view unknown_data = {});
 std::string pool_handle_parameter(PoolHandleView handle);
-std::string pool_element_parameter(const PoolElement& element);
+std::string pool_element_parameter(const PoolElement& element,
+                                   AsapTransport asap_transport = AsapTransport::include);
 
 }  // namespace poolgate::rserpool::wire

@@ -75,6 +75,11 @@ void Writer::bytes(std::string_view bytes) {
   if (char* at = claim(bytes.size())) std::memcpy(at, bytes.data(), bytes.size());
 }
 
+void Writer::parameter(std::string_view whole) {
+  align();
+  bytes(whole);
+}
+
 Writer::Mark Writer::begin_tlv(uint16_t type) {
   align();
   const Mark begin{position_};

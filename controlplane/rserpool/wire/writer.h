@@ -35,6 +35,8 @@ class Writer {
   void u16(uint16_t value);
   void u32(uint32_t value);
   void bytes(std::string_view bytes);
+  // One whole parameter, encoded before, without its padding.
+  void parameter(std::string_view whole);
 
   bool overflowed() const { return overflow_; }
   Mark mark() const { return {position_}; }
