@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdio>
 #include <deque>
 #include <optional>
@@ -118,11 +119,6 @@ class Server final : public ChannelServer {
   void lossy(Event event);
   unsigned flush();
 
-  struct Ready {
-    bool listener = false;
-    bool registrar = false;  // or it is gone, or its socket takes more
-  };
-  Ready look() const;
   void update_watch();
   void update_block(AssociationKey key, const AssociationName& name);
   void update_block_all();
@@ -153,23 +149,15 @@ class Server final : public ChannelServer {
   std::unordered_set<AssociationKey> blocked_;
 };
 
-// Asks once which descriptors have something, and calls only on those.
-Server::Ready Server::look() const {
-  epoll_event events[kMaxStrangers + 2];
-  const int n = ::epoll_wait(epoll_.get(), events, static_cast<int>(std::size(events)), 0);
-  Ready ready;
-  for (int i = 0; i < n; ++i) {
-    ready.listener |= events[i].data.fd == listener_.get();
-    ready.registrar |= socket_ && events[i].data.fd == socket_.get();
-  }
-  return ready;
-}
-
 unsigned Server::run_once() {
-  const Ready ready = look();
-  unsigned moved = ready.listener ? accept_strangers() : 0;
+  std::array<int, kMaxStrangers + 3> ready{};  // and the listener, the registrar, its successor
+  const auto end = ready.begin() + ready_descriptors(epoll_.get(), ready);
+  const auto is_ready = [&](const FileDescriptor& d) {
+    return std::find(ready.begin(), end, d.get()) != end;
+  };
+  unsigned moved = is_ready(listener_) ? accept_strangers() : 0;
   // The registrar's own end may be what is left to read: another is judged after that only.
-  if (socket_ && (ready.registrar || waiting_ || closing_))
+  if (socket_ && (is_ready(socket_) || waiting_ || closing_))
     moved += read();
   else
     drained_ = true;

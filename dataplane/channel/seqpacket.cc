@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "dataplane/channel/seqpacket.h"
 
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 
@@ -74,6 +77,14 @@ Io receive_packet(int fd, std::string& buffer, size_t& size) {
     if (n < 0 && (errno == EINTR || errno == ECONNRESET)) continue;
     return n < 0 && errno == EAGAIN ? Io::again : Io::closed;
   }
+}
+
+size_t ready_descriptors(int epoll, std::span<int> out) {
+  std::array<epoll_event, 8> events;
+  const auto most = static_cast<int>(std::min(events.size(), out.size()));
+  const int n = ::epoll_wait(epoll, events.data(), most, 0);
+  for (int i = 0; i < n; ++i) out[static_cast<size_t>(i)] = events[static_cast<size_t>(i)].data.fd;
+  return static_cast<size_t>(std::max(n, 0));
 }
 
 }  // namespace poolgate::dataplane

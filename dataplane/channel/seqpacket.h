@@ -2,6 +2,7 @@
 // Non-blocking unix SOCK_SEQPACKET sockets.
 #pragma once
 
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -42,5 +43,9 @@ Io send_packet(int fd, std::string_view packet);
 // `buffer` is as long as a packet may be; on done, `size` says how much of it was filled. A longer packet
 // comes cut, with a `size` beyond the buffer's.
 Io receive_packet(int fd, std::string& buffer, size_t& size);
+
+// Of the descriptors that `epoll` watches (by their numbers) those that have something now, into `out`;
+// returns how many.
+size_t ready_descriptors(int epoll, std::span<int> out);
 
 }  // namespace poolgate::dataplane

@@ -151,40 +151,6 @@ TEST(ChannelServer, its_beat_is_told_and_one_that_waits_is_enough) {
   EXPECT_TRUE(std::holds_alternative<Beat>(told[0]));
 }
 
-TEST(ChannelServer, an_association_is_settled_once_when_the_last_of_its_messages_is_acknowledged) {
-  DataPlaneEnd plane;
-  BareRegistrar registrar(plane.options.path, 1);
-  plane.up(1);
-  plane.up(2);
-  plane.message(1, "a");
-  plane.message(1, "b");
-  plane.message(2, "c");
-  plane.run();
-  registrar.send(plane.ack(1, 1));
-  plane.run();
-  EXPECT_TRUE(plane.handler.settlements.empty()) << "b is not acknowledged";
-  registrar.send(plane.answer(1, 2, "answer to b"));
-  registrar.send(plane.ack(1, 2));
-  registrar.send(plane.ack(1, 2));
-  plane.run();
-  EXPECT_EQ(plane.handler.settlements, std::vector<uint32_t>{1});
-  EXPECT_EQ(plane.handler.answers_to(1, 2), 1u) << "the answer was handed over before";
-  plane.message(1, "d");
-  MessageDown both = plane.answer(2, 1, "answer to c");
-  both.acknowledges = true;
-  plane.handler.room = false;
-  registrar.send(both);
-  plane.run();
-  EXPECT_EQ(plane.handler.settlements, std::vector<uint32_t>{1}) << "nobody has taken the answer yet";
-  plane.handler.room = true;
-  plane.run();
-  EXPECT_EQ(plane.handler.settlements, (std::vector<uint32_t>{1, 2}));
-  EXPECT_EQ(plane.handler.answers_to(2, 1), 1u);
-  // What cannot pass the channel is nobody's to acknowledge.
-  plane.message(2, std::string(kMaxChannelPacket, 'x'));
-  EXPECT_EQ(plane.handler.settlements, (std::vector<uint32_t>{1, 2, 2}));
-}
-
 TEST(ChannelServer, a_dead_processes_socket_is_replaced_a_living_ones_is_an_error) {
   DataPlaneEnd plane;
   Recorder handler;

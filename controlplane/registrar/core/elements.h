@@ -108,6 +108,8 @@ class Elements {
 
  private:
   void changed(rserpool::PoolHandleView handle);
+  // A resolution names the home server: the data plane is told with the next tick.
+  void owner_changed(rserpool::PeIndex pe);
   void tell_gathered();
   void journal_foreign(rserpool::PeIndex pe);
   void journal_owner(rserpool::PeIndex pe);

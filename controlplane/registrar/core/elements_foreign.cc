@@ -90,6 +90,7 @@ void Elements::remove_foreign(PeIndex pe, Removal why) {
 void Elements::take_over(PeIndex pe) {
   if (ours(pe)) return;
   context_.space.change_owner(pe, context_.server_id);
+  owner_changed(pe);
   context_.space.set_association(pe, {});
   rserpool::PeNotes& notes = context_.space.notes(pe);
   notes = {.flags = (notes.flags & kMilliseconds) | kClaiming};
@@ -117,6 +118,7 @@ void Elements::give(PeIndex pe, rserpool::ServerId home) {
     ++context_.counters.ownership_yielded;
   }
   context_.space.change_owner(pe, home);
+  owner_changed(pe);
   context_.space.set_association(pe, {});
   rserpool::PeNotes& notes = context_.space.notes(pe);
   notes = {.flags = notes.flags & kMilliseconds};
@@ -134,6 +136,12 @@ void Elements::give(PeIndex pe, rserpool::ServerId home) {
 void Elements::reading(bool begins) {
   readers_ += begins ? 1 : -1;
   if (readers_ == 0) tell_gathered();
+}
+
+void Elements::owner_changed(PeIndex pe) {
+  if (gathered_.empty()) tell_at_ = context_.clock.now();
+  const rserpool::PoolHandleView handle = context_.space.handle(context_.space.record(pe).pool);
+  if (gathered_.find(handle) == gathered_.end()) gathered_.emplace(handle);
 }
 
 void Elements::tell_gathered() {
