@@ -78,6 +78,7 @@ class ResolutionRig : private dataplane::ChannelHandler {
   void send() { say(request_); }
   uint64_t answered_on_worker() const { return resolver_->stats().answered.get(); }
   void step() {
+    now_us_ = sctp::Crowd::now_us();  // once an iteration, as a worker does
     crowd_.step();
     if (!turn_registrar_) return;
     server_->run_once();
@@ -140,7 +141,7 @@ class ResolutionRig : private dataplane::ChannelHandler {
   }
   // As the endpoint's stage does, and the channel's bridge that it tells.
   void serve(const sctp::Message& m) {
-    if (const auto response = resolver_->answer(m, sctp::Crowd::now_us())) {
+    if (const auto response = resolver_->answer(m, now_us_)) {
       const sctp::SendStatus status = crowd_.us.endpoint->send(*response);
       resolver_->sent(status == sctp::SendStatus::sent || status == sctp::SendStatus::queued);
       return;
@@ -184,6 +185,7 @@ class ResolutionRig : private dataplane::ChannelHandler {
   std::unique_ptr<pool::PoolTable> pools_;
   std::unique_ptr<worker::Resolver> resolver_;
   uint64_t taken_ = 0;
+  uint64_t now_us_ = 0;
   sctp::Crowd crowd_{5000};
   std::unique_ptr<dataplane::ChannelServer> server_;
   asio::io_context loop_;
