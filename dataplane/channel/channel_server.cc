@@ -2,7 +2,6 @@
 #include "dataplane/channel/channel_server.h"
 
 #include <sys/epoll.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -28,13 +27,6 @@ using namespace channel;
 constexpr size_t kMaxStrangers = 4;
 // A MessageUp's fields beside its payload, and the header: what is longer cannot pass the channel.
 constexpr size_t kMaxPayload = kMaxChannelPacket - 64;
-
-uint64_t random_epoch() {
-  uint64_t epoch = 0;
-  while (epoch == 0)
-    if (::getrandom(&epoch, sizeof epoch, 0) != sizeof epoch) epoch = 0;
-  return epoch;
-}
 
 std::string who(const Hello& hello) {
   char server[16];

@@ -1,10 +1,19 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "dataplane/channel/retention.h"
 
+#include <sys/random.h>
+
 #include <algorithm>
 #include <utility>
 
 namespace poolgate::dataplane {
+
+uint64_t random_epoch() {
+  uint64_t epoch = 0;
+  while (epoch == 0)
+    if (::getrandom(&epoch, sizeof epoch, 0) != sizeof epoch) epoch = 0;
+  return epoch;
+}
 
 void Retention::up(const channel::AssociationUp& event) {
   const auto [at, is_new] = associations_.try_emplace(key_of(event.association));

@@ -20,6 +20,9 @@ inline AssociationKey key_of(const channel::AssociationName& name) {
   return uint64_t{name.stack} << 32 | name.id;
 }
 
+// Names one life of the data plane: never 0.
+uint64_t random_epoch();
+
 class Retention {
  public:
   enum class Verdict { pass, second, stale, unknown };
