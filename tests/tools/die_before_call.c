@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Preloaded into a program (LD_PRELOAD), it ends it as kill -9 does before the N-th call of recv, send, pwrite or
- * fdatasync, N from POOLGATE_DIE_BEFORE, counted from SIGUSR1 on: so a test stops it between any two things that it
- * does to the world. The file POOLGATE_ARMED appears when counting begins.
+ * Preloaded into a program (LD_PRELOAD), it ends it as kill -9 does before the N-th call of recv, send,
+ * pwrite or fdatasync, N from POOLGATE_DIE_BEFORE, counted from SIGUSR1 on: so a test stops it between any
+ * two things that it does to the world. The file POOLGATE_ARMED appears when counting begins.
  */
 #include <dlfcn.h>
 #include <fcntl.h>
