@@ -3,14 +3,12 @@
 
 #include <ifaddrs.h>
 #include <net/if.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
 
 #include <algorithm>
-#include <cstring>
 
 #include "controlplane/agent/text.h"
 #include "controlplane/rserpool/wire/code_points.h"
+#include "controlplane/transport/multicast.h"
 #include "controlplane/transport/sctp_socket.h"
 
 namespace poolgate::agent {
@@ -24,17 +22,6 @@ constexpr auto kLookAgain = std::chrono::seconds(5);  // for interfaces that hav
 
 bool is_multicast(const IpAddress& address) {
   return address.is_v4() ? (address.data()[0] & 0xf0) == 0xe0 : address.data()[0] == 0xff;
-}
-
-asio::ip::address to_asio(const IpAddress& a) {
-  if (a.is_v4()) {
-    asio::ip::address_v4::bytes_type bytes;
-    std::copy_n(a.data(), bytes.size(), bytes.begin());
-    return asio::ip::address_v4(bytes);
-  }
-  asio::ip::address_v6::bytes_type bytes;
-  std::copy_n(a.data(), bytes.size(), bytes.begin());
-  return asio::ip::address_v6(bytes);
 }
 
 IpAddress from_asio(const asio::ip::address& a) {
@@ -51,19 +38,6 @@ std::set<unsigned> multicast_interfaces() {
   }
   ::freeifaddrs(all);
   return out;
-}
-
-bool join(int fd, const IpAddress& group, unsigned interface) {
-  if (group.is_v4()) {
-    ip_mreqn request{};
-    std::memcpy(&request.imr_multiaddr, group.data(), 4);
-    request.imr_ifindex = static_cast<int>(interface);
-    return ::setsockopt(fd, IPPROTO_IP, IP_ADD_MEMBERSHIP, &request, sizeof request) == 0;
-  }
-  ipv6_mreq request{};
-  std::memcpy(&request.ipv6mr_multiaddr, group.data(), 16);
-  request.ipv6mr_interface = interface;
-  return ::setsockopt(fd, IPPROTO_IPV6, IPV6_JOIN_GROUP, &request, sizeof request) == 0;
 }
 
 }  // namespace
@@ -109,12 +83,8 @@ AnnounceListener::~AnnounceListener() {
 std::optional<Error> AnnounceListener::open(const std::vector<AnnounceGroup>& groups) {
   for (const auto& wanted : groups) {
     auto group = std::make_shared<Group>(io_, wanted);
-    const udp::endpoint at(to_asio(wanted.address), wanted.port);
-    asio::error_code error;
-    group->socket.open(at.protocol(), error);
-    if (!error) group->socket.set_option(udp::socket::reuse_address(true), error);
-    if (!error) group->socket.bind(at, error);  // to the group: nothing else arrives
-    if (error) return Error{"announcements of " + to_text({wanted}) + ": " + error.message()};
+    if (const auto error = transport::open_group(group->socket, wanted.address, wanted.port))
+      return Error{"announcements of " + to_text({wanted}) + ": " + error.message()};
     groups_.push_back(group);
     hear(group);
   }
@@ -129,7 +99,7 @@ void AnnounceListener::join_all() {
     std::erase_if(group->joined, [&](unsigned i) { return !interfaces.contains(i); });
     for (const unsigned interface : interfaces)
       if (!group->joined.contains(interface) &&
-          join(group->socket.native_handle(), group->group.address, interface))
+          transport::join_group(group->socket, group->group.address, interface))
         group->joined.insert(interface);
   }
   again_.expires_after(kLookAgain);

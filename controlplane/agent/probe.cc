@@ -7,26 +7,17 @@
 #include <asio/ip/udp.hpp>
 #include <asio/post.hpp>
 #include <asio/steady_timer.hpp>
-#include <cstring>
 
 #include "controlplane/agent/command.h"
+#include "controlplane/transport/asio_address.h"
 
 namespace poolgate::agent {
 
 namespace {
 
-using Done = std::function<void(bool ok, const std::string& why)>;
+using transport::to_asio;
 
-asio::ip::address to_asio(const rserpool::IpAddress& a) {
-  if (a.is_v4()) {
-    asio::ip::address_v4::bytes_type bytes;
-    std::memcpy(bytes.data(), a.data(), bytes.size());
-    return asio::ip::address_v4(bytes);
-  }
-  asio::ip::address_v6::bytes_type bytes;
-  std::memcpy(bytes.data(), a.data(), bytes.size());
-  return asio::ip::address_v6(bytes);
-}
+using Done = std::function<void(bool ok, const std::string& why)>;
 
 // What all kinds share: one answer, or the time limit. Operations under way hold the state, the attempt lets
 // go of it.

@@ -3,25 +3,16 @@
 
 #include <asio/buffer.hpp>
 #include <asio/write.hpp>
-#include <cstring>
 
 #include "controlplane/rserpool/wire/asap.h"
+#include "controlplane/transport/asio_address.h"
 
 namespace poolgate::agent {
 
 using asio::ip::tcp;
 
 void TcpLink::connect(const rserpool::IpAddress& address, uint16_t port) {
-  tcp::endpoint to;
-  if (address.is_v4()) {
-    asio::ip::address_v4::bytes_type bytes;
-    std::memcpy(bytes.data(), address.data(), bytes.size());
-    to = {asio::ip::address_v4(bytes), port};
-  } else {
-    asio::ip::address_v6::bytes_type bytes;
-    std::memcpy(bytes.data(), address.data(), bytes.size());
-    to = {asio::ip::address_v6(bytes), port};
-  }
+  const tcp::endpoint to(transport::to_asio(address), port);
   socket_.async_connect(to, [self = shared_from_this()](asio::error_code ec) {
     if (self->closed_) return;
     if (ec) {

@@ -12,26 +12,18 @@
 #include <asio/ip/v6_only.hpp>
 #include <set>
 
+#include "controlplane/transport/multicast.h"
+
 namespace poolgate::registrar {
 
 using asio::ip::udp;
 using rserpool::IpAddress;
+using transport::to_asio;
 
 namespace {
 
 // Beyond the link, within the operational scope: group addresses bound it, not the hop limit.
 constexpr int kHops = 32;
-
-asio::ip::address to_asio(const IpAddress& a) {
-  if (a.is_v4()) {
-    asio::ip::address_v4::bytes_type bytes;
-    std::copy_n(a.data(), bytes.size(), bytes.begin());
-    return asio::ip::address_v4(bytes);
-  }
-  asio::ip::address_v6::bytes_type bytes;
-  std::copy_n(a.data(), bytes.size(), bytes.begin());
-  return asio::ip::address_v6(bytes);
-}
 
 std::vector<unsigned> interfaces_with(const std::vector<IpAddress>& addresses) {
   std::set<unsigned> found;
@@ -60,19 +52,6 @@ void send_by(udp::socket& socket, bool v4, unsigned interface) {
   } else {
     ::setsockopt(socket.native_handle(), IPPROTO_IPV6, IPV6_MULTICAST_IF, &interface, sizeof interface);
   }
-}
-
-bool join(udp::socket& socket, const IpAddress& group, unsigned interface) {
-  if (group.is_v4()) {
-    ip_mreqn request{};
-    std::copy_n(group.data(), 4, reinterpret_cast<uint8_t*>(&request.imr_multiaddr));
-    request.imr_ifindex = static_cast<int>(interface);
-    return ::setsockopt(socket.native_handle(), IPPROTO_IP, IP_ADD_MEMBERSHIP, &request, sizeof request) == 0;
-  }
-  ipv6_mreq request{};
-  std::copy_n(group.data(), 16, reinterpret_cast<uint8_t*>(&request.ipv6mr_multiaddr));
-  request.ipv6mr_interface = interface;
-  return ::setsockopt(socket.native_handle(), IPPROTO_IPV6, IPV6_JOIN_GROUP, &request, sizeof request) == 0;
 }
 
 }  // namespace
@@ -135,15 +114,12 @@ void Announcements::add_sender(bool v4, unsigned interface, uint16_t source_port
 
 void Announcements::listen(const IpAddress& group, uint16_t port, const std::vector<unsigned>& interfaces) {
   auto listener = std::make_shared<Listener>(loop_);
-  const udp::endpoint at(to_asio(group), port);
-  asio::error_code error;
-  listener->socket.open(at.protocol(), error);
-  if (!error) listener->socket.set_option(udp::socket::reuse_address(true), error);
-  if (!error) listener->socket.bind(at, error);  // to the group: only what is sent to it arrives
+  const asio::error_code error = transport::open_group(listener->socket, group, port);
   const std::string what = "registrar.announce " + group.to_string() + " port " + std::to_string(port) + ": ";
   if (error) return note_("announce listener", what + error.message());
   bool joined = false;
-  for (const unsigned interface : interfaces) joined |= join(listener->socket, group, interface);
+  for (const unsigned interface : interfaces)
+    joined |= transport::join_group(listener->socket, group, interface);
   if (!joined)
     return note_("announce group", what + "cannot join the group: announcements of others are not heard");
   listeners_.push_back(listener);

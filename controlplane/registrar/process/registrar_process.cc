@@ -9,6 +9,8 @@
 #include <cstdio>
 #include <future>
 
+#include "controlplane/rserpool/text.h"
+
 namespace poolgate::registrar {
 namespace {
 
@@ -34,9 +36,9 @@ T random_number() {
   return value;
 }
 
-std::string hex(uint64_t value, int digits) {
+std::string hex64(uint64_t value) {
   char text[32];
-  std::snprintf(text, sizeof text, "0x%0*llx", digits, static_cast<unsigned long long>(value));
+  std::snprintf(text, sizeof text, "0x%016llx", static_cast<unsigned long long>(value));
   return text;
 }
 
@@ -123,8 +125,9 @@ Result<bool> RegistrarProcess::open_journal(const std::string& machine) {
   if (renamed) journal_->compact([this](const auto& take) { core_->snapshot(take); });
   keep_journal();
   say(Log::Level::info, "start",
-      "server " + hex(identity_.server_id, 8) + ", incarnation " + std::to_string(identity_.incarnation) +
-          ", " + std::to_string(core_->element_count()) + " PEs from the journal");
+      "server " + rserpool::hex32(identity_.server_id) + ", incarnation " +
+          std::to_string(identity_.incarnation) + ", " + std::to_string(core_->element_count()) +
+          " PEs from the journal");
   return true;
 }
 
@@ -219,7 +222,7 @@ StatusReport RegistrarProcess::status_report() {
 void RegistrarProcess::channel_up(const channel::Welcome& welcome, bool new_epoch) {
   epoch_ = welcome.epoch;
   say(Log::Level::info, "channel up",
-      "connected to the data plane, epoch " + hex(welcome.epoch, 16) + (new_epoch ? " (new)" : ""));
+      "connected to the data plane, epoch " + hex64(welcome.epoch) + (new_epoch ? " (new)" : ""));
   if (announce_from_ != welcome.local_addresses) {
     announce_from_ = welcome.local_addresses;
     open_announcements();
@@ -377,10 +380,10 @@ void RegistrarProcess::arm() {
 Facts RegistrarProcess::facts() const {
   Facts f;
   f["name"] = config_.general.name;
-  f["server_id"] = hex(identity_.server_id, 8);
+  f["server_id"] = rserpool::hex32(identity_.server_id);
   f["incarnation"] = identity_.incarnation;
   f["channel"] = client_->connected() ? "connected" : "waiting for " + config_.channel_path();
-  f["epoch"] = epoch_ == 0 ? Facts(nullptr) : Facts(hex(epoch_, 16));
+  f["epoch"] = epoch_ == 0 ? Facts(nullptr) : Facts(hex64(epoch_));
   f["associations"] = core_->association_count();
   f["pools"] = core_->pool_count();
   f["elements"] = core_->element_count();

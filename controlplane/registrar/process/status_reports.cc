@@ -6,6 +6,9 @@
 #include <algorithm>
 #include <asio/buffer.hpp>
 
+#include "controlplane/rserpool/wire/code_points.h"
+#include "controlplane/transport/asio_address.h"
+
 namespace poolgate::registrar {
 
 using asio::ip::udp;
@@ -19,7 +22,6 @@ constexpr uint32_t kVersion = 0x0200;
 constexpr uint16_t kNoWorkload = 0xffff;
 constexpr uint64_t kUnknownDuration = UINT64_MAX;
 constexpr size_t kTextSize = 128;
-constexpr uint32_t kPpidEnrp = 12;
 // Header and report without associations; one association. A datagram of at most 1,472 bytes.
 constexpr size_t kFixed = 24 + 4 + 2 * kTextSize + 4;
 constexpr size_t kAssociation = 24;
@@ -38,18 +40,6 @@ void put_text(std::string& out, std::string_view text) {
 }
 
 uint64_t component(rserpool::ServerId server) { return kRegistrar << 56 | server; }
-
-udp::endpoint endpoint_of(const std::pair<rserpool::IpAddress, uint16_t>& target) {
-  const auto& [address, port] = target;
-  if (address.is_v4()) {
-    asio::ip::address_v4::bytes_type bytes;
-    std::copy_n(address.data(), bytes.size(), bytes.begin());
-    return {asio::ip::address_v4(bytes), port};
-  }
-  asio::ip::address_v6::bytes_type bytes;
-  std::copy_n(address.data(), bytes.size(), bytes.begin());
-  return {asio::ip::address_v6(bytes), port};
-}
 
 }  // namespace
 
@@ -73,7 +63,7 @@ std::string encode(const StatusReport& report) {
     put(out, kUnknownDuration);
     put<uint16_t>(out, 0);
     put<uint16_t>(out, IPPROTO_SCTP);
-    put(out, kPpidEnrp);
+    put(out, rserpool::wire::kEnrpPpid);
   }
   return out;
 }
@@ -113,7 +103,7 @@ void StatusReports::report(bool final) {
   now.final = final;
   const std::string bytes = encode(now);
   for (const auto& target : targets_) {
-    const udp::endpoint to = endpoint_of(target);
+    const udp::endpoint to(transport::to_asio(target.first), target.second);
     asio::error_code error;
     udp::socket socket(loop_);
     socket.open(to.protocol(), error);

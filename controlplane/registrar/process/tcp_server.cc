@@ -9,6 +9,7 @@
 #include <asio/write.hpp>
 
 #include "controlplane/rserpool/wire/asap.h"
+#include "controlplane/transport/asio_address.h"
 
 namespace poolgate::registrar {
 
@@ -46,17 +47,6 @@ IpAddress from_asio(const asio::ip::address& a) {
   return IpAddress::v6(a.to_v6().to_bytes().data());
 }
 
-tcp::endpoint to_asio(const IpAddress& a, uint16_t port) {
-  if (a.is_v4()) {
-    asio::ip::address_v4::bytes_type bytes;
-    std::copy_n(a.data(), bytes.size(), bytes.begin());
-    return {asio::ip::address_v4(bytes), port};
-  }
-  asio::ip::address_v6::bytes_type bytes;
-  std::copy_n(a.data(), bytes.size(), bytes.begin());
-  return {asio::ip::address_v6(bytes), port};
-}
-
 asio::error_code open_listener(tcp::acceptor& acceptor, const tcp::endpoint& at) {
   using FreeBind = asio::detail::socket_option::boolean<IPPROTO_IP, IP_FREEBIND>;
   asio::error_code error;
@@ -87,7 +77,7 @@ void TcpServer::listen(const std::vector<std::pair<IpAddress, uint16_t>>& addres
   listeners_.clear();
   for (const auto& [address, port] : addresses) {
     auto listener = std::make_shared<Listener>(loop_);
-    if (const auto error = open_listener(listener->acceptor, to_asio(address, port))) {
+    if (const auto error = open_listener(listener->acceptor, {transport::to_asio(address), port})) {
       events_.tcp_note("registrar.tcp_listen " + address.to_string() + " port " + std::to_string(port) +
                        ": " + error.message());
       continue;
