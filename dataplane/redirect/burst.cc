@@ -12,10 +12,6 @@
 namespace poolgate::redirect {
 namespace {
 
-void add(std::atomic<uint64_t>& counter, uint64_t n) {
-  counter.store(counter.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
-}
-
 // A session (not an alias) that is established: state and kind in one look.
 bool is_plain(const Session& s) {
   static_assert(offsetof(Session, flags) == offsetof(Session, state) + 1 &&
@@ -110,11 +106,7 @@ void Redirector::Impl::process(rte_mbuf* const* mbufs, PacketInfo* infos, unsign
       pool::PeLine& line = lines[s.pe];
       const uint32_t bytes = mbuf->pkt_len;
       uint8_t* const frame = rte_pktmbuf_mtod(mbuf, uint8_t*);
-      // Where the client is: looked at about once a second.
-      // In `nat` always, as the PE's packets move the time on, too.
-      const bool fresh = ((((now_ms ^ s.last_seen_ms) >> 10) == 0) & (s.client_hop != 0) &
-                          ((s.flags & session::kNat) == 0)) ||
-                         hops.is(s.client_hop, frame, mbuf->port);
+      const bool fresh = !client_hop_is_due(s) || hops.is(s.client_hop, frame, mbuf->port);
       if (fresh & (s.deaths == line.deaths) & (line.next_hop < max_next_hops)) [[likely]] {
         const drivers::NextHop& hop = next_hops[line.next_hop];
         const unsigned rewritten = s.flags & session::kRewritten;

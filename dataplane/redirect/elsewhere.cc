@@ -23,7 +23,7 @@ void Redirector::Impl::flush_handover() {
     const auto to = static_cast<unsigned>(__builtin_ctzll(used));
     Peers::Outgoing& o = others->outgoing[to];
     const unsigned taken = others->rings.give(worker, to, o.mbufs, o.n);
-    HandoverCounters::add(others->counters.given, taken);
+    add(others->counters.given, taken);
     if (taken < o.n) {
       drops.add(DropReason::handover_full, o.n - taken);
       rte_pktmbuf_free_bulk(o.mbufs + taken, o.n - taken);
@@ -130,15 +130,9 @@ unsigned Redirector::Impl::next_to_ask(Packet& packet, unsigned home) const {
   const auto distance = [home](unsigned w) { return (w - home) % Handover::kMaxWorkers; };
   unsigned best = Handover::kMaxWorkers;
   for (size_t a = 0; a < init.n; ++a) {
-    session::FlowKey key = packet.info.flow;
+    session::FlowKey key;
     uint8_t both[32];
-    if (init.addresses[a].family != key.family) continue;
-    if (key.family == 4) {
-      key.source = wire::raw32(init.addresses[a].bytes);
-    } else {
-      std::memcpy(both, init.addresses[a].bytes, 16);
-      std::memcpy(both + 16, packet.destination(), 16);
-    }
+    if (!key_from(packet, init.addresses[a], key, both)) continue;
     const unsigned d = distance(others->homes.of(key, both));
     if (d > distance(worker) && d < best) best = d;
   }

@@ -129,9 +129,8 @@ void Redirector::Impl::further_fragment(Packet& packet) {
   pool::PeLine& line = lines[way->pe];
   if (line.deaths != way->deaths) return drop(packet.mbuf, DropReason::pe_dead);
   if (unsigned mtu; !way->from_pe && !fits(packet, line, way->flags, mtu)) return too_big(packet, mtu);
-  line.packets.store(line.packets.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-  line.bytes.store(line.bytes.load(std::memory_order_relaxed) + packet.mbuf->pkt_len,
-                   std::memory_order_relaxed);
+  add(line.packets, 1);
+  add(line.bytes, packet.mbuf->pkt_len);
   count(way->service, &ServiceCounters::packets);
   count(way->service, &ServiceCounters::bytes, packet.mbuf->pkt_len);
   if ((way->flags & session::kNat) != 0) {

@@ -4,21 +4,10 @@
 #include "dataplane/redirect/wire.h"
 
 namespace poolgate::redirect {
-namespace {
-
-uint64_t stretch(uint64_t& seed) {
-  seed += 0x9e3779b97f4a7c15;
-  uint64_t z = (seed ^ seed >> 30) * 0xbf58476d1ce4e5b9;
-  z = (z ^ z >> 27) * 0x94d049bb133111eb;
-  return z ^ z >> 31;
-}
-
-}  // namespace
-
 Spread Spread::even(const std::vector<uint8_t>& workers, uint64_t seed) {
   Spread spread;
   for (size_t i = 0; i < kKey; i += 8) {
-    const uint64_t word = stretch(seed);
+    const uint64_t word = session::stretch(seed);
     std::memcpy(&spread.key[i], &word, 8);
   }
   // A multiple of how many there are, and as long as devices' tables.

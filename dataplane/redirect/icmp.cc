@@ -88,11 +88,7 @@ bool Redirector::Impl::icmp_error(Packet& packet) {
   uint8_t both[32] = {};
   std::memcpy(both, quote.addresses + n, n);
   std::memcpy(both + n, quote.addresses, n);
-  if (family == 6) {
-    session::set_v6_words(key, both, sessions.secret());
-  } else {
-    std::memcpy(&key.source, both, 8);
-  }
+  session::set_addresses(key, both, sessions.secret());
   packet.entry = sessions.find(key, session::hash_flow(key, sessions.secret()), both);
   if (packet.entry != session::kNone && (sessions.at(packet.entry).flags & session::kRemote) != 0) {
     give(packet, sessions.at(packet.entry).service, Stage::to_owner);
@@ -110,8 +106,8 @@ bool Redirector::Impl::icmp_error(Packet& packet) {
     drop(packet.mbuf, DropReason::icmp_no_session);
     return true;
   }
-  if (!icmp_errors.take(now_us, icmp_error_rate())) {
-    drop(packet.mbuf, DropReason::icmp_rate);
+  if (!may_send_icmp_error()) {
+    rte_pktmbuf_free(packet.mbuf);
     return true;
   }
   const SessionIndex i = sessions.session_of(packet.entry);

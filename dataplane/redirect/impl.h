@@ -15,6 +15,7 @@
 #include "dataplane/redirect/peers.h"
 #include "dataplane/redirect/redirector.h"
 #include "dataplane/redirect/replies.h"
+#include "dataplane/redirect/sctp_chunks.h"
 #include "dataplane/redirect/token_bucket.h"
 #include "dataplane/session/session_table.h"
 
@@ -96,8 +97,7 @@ struct Redirector::Impl {
   bool fits(const Packet& packet, const pool::PeLine& pe, uint8_t flags, unsigned& mtu) const;
   void too_big(Packet& packet, unsigned mtu);
   void in_pieces(Packet& packet, const pool::PeLine& pe, uint8_t flags, unsigned mtu);
-  bool may_send_icmp_error();
-  uint32_t icmp_error_rate() const;  // a second, of this worker
+  bool may_send_icmp_error();  // or pass one on; false: counted as icmp_rate
 
   // ---- fragments.cc
   void fragment(Packet& packet);
@@ -112,6 +112,8 @@ struct Redirector::Impl {
   // ---- new_flow.cc: no session has this packet's key
   void new_flow(Packet& packet, const ServiceEntry& service);
   bool find_association(Packet& packet, const ServiceEntry& service);
+  bool key_from(const Packet& packet, const sctp::InitView::Address& source, session::FlowKey& key,
+                uint8_t* both) const;
   void start(Packet& packet, const ServiceEntry& service);
   void steer(Packet& packet, const ServiceEntry& service);
   pool::PeSlotIndex choose(Packet& packet, const ServiceEntry& service);
@@ -193,11 +195,15 @@ struct Redirector::Impl {
   void age();
   uint32_t timeout_ms(const Session& s) const;
 
+  // Where the client is gets looked at about once a second; in `nat` always, as the PE's packets move the
+  // time on, too.
+  bool client_hop_is_due(const Session& s) const {
+    return (((now_ms ^ s.last_seen_ms) >> 10) != 0) | (s.client_hop == 0) | ((s.flags & session::kNat) != 0);
+  }
   const ServiceEntry* service_of(const Session& s) const { return services->service(s.service); }
   void count(ServiceIndex service, std::atomic<uint64_t> ServiceCounters::*counter, uint64_t n = 1) const {
     if (service >= kMaxServices) return;
-    auto& c = counters[service].*counter;
-    c.store(c.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+    add(counters[service].*counter, n);
   }
   void take_over(const RedirectorOptions& options);  // the sessions of a former process
   void session_ended(SessionIndex i);                // erases it, with its count

@@ -169,8 +169,8 @@ bool Redirector::Impl::nat_back(rte_mbuf* mbuf, const PacketInfo& info, const Se
   rewrite_plain(frame, info, key.destination, key.source,
                 key.destination_port | uint32_t{key.source_port} << 16);
   s.last_seen_ms = now_ms;
-  line.packets.store(line.packets.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-  line.bytes.store(line.bytes.load(std::memory_order_relaxed) + mbuf->pkt_len, std::memory_order_relaxed);
+  add(line.packets, 1);
+  add(line.bytes, mbuf->pkt_len);
   if (s.service != tally.service) settle(tally, s.service);
   ++tally.packets;
   tally.bytes += mbuf->pkt_len;

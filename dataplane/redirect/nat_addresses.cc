@@ -34,11 +34,7 @@ SessionIndex Redirector::Impl::nat_add_key(SessionIndex i, uint8_t family, const
   uint8_t both[32] = {};
   std::memcpy(both, f.from, n);
   std::memcpy(both + n, f.to, n);
-  if (family == 6) {
-    session::set_v6_words(key, both, sessions.secret());
-  } else {
-    std::memcpy(&key.source, both, 8);
-  }
+  session::set_addresses(key, both, sessions.secret());
   const SessionIndex made =
       sessions.insert_alias(i, key, session::hash_flow(key, sessions.secret()), both, flags);
   if (made == session::kNone) return made;
@@ -160,16 +156,9 @@ bool Redirector::Impl::nat_find_init_ack(Packet& packet) {
   if (!chunks.next(chunk) || !sctp::parse_init(chunk, ack)) return false;
   const uint32_t tag = sctp::verification_tag(packet.l4());
   for (size_t a = 0; a < ack.n; ++a) {
-    session::FlowKey key = packet.info.flow;
+    session::FlowKey key;
     uint8_t both[32];
-    if (ack.addresses[a].family != key.family) continue;
-    if (key.family == 4) {
-      key.source = wire::raw32(ack.addresses[a].bytes);
-    } else {
-      std::memcpy(both, ack.addresses[a].bytes, 16);
-      std::memcpy(both + 16, packet.destination(), 16);
-      session::set_v6_words(key, both, sessions.secret());
-    }
+    if (!key_from(packet, ack.addresses[a], key, both)) continue;
     const SessionIndex entry = sessions.find(key, session::hash_flow(key, sessions.secret()), both);
     if (entry == session::kNone) continue;
     if ((sessions.at(entry).flags & session::kRemote) != 0) {

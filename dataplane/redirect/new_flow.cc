@@ -90,6 +90,19 @@ void Redirector::Impl::new_flow(Packet& packet, const ServiceEntry& service) {
   }
 }
 
+// The packet's key, had it come from another of the sender's addresses; `both`: with its addresses. False:
+// that is of the other family.
+bool Redirector::Impl::key_from(const Packet& packet, const sctp::InitView::Address& source,
+                                session::FlowKey& key, uint8_t* both) const {
+  key = packet.info.flow;
+  if (source.family != key.family) return false;
+  const size_t n = packet.address_size();
+  std::memcpy(both, source.bytes, n);
+  std::memcpy(both + n, packet.destination(), n);
+  session::set_addresses(key, both, sessions.secret());
+  return true;
+}
+
 // SCTP: the association of an INIT by the addresses in it; of other packets by (service, client port, Tp).
 // True: found, and the packet is dealt with. A match by tag forwards; it does not add an address.
 bool Redirector::Impl::find_association(Packet& packet, const ServiceEntry& service) {
@@ -109,16 +122,9 @@ bool Redirector::Impl::find_association(Packet& packet, const ServiceEntry& serv
   sctp::InitView init;
   if (!sctp::parse_init(chunk, init)) return false;
   for (size_t a = 0; a < init.n; ++a) {
-    session::FlowKey key = packet.info.flow;
+    session::FlowKey key;
     uint8_t both[32];
-    if (init.addresses[a].family != key.family) continue;
-    if (key.family == 4) {
-      key.source = wire::raw32(init.addresses[a].bytes);
-    } else {
-      std::memcpy(both, init.addresses[a].bytes, 16);
-      std::memcpy(both + 16, packet.destination(), 16);
-      session::set_v6_words(key, both, sessions.secret());
-    }
+    if (!key_from(packet, init.addresses[a], key, both)) continue;
     const SessionIndex entry = sessions.find(key, session::hash_flow(key, sessions.secret()), both);
     if (entry == session::kNone || (sessions.at(entry).flags & session::kFromPe) != 0) continue;
     if (sessions.at(sessions.session_of(entry)).state == State::closed) continue;

@@ -19,7 +19,7 @@ unsigned Redirector::Impl::home_of(SessionIndex entry) const {
 
 void Redirector::Impl::tell(unsigned to, const Notice& notice) {
   if (others->rings.tell(worker, to, notice))
-    HandoverCounters::add(others->counters.told, 1);
+    add(others->counters.told, 1);
   else
     drops.add(DropReason::notice_lost);
 }
@@ -98,7 +98,7 @@ void Redirector::Impl::disown(const Packet& packet) {
 }
 
 void Redirector::Impl::hear(const Notice& notice, unsigned from) {
-  HandoverCounters::add(others->counters.heard, 1);
+  add(others->counters.heard, 1);
   const TagDirectory::Key tag{notice.tag, notice.flow.source_port, notice.service};
   switch (notice.about) {
     case Notice::About::tag:
@@ -140,7 +140,7 @@ void Redirector::Impl::hear_alias(const Notice& notice, unsigned from, SessionIn
     // or the lower number.
     const SessionIndex ours = sessions.session_of(known);
     const Session& s = sessions.at(ours);
-    HandoverCounters::add(others->counters.conflicts, 1);
+    add(others->counters.conflicts, 1);
     if (!same || s.tag_c != notice.tag) return;
     const bool confirmed = s.state != State::half_open;
     if (confirmed && notice.confirmed) return;

@@ -11,14 +11,6 @@
 #include "dataplane/redirect/wire.h"
 
 namespace poolgate::redirect {
-namespace {
-
-void add(std::atomic<uint64_t>& counter, uint64_t n) {
-  counter.store(counter.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
-}
-
-}  // namespace
-
 Redirector::Impl::Impl(const RedirectorOptions& options, std::unique_ptr<session::SessionTable> table,
                        std::unique_ptr<ClientHops> client_hops, ServiceCounters* service_counters)
     : worker(options.worker),
@@ -128,7 +120,7 @@ unsigned Redirector::process_handed(unsigned from, uint64_t now_us, Output& out)
   for (; heard < Handover::kNotices && peers.rings.hear(from, impl_->worker, notice); ++heard)
     impl_->hear(notice, from);
   if (n == 0) return heard;
-  HandoverCounters::add(peers.counters.taken, n);
+  add(peers.counters.taken, n);
   PacketInfo infos[kMaxBurst];
   parse_burst(mbufs, infos, n);
   peers.handed = true;
@@ -195,10 +187,7 @@ void Redirector::Impl::hit(Packet& packet, SessionIndex entry) {
   if (s->deaths != lines[s->pe].deaths) [[unlikely]]
     verdict = dead_pe(packet, i, from_pe);
   if (verdict == Verdict::forward) {
-    // Where the client is: looked at about once a second; in `nat` always, as the PE's packets move the time
-    // on, too.
-    if ((((now_ms ^ s->last_seen_ms) >> 10) != 0 || s->client_hop == 0 || (s->flags & session::kNat) != 0) &&
-        !from_pe) [[unlikely]]
+    if (client_hop_is_due(*s) && !from_pe) [[unlikely]]
       learn_hop(packet, *s);
     switch (packet.info.flow.protocol) {
       case wire::kSctp: {

@@ -79,6 +79,11 @@ struct RedirectorOptions {
   uint16_t snat_first_port = 1024, snat_last_port = 65535;  // shared out: port modulo the number of workers
 };
 
+// To a counter that the calling worker alone writes; any thread may read it.
+inline void add(std::atomic<uint64_t>& counter, uint64_t n) {
+  counter.store(counter.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+}
+
 // Counters that the worker alone writes, each a relaxed store; any thread may read them.
 struct alignas(64) ServiceCounters {
   std::atomic<uint64_t> packets{0}, bytes{0};
@@ -94,10 +99,6 @@ struct alignas(64) HandoverCounters {
   std::atomic<uint64_t> given{0}, taken{0};  // packets
   std::atomic<uint64_t> told{0}, heard{0};   // notices of keys and tags
   std::atomic<uint64_t> conflicts{0};        // of two workers that took one key for theirs
-
-  static void add(std::atomic<uint64_t>& counter, uint64_t n) {
-    counter.store(counter.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
-  }
 };
 
 struct SessionStats {

@@ -144,15 +144,11 @@ void Redirector::Impl::learn_addresses(Packet& packet, SessionIndex i) {
       if (static_cast<uint8_t>(vip.family()) != family || aliases >= kMaxAliases) continue;
       session::FlowKey key = packet.info.flow;
       key.family = family;
+      const size_t n = family == 6 ? 16 : 4;
       uint8_t both[32];
-      if (family == 4) {
-        key.source = wire::raw32(init.addresses[a].bytes);
-        key.destination = wire::raw32(vip.data());
-      } else {
-        std::memcpy(both, init.addresses[a].bytes, 16);
-        std::memcpy(both + 16, vip.data(), 16);
-        session::set_v6_words(key, both, sessions.secret());
-      }
+      std::memcpy(both, init.addresses[a].bytes, n);
+      std::memcpy(both + n, vip.data(), n);
+      session::set_addresses(key, both, sessions.secret());
       // Also fails for a key that is known already, such as the session's own.
       const uint32_t hash = session::hash_flow(key, sessions.secret());
       if (sessions.insert_alias(i, key, hash, both, 0) == session::kNone) continue;

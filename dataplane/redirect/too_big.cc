@@ -22,10 +22,8 @@ bool may_be_cut(const Packet& packet) {
 
 }  // namespace
 
-uint32_t Redirector::Impl::icmp_error_rate() const { return kIcmpErrorRate / slots.workers() + 1; }
-
 bool Redirector::Impl::may_send_icmp_error() {
-  if (icmp_errors.take(now_us, icmp_error_rate())) return true;
+  if (icmp_errors.take(now_us, kIcmpErrorRate / slots.workers() + 1)) return true;
   drops.add(DropReason::icmp_rate);
   return false;
 }

@@ -52,4 +52,21 @@ inline void set_v6_words(FlowKey& key, const uint8_t* addresses, const HashSecre
   std::memcpy(&key.source, &h, 8);
 }
 
+// `both`: source and destination, each of the key's family's size, one after the other.
+inline void set_addresses(FlowKey& key, const uint8_t* both, const HashSecret& secret) {
+  if (key.family == 6) {
+    set_v6_words(key, both, secret);
+  } else {
+    std::memcpy(&key.source, both, 8);
+  }
+}
+
+// The next of a sequence that a seed begins (splitmix64's shape): for secrets, not for hashing.
+inline uint64_t stretch(uint64_t& seed) {
+  seed += 0x9e3779b97f4a7c15;
+  uint64_t z = (seed ^ seed >> 30) * 0xbf58476d1ce4e5b9;
+  z = (z ^ z >> 27) * 0x94d049bb133111eb;
+  return z ^ z >> 31;
+}
+
 }  // namespace poolgate::session

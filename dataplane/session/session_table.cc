@@ -19,13 +19,6 @@ struct Plan {
   uint32_t entries, flow_buckets, tag_buckets;
 };
 
-uint64_t stretch(uint64_t& seed) {
-  seed += 0x9e3779b97f4a7c15;
-  uint64_t z = (seed ^ seed >> 30) * 0xbf58476d1ce4e5b9;
-  z = (z ^ z >> 27) * 0x94d049bb133111eb;
-  return z ^ z >> 31;
-}
-
 }  // namespace
 
 Result<std::unique_ptr<SessionTable>> SessionTable::open(const std::string& path, uint32_t capacity,
@@ -156,17 +149,24 @@ void SessionTable::unlink(SessionIndex session) {
   line.sessions.store(line.sessions.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
 }
 
-SessionIndex SessionTable::insert(const FlowKey& key, uint32_t hash, const uint8_t* v6,
-                                  pool::PeSlotIndex pe) {
+// An entry with this key, in the index but not whole: the caller sets its generation last.
+SessionIndex SessionTable::take(const FlowKey& key, uint32_t hash, const uint8_t* v6) {
   const SessionIndex i = key.family == 6 ? pool_.take_pair() : pool_.take_single();
   if (i == kNone) return kNone;
   if (!buckets_.insert(hash, i)) {
     key.family == 6 ? pool_.give_pair(i) : pool_.give_single(i);
     return kNone;
   }
-  Session& s = entries_[i];
-  s.key = key;
+  entries_[i].key = key;
   if (key.family == 6) std::memcpy(second(i).addresses, v6, 32);
+  return i;
+}
+
+SessionIndex SessionTable::insert(const FlowKey& key, uint32_t hash, const uint8_t* v6,
+                                  pool::PeSlotIndex pe) {
+  const SessionIndex i = take(key, hash, v6);
+  if (i == kNone) return kNone;
+  Session& s = entries_[i];
   s.pe = pe;
   s.deaths = lines_[pe].deaths;
   s.kind = Kind::session;
@@ -181,15 +181,9 @@ SessionIndex SessionTable::insert(const FlowKey& key, uint32_t hash, const uint8
 SessionIndex SessionTable::insert_alias(SessionIndex session, const FlowKey& key, uint32_t hash,
                                         const uint8_t* v6, uint8_t flags) {
   if (find(key, hash, v6) != kNone) return kNone;
-  const SessionIndex i = key.family == 6 ? pool_.take_pair() : pool_.take_single();
+  const SessionIndex i = take(key, hash, v6);
   if (i == kNone) return kNone;
-  if (!buckets_.insert(hash, i)) {
-    key.family == 6 ? pool_.give_pair(i) : pool_.give_single(i);
-    return kNone;
-  }
   Session& a = entries_[i];
-  a.key = key;
-  if (key.family == 6) std::memcpy(second(i).addresses, v6, 32);
   a.session = session;
   a.flags = flags;
   a.kind = Kind::alias;
@@ -208,15 +202,9 @@ uint32_t SessionTable::lines_with_aliases(SessionIndex session) const {
 
 SessionIndex SessionTable::insert_remote(const FlowKey& key, uint32_t hash, const uint8_t* v6,
                                          uint16_t owner) {
-  const SessionIndex i = key.family == 6 ? pool_.take_pair() : pool_.take_single();
+  const SessionIndex i = take(key, hash, v6);
   if (i == kNone) return kNone;
-  if (!buckets_.insert(hash, i)) {
-    key.family == 6 ? pool_.give_pair(i) : pool_.give_single(i);
-    return kNone;
-  }
   Session& a = entries_[i];
-  a.key = key;
-  if (key.family == 6) std::memcpy(second(i).addresses, v6, 32);
   a.service = owner;
   a.flags = kRemote;
   a.kind = Kind::alias;

@@ -117,6 +117,7 @@ class SessionTable {
   SessionTable(pool::MappedFile file, uint32_t capacity, pool::PeLine* lines, uint32_t slots);
   void reattach(uint32_t now_ms);
   bool sound(SessionIndex i) const;
+  SessionIndex take(const FlowKey& key, uint32_t hash, const uint8_t* v6);
   void link(SessionIndex session);
   void unlink(SessionIndex session);
   void give(SessionIndex i);
