@@ -70,6 +70,17 @@ class Recorder : public dataplane::ChannelHandler {
     return n;
   }
 
+  // The PEs of a pool as it was told last; -1: the pool is not there.
+  int told(const std::string& pool) const {
+    int n = -1;
+    for (const auto& t : transactions) {
+      if (t.full) n = -1;
+      for (const auto& chunk : t.pools)
+        if (chunk.handle == pool) n = chunk.remove ? -1 : static_cast<int>(chunk.elements.size());
+    }
+    return n;
+  }
+
   bool room = true;
   unsigned offered = 0;
   std::string refuse;

@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-#include <array>
+#include "tests/unit/all_policies.h"
 
 namespace poolgate::rserpool {
 namespace {
@@ -15,25 +15,8 @@ PolicySettings settings(PolicyType type, PolicySettings s = {}) {
   return s;
 }
 
-constexpr std::array kAll = {PolicyType::round_robin,
-                             PolicyType::weighted_round_robin,
-                             PolicyType::random,
-                             PolicyType::weighted_random,
-                             PolicyType::priority,
-                             PolicyType::least_used,
-                             PolicyType::least_used_degradation,
-                             PolicyType::priority_least_used,
-                             PolicyType::randomized_least_used,
-                             PolicyType::randomized_priority_least_used,
-                             PolicyType::randomized_least_used_degradation,
-                             PolicyType::priority_least_used_degradation,
-                             PolicyType::randomized_priority_least_used_degradation,
-                             PolicyType::weighted_random_dpf,
-                             PolicyType::least_used_dpf,
-                             PolicyType::least_used_degradation_dpf};
-
 TEST(PolicyRules, all_sixteen_policies_have_a_method_and_a_name_that_leads_back) {
-  for (const PolicyType type : kAll) {
+  for (const PolicyType type : test::kAllPolicies) {
     EXPECT_TRUE(selection_method(type).has_value());
     EXPECT_EQ(policy_by_name(policy_name(type)), type) << policy_name(type);
   }

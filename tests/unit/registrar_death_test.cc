@@ -8,15 +8,7 @@ namespace {
 
 class RegistrarDeath : public RegistrarBinary {
  protected:
-  int told(const std::string& pool) const {
-    int n = -1;
-    for (const auto& t : plane.handler.transactions) {
-      if (t.full) n = -1;
-      for (const auto& chunk : t.pools)
-        if (chunk.handle == pool) n = chunk.remove ? -1 : static_cast<int>(chunk.elements.size());
-    }
-    return n;
-  }
+  int told(const std::string& pool) const { return plane.handler.told(pool); }
   // A registrar that will die before the `call`-th call from now on.
   std::unique_ptr<Program> start_to_die_before(unsigned call) {
     const char* sanitizer = std::getenv("ASAN_OPTIONS");
@@ -32,6 +24,23 @@ class RegistrarDeath : public RegistrarBinary {
     EXPECT_TRUE(until([&] { return std::filesystem::exists(armed); })) << log();
     return registrar;
   }
+  // What `sequence` asked for is done and answered once: by this registrar or, if it died before its
+  // `call`-th call, by the next one, which is ended then.
+  template <class Done>
+  void died_or_did(std::unique_ptr<Program> registrar, unsigned call, uint64_t sequence, const Done& done,
+                   bool& died) {
+    ASSERT_TRUE(until([&] { return registrar->ended() || done(); })) << log();
+    died = registrar->ended();
+    if (died) {
+      EXPECT_EQ(registrar->wait(), -SIGKILL) << log();
+      registrar = start();
+      ASSERT_TRUE(until(done)) << "killed before call " << call << "\n" << log();
+    }
+    ASSERT_EQ(plane.handler.answers_to(1, sequence), 1u) << "killed before call " << call;
+    if (died) {
+      EXPECT_EQ(registrar->end(SIGTERM), 0);
+    }
+  }
 };
 
 TEST_F(RegistrarDeath, between_any_two_calls_of_a_registration_it_is_done_once_and_answered_once) {
@@ -46,17 +55,10 @@ TEST_F(RegistrarDeath, between_any_two_calls_of_a_registration_it_is_done_once_a
     const auto done = [&] {
       return plane.server->unacknowledged() == 0 && told("EchoPool") == static_cast<int>(call);
     };
-    ASSERT_TRUE(until([&] { return registrar->ended() || done(); })) << log();
-    const bool died = registrar->ended();
-    if (died) {
-      ++deaths;
-      EXPECT_EQ(registrar->wait(), -SIGKILL) << log();
-      registrar = start();
-      ASSERT_TRUE(until(done)) << "killed before call " << call << "\n" << log();
-    }
-    ASSERT_EQ(plane.handler.answers_to(1, call), 1u) << "killed before call " << call;
+    bool died = false;
+    ASSERT_NO_FATAL_FAILURE(died_or_did(std::move(registrar), call, call, done, died));
     if (!died) break;
-    EXPECT_EQ(registrar->end(SIGTERM), 0);
+    ++deaths;
   }
   EXPECT_GE(deaths, 7u)
       << "received, written, synced, answered, acknowledged and more are points of their own";
@@ -77,17 +79,10 @@ TEST_F(RegistrarDeath, between_any_two_calls_of_a_deregistration_it_is_done_once
     plane.message(1, bytes(asap::Deregistration{"EchoPool", 7}));
     ++sequence;
     const auto done = [&] { return plane.server->unacknowledged() == 0 && told("EchoPool") == -1; };
-    ASSERT_TRUE(until([&] { return registrar->ended() || done(); })) << log();
-    const bool died = registrar->ended();
-    if (died) {
-      ++deaths;
-      EXPECT_EQ(registrar->wait(), -SIGKILL) << log();
-      registrar = start();
-      ASSERT_TRUE(until(done)) << "killed before call " << call << "\n" << log();
-    }
-    ASSERT_EQ(plane.handler.answers_to(1, sequence), 1u) << "killed before call " << call;
+    bool died = false;
+    ASSERT_NO_FATAL_FAILURE(died_or_did(std::move(registrar), call, sequence, done, died));
     if (!died) break;
-    EXPECT_EQ(registrar->end(SIGTERM), 0);
+    ++deaths;
   }
   EXPECT_GE(deaths, 7u);
 }

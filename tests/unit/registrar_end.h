@@ -82,16 +82,7 @@ class Appliance {
   bool in_step() {
     return until([&] { return process().in_step(); });
   }
-  // The PEs of a pool as the data plane was told last; -1: the pool is not there.
-  int told(const std::string& pool) const {
-    int n = -1;
-    for (const auto& t : plane.handler.transactions) {
-      if (t.full) n = -1;
-      for (const auto& chunk : t.pools)
-        if (chunk.handle == pool) n = chunk.remove ? -1 : static_cast<int>(chunk.elements.size());
-    }
-    return n;
-  }
+  int told(const std::string& pool) const { return plane.handler.told(pool); }
 
   DataPlaneEnd plane{[](dataplane::ChannelServerOptions& o) {
     o.welcome.local_addresses = {*rserpool::IpAddress::parse("192.0.2.9")};

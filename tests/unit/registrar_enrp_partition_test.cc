@@ -24,14 +24,21 @@ void of_one_mind(Scope& s, size_t elements) {
   }
 }
 
-TEST(EnrpPartition, servers_apart_with_all_PEs_in_reach_of_both_agree_when_they_meet_again) {
-  Scope s;
+// Two servers with ten PEs each, cut off from each other; `elements`: and each from the other's PEs.
+void fall_apart(Scope& s, bool elements) {
   for (const rserpool::ServerId id : {1u, 2u}) s.start(id, {3 - id});
   s.run(3 * kS);
   for (PeId id = 1; id <= 20; ++id) s.enroll(1 + id % 2, id);
   s.cut_pairs.insert({Scope::ip_of(1), Scope::ip_of(2)});
+  for (auto& [ip, one] : s.pes)
+    if (elements) s.cut_pairs.insert({ip, Scope::ip_of(1 + (one.id + 1) % 2)});
   s.run(3 * kS);
   s.lose_cut_associations();
+}
+
+TEST(EnrpPartition, servers_apart_with_all_PEs_in_reach_of_both_agree_when_they_meet_again) {
+  Scope s;
+  fall_apart(s, false);
   s.run(20 * kS);
   EXPECT_THAT(s.homes(1), Each(Pair(testing::_, 1u)));
   EXPECT_THAT(s.homes(2), Each(Pair(testing::_, 2u)));
@@ -42,13 +49,7 @@ TEST(EnrpPartition, servers_apart_with_all_PEs_in_reach_of_both_agree_when_they_
 
 TEST(EnrpPartition, servers_and_PEs_apart_keep_what_is_on_their_side) {
   Scope s;
-  for (const rserpool::ServerId id : {1u, 2u}) s.start(id, {3 - id});
-  s.run(3 * kS);
-  for (PeId id = 1; id <= 20; ++id) s.enroll(1 + id % 2, id);
-  s.cut_pairs.insert({Scope::ip_of(1), Scope::ip_of(2)});
-  for (auto& [ip, one] : s.pes) s.cut_pairs.insert({ip, Scope::ip_of(1 + (one.id + 1) % 2)});
-  s.run(3 * kS);
-  s.lose_cut_associations();
+  fall_apart(s, true);
   // Long enough for the takeover, too short for all claims to fail.
   s.run(2 * kS);
   s.cut_pairs.clear();
@@ -58,13 +59,7 @@ TEST(EnrpPartition, servers_and_PEs_apart_keep_what_is_on_their_side) {
 
 TEST(EnrpPartition, PEs_out_of_reach_of_one_side_for_long_are_back_when_it_heals) {
   Scope s;
-  for (const rserpool::ServerId id : {1u, 2u}) s.start(id, {3 - id});
-  s.run(3 * kS);
-  for (PeId id = 1; id <= 20; ++id) s.enroll(1 + id % 2, id);
-  s.cut_pairs.insert({Scope::ip_of(1), Scope::ip_of(2)});
-  for (auto& [ip, one] : s.pes) s.cut_pairs.insert({ip, Scope::ip_of(1 + (one.id + 1) % 2)});
-  s.run(3 * kS);
-  s.lose_cut_associations();
+  fall_apart(s, true);
   s.run(60 * kS);
   EXPECT_THAT(s.homes(1), SizeIs(10)) << "those of the other side answer nowhere";
   s.cut_pairs.clear();

@@ -170,6 +170,18 @@ TEST(RegistrarJournal, expiry_loss_and_death_are_journaled_too) {
   EXPECT_EQ(w.restarted().element_count(), 0u);
 }
 
+void expect_same_pools(const World& w, const registrar::Registrar& next) {
+  for (const char* handle : {"A", "B"}) {
+    const auto before = w.registrar.elements(handle, w.now);
+    const auto after = next.elements(handle, w.now);
+    ASSERT_EQ(after.size(), before.size());
+    for (size_t i = 0; i < after.size(); ++i) {
+      EXPECT_EQ(after[i].element, before[i].element);
+      EXPECT_EQ(after[i].registration, before[i].registration);
+    }
+  }
+}
+
 TEST(RegistrarJournal, a_snapshot_restores_what_the_journal_did) {
   World w;
   const auto a = w.up("10.0.0.1");
@@ -182,15 +194,7 @@ TEST(RegistrarJournal, a_snapshot_restores_what_the_journal_did) {
     next.restore(record);
   });
   EXPECT_EQ(answers, 21u);
-  for (const char* handle : {"A", "B"}) {
-    const auto before = w.registrar.elements(handle, w.now);
-    const auto after = next.elements(handle, w.now);
-    ASSERT_EQ(after.size(), before.size());
-    for (size_t i = 0; i < after.size(); ++i) {
-      EXPECT_EQ(after[i].element, before[i].element);
-      EXPECT_EQ(after[i].registration, before[i].registration);
-    }
-  }
+  expect_same_pools(w, next);
 }
 
 TEST(RegistrarJournal, a_snapshot_in_slices_and_the_changes_between_them_restore_the_present_state) {
@@ -213,15 +217,7 @@ TEST(RegistrarJournal, a_snapshot_in_slices_and_the_changes_between_them_restore
     for (; recorded < w.journal.size(); ++recorded) next.restore(w.journal[recorded]);
   }
   EXPECT_GE(slices, 13u);
-  for (const char* handle : {"A", "B"}) {
-    const auto before = w.registrar.elements(handle, w.now);
-    const auto after = next.elements(handle, w.now);
-    ASSERT_EQ(after.size(), before.size());
-    for (size_t i = 0; i < after.size(); ++i) {
-      EXPECT_EQ(after[i].element, before[i].element);
-      EXPECT_EQ(after[i].registration, before[i].registration);
-    }
-  }
+  expect_same_pools(w, next);
 }
 
 TEST(RegistrarJournal, answers_are_kept_no_longer_than_a_replay_can_ask_for_them) {

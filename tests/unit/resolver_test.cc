@@ -7,6 +7,7 @@
 
 #include "controlplane/rserpool/policy/random.h"
 #include "dataplane/pool/pool_table.h"
+#include "tests/unit/all_policies.h"
 #include "tests/unit/allocations.h"
 #include "tests/unit/registrar_world.h"
 
@@ -17,23 +18,6 @@ using rserpool::Random;
 using testing::ElementsAre;
 using worker::PassedOn;
 using worker::Resolver;
-
-constexpr PolicyType kPolicies[] = {PolicyType::round_robin,
-                                    PolicyType::weighted_round_robin,
-                                    PolicyType::random,
-                                    PolicyType::weighted_random,
-                                    PolicyType::priority,
-                                    PolicyType::least_used,
-                                    PolicyType::least_used_degradation,
-                                    PolicyType::priority_least_used,
-                                    PolicyType::randomized_least_used,
-                                    PolicyType::randomized_priority_least_used,
-                                    PolicyType::randomized_least_used_degradation,
-                                    PolicyType::priority_least_used_degradation,
-                                    PolicyType::randomized_priority_least_used_degradation,
-                                    PolicyType::weighted_random_dpf,
-                                    PolicyType::least_used_dpf,
-                                    PolicyType::least_used_degradation_dpf};
 
 std::string resolution(std::string_view handle = "EchoPool", std::optional<uint32_t> items = {},
                        bool subscribe = false) {
@@ -118,7 +102,7 @@ PolicySettings random_policy(PolicyType type, Random& random) {
 TEST(Resolver, DESIGN_4_a_worker_answers_what_the_registrar_would_byte_for_byte) {
   Random random(7);
   size_t compared = 0, nobody = 0;
-  for (const PolicyType policy : kPolicies) {
+  for (const PolicyType policy : kAllPolicies) {
     for (const size_t size : {1, 2, 5, 63, 65, 300}) {
       registrar::Settings settings;
       settings.registrar.max_items = static_cast<uint32_t>(random.below(8));
