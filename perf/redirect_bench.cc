@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Redirect of established SCTP flows through the worker's own stages (parse_burst, Redirector::process:
+// Redirect of established SCTP flows through the worker's own stages (Redirector::process: parse,
 // lookup, the association's state, the PE's death, rewrite, counters, next hop, transmit arrays), in bursts
 // of 32 from uniformly random flows, beside the floor (floor_baseline.h) on the same packets. Cycles are
 // those of the TSC.
@@ -153,11 +153,9 @@ class Stage {
 
  private:
   void burst(rte_mbuf** mbufs, uint64_t tsc) {
-    redirect::PacketInfo infos[kBurst];
-    redirect::parse_burst(mbufs, infos, kBurst);
     // Microseconds, as the worker's clock has them.
-    redirector_->process(mbufs, infos, kBurst,
-                         1'000'000 + static_cast<uint64_t>(static_cast<double>(tsc) * us_), *out_);
+    redirector_->process(mbufs, kBurst, 1'000'000 + static_cast<uint64_t>(static_cast<double>(tsc) * us_),
+                         *out_);
     for (uint32_t used = out_->ports_used; used != 0; used &= used - 1) {
       auto& port = out_->ports[static_cast<unsigned>(__builtin_ctz(used))];
       forwarded_ += port.n;

@@ -2,33 +2,36 @@
 // The burst: hash and prefetch, find candidates and prefetch them, then each packet. What nearly every packet
 // is, one of an established IPv4 flow to a live PE (or, in `nat`, from it), is dealt with here in one piece;
 // all else goes to one().
+#include <algorithm>
 #include <cstddef>
 
 #include "dataplane/redirect/impl.h"
 #include "dataplane/redirect/nat.h"
+#include "dataplane/redirect/parse_mbuf.h"
 #include "dataplane/redirect/sctp_chunks.h"
 #include "dataplane/redirect/wire.h"
 
 namespace poolgate::redirect {
 namespace {
 
-// A session (not an alias) that is established: state and kind in one look.
-bool is_plain(const Session& s) {
+// A session (not an alias) that is established, and this flow's: one answer, without a branch.
+bool is_plain(const Session& s, const session::FlowKey& flow) {
   static_assert(offsetof(Session, flags) == offsetof(Session, state) + 1 &&
                 offsetof(Session, kind) == offsetof(Session, state) + 2);
   uint32_t word;
   std::memcpy(&word, &s.state, 4);
   constexpr uint32_t kMask = 0xff | 0xff << 16;
-  return (word & kMask) ==
-         (static_cast<uint32_t>(State::established) | static_cast<uint32_t>(session::Kind::session) << 16);
+  constexpr uint32_t kPlain =
+      static_cast<uint32_t>(State::established) | static_cast<uint32_t>(session::Kind::session) << 16;
+  return (((word ^ kPlain) & kMask) | session::differing_bytes(s.key, flow)) == 0;
 }
 
 // True if the packet changes nothing of its session's state; what it tells is noted. `p`: the transport
-// header, of which the first 16 bytes can be read.
-bool plain_packet(Session& s, uint8_t protocol, const uint8_t* p) {
-  // RFC 9260 §6.10: a packet that begins with DATA holds nothing else.
-  if (protocol == wire::kSctp) return (p[12] == sctp::kData) & (sctp::verification_tag(p) == s.tag_p);
-  if (protocol == wire::kUdp) return true;
+// header, of which the first 20 bytes can be read; `length`: of the whole.
+bool plain_packet(Session& s, const PacketInfo& info, const uint8_t* p) {
+  if (info.flow.protocol == wire::kSctp)
+    return sctp::verification_tag(p) == s.tag_p && sctp::changes_nothing(p, info.l4_length);
+  if (info.flow.protocol == wire::kUdp) return true;
   constexpr uint8_t kFin = 1, kSyn = 2, kRst = 4, kAck = 16;
   if ((p[13] & (kFin | kSyn | kRst | kAck)) != kAck) return false;
   s.tag_p = wire::get32(p + 8);
@@ -58,37 +61,61 @@ inline bool Redirector::Impl::rewrite(rte_mbuf* mbuf, const PacketInfo& info, co
   return true;
 }
 
-void Redirector::Impl::process(rte_mbuf* const* mbufs, PacketInfo* infos, unsigned n) {
-  SessionIndex candidates[kMaxBurst];
-  for (unsigned i = 0; i < n; ++i) {
-    PacketInfo& info = infos[i];
-    if (info.flow.family == 6) [[unlikely]] {
-      const Packet packet{mbufs[i], info};
-      session::set_v6_words(info.flow, packet.addresses(), sessions.secret());
+// A burst under way. Its packets go through four steps, each of which leaves the next one's memory on its
+// way.
+struct Redirector::Impl::Burst {
+  explicit Burst(rte_mbuf* const* given) : mbufs(given) {}
+  rte_mbuf* const* const mbufs;
+  union {
+    PacketInfo infos[kMaxBurst];  // not zeroed first: read() writes each
+  };
+  const session::BucketIndex::Bucket* buckets[kMaxBurst];
+  Session* sessions[kMaxBurst];  // candidates; entry 0 where there is none
+  uint64_t plain = 0;            // bit i: packet i is of the commonest shape, and of a session that is plain
+  uint64_t odd = 0;              // bit i: it has another shape
+  ServiceTally tally;
+  Output::Port* port = nullptr;  // the last that a packet left by
+  uint32_t port_id = UINT32_MAX;
+  // Where the last client's packet came from: both MAC addresses, in two words. Most of a burst comes from
+  // one router.
+  uint64_t macs = 0;
+  uint32_t more_macs = 0;
+  uint32_t came_by = UINT32_MAX;
+  uint16_t hop = 0;
+};
+
+// Parse and hash; the bucket is on its way.
+inline void Redirector::Impl::read(Burst& b, unsigned first, unsigned end) {
+  for (unsigned i = first; i < end; ++i) {
+    PacketInfo& info = b.infos[i];
+    if (!parse_plain(b.mbufs[i], info) || has_device_notes(b.mbufs[i])) [[unlikely]] {
+      parse_slowly(b.mbufs[i], info);
+      b.odd |= uint64_t{info.plain == 0} << i;
+      if (info.flow.family == 6) {
+        const Packet packet{b.mbufs[i], info};
+        session::set_v6_words(info.flow, packet.addresses(), sessions.secret());
+      }
     }
     info.hash = session::hash_flow(info.flow, sessions.secret());
-    sessions.prefetch_bucket(info.hash);
+    b.buckets[i] = sessions.bucket(info.hash);
+    __builtin_prefetch(b.buckets[i]);
   }
-  for (unsigned i = 0; i < n; ++i) {
-    candidates[i] = sessions.first_candidate(infos[i].hash);
-    sessions.prefetch(candidates[i]);
-  }
-  if (services == nullptr) [[unlikely]] {
-    for (unsigned i = 0; i < n; ++i) {
-      Packet packet{mbufs[i], infos[i]};
-      one(packet, candidates[i]);
-    }
-    return;
-  }
+}
 
-  // Entry 0 is nobody's: its key is no packet's, so that "no candidate" needs no question of its own.
-  uint64_t plain = 0;  // bit i: packet i is of a session that is plain
-  for (unsigned i = 0; i < n; ++i) {
-    const Session& s = sessions.at(candidates[i]);
-    // Three questions, one branch-free answer.
-    const unsigned parsed = infos[i].plain, same = sessions.key_matches(candidates[i], infos[i].flow);
-    const unsigned established = is_plain(s);
-    plain |= uint64_t{parsed & same & established} << i;
+// The bucket's first candidate; its session is on its way.
+inline void Redirector::Impl::find(Burst& b, unsigned first, unsigned end) {
+  for (unsigned i = first; i < end; ++i) {
+    b.sessions[i] = &sessions.at(session::BucketIndex::first_candidate(*b.buckets[i], b.infos[i].hash));
+    __builtin_prefetch(b.sessions[i], 1);
+  }
+}
+
+// Entry 0 is nobody's: its key is no packet's, so that "no candidate" needs no question of its own.
+inline void Redirector::Impl::judge(Burst& b, unsigned first, unsigned end) const {
+  uint64_t plain = 0;
+  for (unsigned i = first; i < end; ++i) {
+    const Session& s = *b.sessions[i];
+    plain |= uint64_t{is_plain(s, b.infos[i].flow)} << i;
     const void* next = &lines[s.pe];
     if (s.kind == session::Kind::alias) [[unlikely]]
       next = &sessions.at(s.session);
@@ -96,50 +123,105 @@ void Redirector::Impl::process(rte_mbuf* const* mbufs, PacketInfo* infos, unsign
     if ((s.flags & session::kSnat) != 0) [[unlikely]]
       sessions.prefetch(s.counterpart);
   }
+  b.plain |= plain & ~b.odd;
+}
 
-  ServiceTally tally;
-  for (unsigned i = 0; i < n; ++i) {
-    PacketInfo& info = infos[i];
-    rte_mbuf* const mbuf = mbufs[i];
-    Session& s = sessions.at(candidates[i]);
-    if ((plain >> i & 1) != 0) [[likely]] {
-      pool::PeLine& line = lines[s.pe];
-      const uint32_t bytes = mbuf->pkt_len;
-      uint8_t* const frame = rte_pktmbuf_mtod(mbuf, uint8_t*);
-      const bool fresh = !client_hop_is_due(s) || hops.is(s.client_hop, frame, mbuf->port);
-      if (fresh & (s.deaths == line.deaths) & (line.next_hop < max_next_hops)) [[likely]] {
-        const drivers::NextHop& hop = next_hops[line.next_hop];
-        const unsigned rewritten = s.flags & session::kRewritten;
-        const Tunnel tunnel = tunnel_of(s.flags);
-        const unsigned outer = rewritten == 0 ? 0 : tunnel_overhead(tunnel, line.family);
-        if ((hop.state.load(std::memory_order_acquire) == drivers::NextHop::resolved) &
-                (info.l4_length + wire::kIpv4Header + outer <= hop.mtu) & (hop.port_id < kMaxPorts) &&
-            plain_packet(s, info.flow.protocol, frame + kPlainTransport) &&
-            (rewritten == 0 || rewrite(mbuf, info, s, line, hop.port_id))) [[likely]] {
-          s.last_seen_ms = now_ms;
-          add(line.packets, 1);
-          add(line.bytes, bytes);
-          if (s.service != tally.service) [[unlikely]]
-            settle(tally, s.service);
-          ++tally.packets;
-          tally.bytes += bytes;
-          std::memcpy(rte_pktmbuf_mtod(mbuf, uint8_t*), hop.ether_addresses, 12);
-          transmit(mbuf, hop.port_id);
-          continue;
-        }
-      }
-    }
+// Where the client is gets looked at with each packet that comes from elsewhere than the last one's: false if
+// its session must learn it.
+inline bool Redirector::Impl::comes_from_there(Burst& b, const Session& s, const uint8_t* frame,
+                                               uint16_t port) {
+  const uint64_t macs = wire::raw64(frame);
+  const uint32_t more_macs = wire::raw32(frame + 8);
+  if (macs == b.macs && more_macs == b.more_macs && port == b.came_by && s.client_hop == b.hop) [[likely]]
+    return true;
+  if (!hops.is(s.client_hop, frame, port)) return !client_hop_is_due(s);
+  b.macs = macs;
+  b.more_macs = more_macs;
+  b.came_by = port;
+  b.hop = s.client_hop;
+  return true;
+}
+
+// What nearly every packet is. False: nothing was done.
+inline bool Redirector::Impl::redirect_plain(Burst& b, rte_mbuf* mbuf, const PacketInfo& info, Session& s) {
+  pool::PeLine& line = lines[s.pe];
+  uint8_t* frame = rte_pktmbuf_mtod(mbuf, uint8_t*);
+  if (!comes_from_there(b, s, frame, mbuf->port)) [[unlikely]]
+    return false;
+  if (s.deaths != line.deaths || line.next_hop >= max_next_hops) [[unlikely]]
+    return false;
+  const drivers::NextHop& hop = next_hops[line.next_hop];
+  if (hop.state.load(std::memory_order_acquire) != drivers::NextHop::resolved || hop.port_id >= kMaxPorts)
+      [[unlikely]]
+    return false;
+  const unsigned rewritten = s.flags & session::kRewritten;
+  const unsigned outer = rewritten == 0 ? 0 : tunnel_overhead(tunnel_of(s.flags), line.family);
+  if (info.l4_length + wire::kIpv4Header + outer > hop.mtu) [[unlikely]]
+    return false;
+  if (!plain_packet(s, info, frame + kPlainTransport)) return false;
+  const uint32_t bytes = mbuf->pkt_len;
+  if (rewritten != 0) {
+    if (!rewrite(mbuf, info, s, line, hop.port_id)) return false;
+    frame = rte_pktmbuf_mtod(mbuf, uint8_t*);
+  }
+  s.last_seen_ms = now_ms;
+  add(line.packets, 1);
+  add(line.bytes, bytes);
+  if (s.service != b.tally.service) [[unlikely]]
+    settle(b.tally, s.service);
+  ++b.tally.packets;
+  b.tally.bytes += bytes;
+  std::memcpy(frame, hop.ether_addresses, 12);
+  if (hop.port_id != b.port_id) [[unlikely]] {
+    b.port_id = hop.port_id;
+    b.port = &out->ports[hop.port_id];
+    out->ports_used |= 1u << hop.port_id;
+  }
+  b.port->mbufs[b.port->n++] = mbuf;
+  return true;
+}
+
+inline void Redirector::Impl::redirect(Burst& b, unsigned first, unsigned end) {
+  for (unsigned i = first; i < end; ++i) {
+    PacketInfo& info = b.infos[i];
+    rte_mbuf* const mbuf = b.mbufs[i];
+    Session& s = *b.sessions[i];
+    if ((b.plain >> i & 1) != 0 && redirect_plain(b, mbuf, info, s)) [[likely]]
+      continue;
     if ((s.kind == session::Kind::alias) & ((s.flags & session::kFromPe) != 0) & (info.plain != 0) &&
-        sessions.key_matches(candidates[i], info.flow) && nat_back(mbuf, info, s, tally))
+        session::same_key(s.key, info.flow) && nat_back(mbuf, info, s, b.tally))
       continue;
     const uint64_t erased = sessions.erased();
     Packet packet{mbuf, info};
-    one(packet, candidates[i]);
+    one(packet, sessions.index_of(s));
     // What was found for the packets behind may be another's by now.
     if (sessions.erased() != erased) [[unlikely]]
-      plain = 0;
+      b.plain = 0;
   }
-  settle(tally, kNoService);
+}
+
+void Redirector::Impl::process(rte_mbuf* const* mbufs, unsigned n) {
+  for (unsigned i = 0; i < n; ++i) __builtin_prefetch(rte_pktmbuf_mtod(mbufs[i], const void*));
+  if (services == nullptr) [[unlikely]] {
+    for (unsigned i = 0; i < n; ++i) {
+      PacketInfo info;
+      parse_mbuf(mbufs[i], info);
+      Packet packet{mbufs[i], info};
+      one(packet, session::kNone);
+    }
+    return;
+  }
+  Burst burst(mbufs);
+  // While one group waits for its buckets the next is parsed, and the one before redirected: memory and
+  // instructions take turns in the same time.
+  constexpr unsigned kGroup = 16;
+  for (unsigned at = 0; at < n + 3 * kGroup; at += kGroup) {
+    if (at < n) read(burst, at, std::min(at + kGroup, n));
+    if (at >= kGroup && at - kGroup < n) find(burst, at - kGroup, std::min(at, n));
+    if (at >= 2 * kGroup && at - 2 * kGroup < n) judge(burst, at - 2 * kGroup, std::min(at - kGroup, n));
+    if (at >= 3 * kGroup) redirect(burst, at - 3 * kGroup, std::min(at - 2 * kGroup, n));
+  }
+  settle(burst.tally, kNoService);
   if (others != nullptr && others->outgoing_used != 0) flush_handover();
 }
 

@@ -66,7 +66,14 @@ struct Redirector::Impl {
     ServiceIndex service = kNoService;
     uint64_t packets = 0, bytes = 0;
   };
-  void process(rte_mbuf* const* mbufs, PacketInfo* infos, unsigned n);
+  struct Burst;
+  void process(rte_mbuf* const* mbufs, unsigned n);
+  void read(Burst& burst, unsigned first, unsigned end);
+  void find(Burst& burst, unsigned first, unsigned end);
+  void judge(Burst& burst, unsigned first, unsigned end) const;
+  void redirect(Burst& burst, unsigned first, unsigned end);
+  bool redirect_plain(Burst& burst, rte_mbuf* mbuf, const PacketInfo& info, Session& s);
+  bool comes_from_there(Burst& burst, const Session& s, const uint8_t* frame, uint16_t port);
   void settle(ServiceTally& tally, ServiceIndex next) const;
   bool rewrite(rte_mbuf* mbuf, const PacketInfo& info, const Session& s, const pool::PeLine& line,
                uint16_t port_id);

@@ -157,10 +157,8 @@ bool Redirector::Impl::nat_back(rte_mbuf* mbuf, const PacketInfo& info, const Se
   auto* frame = rte_pktmbuf_mtod(mbuf, uint8_t*);
   const uint8_t* p = frame + kPlainTransport;
   if (info.flow.protocol == wire::kSctp) {
-    const bool data = p[12] == sctp::kData || p[12] == sctp::kIData;
-    const bool sack =
-        p[12] == sctp::kSack && ((wire::get16(p + 14) + 3u) & ~3u) + wire::kSctpHeader >= info.l4_length;
-    if (!(data || sack) || s.tag_c == 0 || sctp::verification_tag(p) != s.tag_c) return false;
+    if (!sctp::changes_nothing(p, info.l4_length) || s.tag_c == 0 || sctp::verification_tag(p) != s.tag_c)
+      return false;
   } else if (info.flow.protocol == wire::kTcp) {
     constexpr uint8_t kFin = 1, kSyn = 2, kRst = 4, kAck = 16;
     if ((p[13] & (kFin | kSyn | kRst | kAck)) != kAck) return false;

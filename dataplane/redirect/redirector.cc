@@ -102,10 +102,9 @@ void Redirector::Impl::take_over(const RedirectorOptions& options) {
   }
 }
 
-void Redirector::process(rte_mbuf* const* mbufs, PacketInfo* infos, unsigned n, uint64_t now_us,
-                         Output& out) {
+void Redirector::process(rte_mbuf* const* mbufs, unsigned n, uint64_t now_us, Output& out) {
   impl_->begin(services_.load(std::memory_order_acquire), now_us, out);
-  impl_->process(mbufs, infos, n);
+  impl_->process(mbufs, n);
 }
 
 unsigned Redirector::process_handed(unsigned from, uint64_t now_us, Output& out) {
@@ -121,11 +120,9 @@ unsigned Redirector::process_handed(unsigned from, uint64_t now_us, Output& out)
     impl_->hear(notice, from);
   if (n == 0) return heard;
   add(peers.counters.taken, n);
-  PacketInfo infos[kMaxBurst];
-  parse_burst(mbufs, infos, n);
   peers.handed = true;
   peers.from = from;
-  impl_->process(mbufs, infos, n);
+  impl_->process(mbufs, n);
   peers.handed = false;
   return n + heard;
 }

@@ -131,9 +131,9 @@ class Redirector {
   // every worker has reported a quiescent state after this.
   void set_services(const ServiceTable* services) { services_.store(services, std::memory_order_release); }
 
-  // Worker: redirects a parsed burst (n <= kMaxBurst). now_us: microseconds of CLOCK_MONOTONIC, as the TSC
-  // gives them. The caller reports its quiescent state between calls (rte_rcu_qsbr_quiescent).
-  void process(rte_mbuf* const* mbufs, PacketInfo* infos, unsigned n, uint64_t now_us, Output& out);
+  // Worker: parses and redirects a burst (n <= kMaxBurst). now_us: microseconds of CLOCK_MONOTONIC, as the
+  // TSC gives them. The caller reports its quiescent state between calls (rte_rcu_qsbr_quiescent).
+  void process(rte_mbuf* const* mbufs, unsigned n, uint64_t now_us, Output& out);
 
   // Worker: the same with what worker `from` handed over, and what it told. The number of packets and
   // notices.

@@ -40,6 +40,15 @@ enum Cause : uint16_t { kStaleCookie = 3, kUnresolvableAddress = 5, kRestartWith
 
 inline uint32_t verification_tag(const uint8_t* packet) { return wire::raw32(packet + 4); }
 
+// The packet is DATA, after which nothing else comes (RFC 9260 §6.10), or a SACK alone: what an established
+// association sends nearly always, and what changes nothing of it. `length`: of the packet; 16 bytes can be
+// read.
+inline bool changes_nothing(const uint8_t* packet, size_t length) {
+  const uint8_t type = packet[12];
+  if (type == kData || type == kIData) return true;
+  return type == kSack && wire::kSctpHeader + ((wire::get16(packet + 14) + 3u) & ~3u) >= length;
+}
+
 struct ChunkView {
   uint8_t type = 0;
   uint8_t flags = 0;

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// From a hash to the entries that may have it: buckets of one cache line, eight 16-bit signatures compared at
-// once. An entry that finds its bucket full goes to one of the next; each bucket counts those that passed it
-// by, so that a lookup stops where nothing did, and nothing is left behind when entries go.
+// From a hash to the entries that may have it: buckets of one cache line, twelve 16-bit signatures compared
+// at once, and as many numbers of 24 bits. An entry that finds its bucket full goes to one of the next; each
+// bucket counts those that passed it by, so that a lookup stops where nothing did, and nothing is left behind
+// when entries go.
 #pragma once
 
 #include <immintrin.h>
 
 #include <cstdint>
+#include <cstring>
 
 #include "dataplane/session/session.h"
 
@@ -14,16 +16,23 @@ namespace poolgate::session {
 
 class BucketIndex {
  public:
+  static constexpr unsigned kSlots = 12;
   struct alignas(64) Bucket {
-    uint16_t signature[8];
-    uint32_t entry[8];
+    uint16_t signature[kSlots];
+    uint8_t entry[kSlots][3];  // little endian
     uint32_t passed_by;
-    uint32_t unused[3];
+
+    SessionIndex at(unsigned slot) const {
+      uint32_t v;
+      std::memcpy(&v, entry[slot], 4);  // with a byte of what follows
+      return v & 0xffffff;
+    }
+    void set(unsigned slot, SessionIndex i) { std::memcpy(entry[slot], &i, 3); }
   };
   static_assert(sizeof(Bucket) == 64);
 
-  // Three quarters full when `entries` are in it.
-  static uint32_t buckets_for(uint32_t entries) { return entries / 6 + 4; }
+  // Two thirds full when `entries` are in it: one in a hundred then finds its own bucket full.
+  static uint32_t buckets_for(uint32_t entries) { return entries / 7 + 4; }
   // A chain longer than this is an attack or a bad secret: insert() fails.
   static constexpr uint32_t kMaxProbe = 32;
 
@@ -32,12 +41,11 @@ class BucketIndex {
 
   const Bucket* home(uint32_t hash) const { return buckets_ + position(hash); }
 
-  // The first entry of the home bucket whose signature fits, the one that a hit nearly always is; kNone if
+  // The first entry of its home bucket whose signature fits, the one that a hit nearly always is; kNone if
   // there is none.
-  SessionIndex first_candidate(uint32_t hash) const {
-    const Bucket& b = *home(hash);
+  static SessionIndex first_candidate(const Bucket& b, uint32_t hash) {
     const uint32_t m = matches(b, signature(hash));
-    return m != 0 ? b.entry[__builtin_ctz(m)] : kNone;
+    return m != 0 ? b.at(static_cast<unsigned>(__builtin_ctz(m))) : kNone;
   }
 
   // The entry for which is_it(index) is true, of those whose hash may be this; kNone if none.
@@ -48,7 +56,7 @@ class BucketIndex {
     for (uint32_t probe = 0; probe < kMaxProbe; ++probe) {
       const Bucket& b = buckets_[at];
       for (uint32_t m = matches(b, s); m != 0; m &= m - 1) {
-        const SessionIndex i = b.entry[__builtin_ctz(m)];
+        const SessionIndex i = b.at(static_cast<unsigned>(__builtin_ctz(m)));
         if (is_it(i)) return i;
       }
       if (b.passed_by == 0) break;
@@ -63,8 +71,8 @@ class BucketIndex {
     for (uint32_t probe = 0; probe < kMaxProbe; ++probe) {
       Bucket& b = buckets_[at];
       if (const uint32_t free = matches(b, 0); free != 0) {
-        const int i = __builtin_ctz(free);
-        b.entry[i] = entry;
+        const auto i = static_cast<unsigned>(__builtin_ctz(free));
+        b.set(i, entry);
         b.signature[i] = signature(hash);
         for (uint32_t p = position(hash); p != at; p = p + 1 == n_ ? 0 : p + 1) ++buckets_[p].passed_by;
         return true;
@@ -80,8 +88,8 @@ class BucketIndex {
     for (uint32_t probe = 0; probe < kMaxProbe; ++probe) {
       Bucket& b = buckets_[at];
       for (uint32_t m = matches(b, s); m != 0; m &= m - 1) {
-        const int i = __builtin_ctz(m);
-        if (b.entry[i] != entry) continue;
+        const auto i = static_cast<unsigned>(__builtin_ctz(m));
+        if (b.at(i) != entry) continue;
         b.signature[i] = 0;
         for (uint32_t p = position(hash); p != at; p = p + 1 == n_ ? 0 : p + 1) --buckets_[p].passed_by;
         return true;
@@ -97,9 +105,11 @@ class BucketIndex {
   // The position comes of the hash's high bits, the signature of the low ones. 0 is a free place.
   static uint16_t signature(uint32_t hash) { return static_cast<uint16_t>(hash | 1); }
   static uint32_t matches(const Bucket& b, uint16_t s) {
-    const __m128i all = _mm_load_si128(reinterpret_cast<const __m128i*>(b.signature));
-    const __m128i equal = _mm_cmpeq_epi16(all, _mm_set1_epi16(static_cast<int16_t>(s)));
-    return static_cast<uint32_t>(_mm_movemask_epi8(_mm_packs_epi16(equal, _mm_setzero_si128()))) & 0xff;
+    const __m128i wanted = _mm_set1_epi16(static_cast<int16_t>(s));
+    const __m128i first = _mm_load_si128(reinterpret_cast<const __m128i*>(b.signature));
+    const __m128i last = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(b.signature + 8));
+    const __m128i equal = _mm_packs_epi16(_mm_cmpeq_epi16(first, wanted), _mm_cmpeq_epi16(last, wanted));
+    return static_cast<uint32_t>(_mm_movemask_epi8(equal)) & ((1u << kSlots) - 1);
   }
 
   Bucket* buckets_;

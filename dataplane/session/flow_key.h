@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
+#include <immintrin.h>
+
 #include <cstdint>
 #include <cstring>
 
@@ -22,6 +24,14 @@ struct alignas(16) FlowKey {
   bool operator==(const FlowKey&) const = default;
 };
 static_assert(sizeof(FlowKey) == 16);
+
+// A bit for each byte.
+inline uint32_t differing_bytes(const FlowKey& a, const FlowKey& b) {
+  const __m128i x = _mm_load_si128(reinterpret_cast<const __m128i*>(&a));
+  const __m128i y = _mm_load_si128(reinterpret_cast<const __m128i*>(&b));
+  return static_cast<uint32_t>(_mm_movemask_epi8(_mm_cmpeq_epi8(x, y))) ^ 0xffff;
+}
+inline bool same_key(const FlowKey& a, const FlowKey& b) { return differing_bytes(a, b) == 0; }
 
 // Both addresses of an IPv6 flow, as they stand in the header: source, destination.
 using V6Addresses = uint8_t[32];

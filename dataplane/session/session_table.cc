@@ -28,7 +28,7 @@ Result<std::unique_ptr<SessionTable>> SessionTable::open(const std::string& path
   capacity &= ~1u;
   const Plan plan(capacity);
   const pool::MappedFile::Layout layout{
-      .magic = 0x50475345535331, .version = 3, .entry_size = sizeof(Session), .entries = capacity};
+      .magic = 0x50475345535331, .version = 4, .entry_size = sizeof(Session), .entries = capacity};
   auto file = pool::MappedFile::open(path, plan.bytes(), layout);
   if (!file) return file.error();
   const bool attached = file->attached();

@@ -43,17 +43,12 @@ class SessionTable {
                                        : reinterpret_cast<const uint8_t*>(&entries_[i].key.source);
   }
 
-  // ---- lookup in stages, for bursts: prefetch_bucket, then first_candidate (and prefetch it), then matches
-  // or find.
-  void prefetch_bucket(uint32_t hash) const { __builtin_prefetch(buckets_.home(hash)); }
-  SessionIndex first_candidate(uint32_t hash) const { return buckets_.first_candidate(hash); }
+  // ---- lookup in stages, for bursts: prefetch the bucket, then BucketIndex::first_candidate() (and prefetch
+  // that session), then matches or find.
+  const BucketIndex::Bucket* bucket(uint32_t hash) const { return buckets_.home(hash); }
   void prefetch(SessionIndex i) const { __builtin_prefetch(&entries_[i], 1); }
   // All that there is to compare of IPv4; of IPv6, necessary.
-  bool key_matches(SessionIndex i, const FlowKey& key) const {
-    const __m128i a = _mm_load_si128(reinterpret_cast<const __m128i*>(&key));
-    const __m128i b = _mm_load_si128(reinterpret_cast<const __m128i*>(&entries_[i].key));
-    return _mm_movemask_epi8(_mm_cmpeq_epi8(a, b)) == 0xffff;
-  }
+  bool key_matches(SessionIndex i, const FlowKey& key) const { return same_key(entries_[i].key, key); }
   // `v6`: both addresses as in the header, for IPv6 keys.
   bool matches(SessionIndex i, const FlowKey& key, const uint8_t* v6) const {
     return key_matches(i, key) && (key.family == 4 || std::memcmp(second(i).addresses, v6, 32) == 0);

@@ -187,9 +187,7 @@ unsigned Worker::receive_handed() {
 void Worker::redirect_burst(rte_mbuf** packets, unsigned n) {
   stats_.bursts.add(1);
   stats_.received.add(n);
-  redirect::PacketInfo infos[redirect::kMaxBurst];
-  redirect::parse_burst(packets, infos, n);
-  redirector_->process(packets, infos, n, now_us_, *output_);
+  redirector_->process(packets, n, now_us_, *output_);
   deliver();
 }
 

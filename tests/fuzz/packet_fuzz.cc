@@ -89,10 +89,8 @@ class Stage {
   void one(const uint8_t* frame, size_t n, uint8_t how) {
     const unsigned free_before = rte_mempool_avail_count(mbufs_);
     rte_mbuf* m = chain(frame, n, how & 1 ? n / 2 : n);
-    redirect::PacketInfo info;
-    redirect::parse_burst(&m, &info, 1);
     now_us_ += static_cast<uint64_t>(how >> 4) * 700'000;
-    redirector_->process(&m, &info, 1, now_us_, *out_);
+    redirector_->process(&m, 1, now_us_, *out_);
     if (how & 2) (void)pools_->pe_down({std::to_string(how >> 4), (how >> 2) & 3u, 1}, now_us_);
     empty();
     redirector_->service_timers(now_us_, *out_);

@@ -94,11 +94,9 @@ class Flood : public ::testing::TestWithParam<Case> {
   uint64_t run(const std::vector<Bytes>& frames) {
     std::vector<rte_mbuf*> mbufs;
     for (const auto& f : frames) mbufs.push_back(Rig::mbuf(f));
-    std::vector<redirect::PacketInfo> infos(frames.size());
     const auto n = static_cast<unsigned>(mbufs.size());
     const uint64_t began = cpu_ns();
-    redirect::parse_burst(mbufs.data(), infos.data(), n);
-    rig.redirector->process(mbufs.data(), infos.data(), n, rig.now_us, rig.out);
+    rig.redirector->process(mbufs.data(), n, rig.now_us, rig.out);
     const uint64_t took = cpu_ns() - began;
     rig.collect();
     return took;

@@ -168,9 +168,7 @@ TEST(RedirectNat, a_packet_of_several_segments_is_rewritten_where_it_lies) {
     rte_mbuf* head = Rig::mbuf(slice(sent, 0, 70));
     rte_mbuf* tail = Rig::mbuf(slice(sent, 70, sent.size() - 70));
     ASSERT_EQ(rte_pktmbuf_chain(head, tail), 0);
-    redirect::PacketInfo info;
-    redirect::parse_burst(&head, &info, 1);
-    rig->redirector->process(&head, &info, 1, rig->now_us, rig->out);
+    rig->redirector->process(&head, 1, rig->now_us, rig->out);
     const auto got = rig->collect();
     ASSERT_EQ(got.size(), 1u);
     EXPECT_EQ(got[0].bytes.size(), sent.size());

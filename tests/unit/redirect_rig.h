@@ -135,9 +135,7 @@ class Rig {
   std::vector<Frame> burst(const std::vector<Bytes>& frames) {
     std::vector<rte_mbuf*> mbufs;
     for (const auto& f : frames) mbufs.push_back(mbuf(f));
-    std::vector<redirect::PacketInfo> infos(frames.size());
-    redirect::parse_burst(mbufs.data(), infos.data(), static_cast<unsigned>(mbufs.size()));
-    redirector->process(mbufs.data(), infos.data(), static_cast<unsigned>(mbufs.size()), now_us, out);
+    redirector->process(mbufs.data(), static_cast<unsigned>(mbufs.size()), now_us, out);
     return collect();
   }
   std::vector<Frame> send(const Bytes& frame) { return burst({frame}); }

@@ -239,9 +239,7 @@ TEST(RedirectTunnel, without_room_in_front_a_packet_is_dropped_and_counted) {
   rte_mbuf* m = Rig::mbuf(frame);
   std::memmove(rte_pktmbuf_prepend(m, rte_pktmbuf_headroom(m)), frame.data(), frame.size());
   rte_pktmbuf_trim(m, RTE_PKTMBUF_HEADROOM);
-  redirect::PacketInfo info;
-  redirect::parse_burst(&m, &info, 1);
-  rig->redirector->process(&m, &info, 1, rig->now_us, rig->out);
+  rig->redirector->process(&m, 1, rig->now_us, rig->out);
   EXPECT_EQ(rig->out.ports_used, 0u);
   EXPECT_EQ(rig->dropped(DropReason::tunnel_headroom), 1u);
 }

@@ -71,10 +71,7 @@ class WorkersRig {
   std::vector<Sent> burst(unsigned worker, const std::vector<Bytes>& frames) {
     std::vector<rte_mbuf*> mbufs;
     for (const auto& f : frames) mbufs.push_back(Rig::mbuf(f));
-    std::vector<redirect::PacketInfo> infos(frames.size());
-    redirect::parse_burst(mbufs.data(), infos.data(), static_cast<unsigned>(mbufs.size()));
-    workers[worker]->process(mbufs.data(), infos.data(), static_cast<unsigned>(mbufs.size()), rig.now_us,
-                             rig.out);
+    workers[worker]->process(mbufs.data(), static_cast<unsigned>(mbufs.size()), rig.now_us, rig.out);
     return collect(worker);
   }
   // What `to` has in its rings from `from`, once.
