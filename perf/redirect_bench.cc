@@ -5,7 +5,6 @@
 // those of the TSC.
 #include <benchmark/benchmark.h>
 #include <rte_cycles.h>
-#include <rte_eal.h>
 #include <rte_mempool.h>
 
 #include <cstdio>
@@ -14,6 +13,7 @@
 #include "dataplane/redirect/crc32c.h"
 #include "dataplane/redirect/redirector.h"
 #include "dataplane/redirect/wire.h"
+#include "perf/bench_eal.h"
 #include "perf/floor_baseline.h"
 #include "perf/paired.h"
 
@@ -286,19 +286,7 @@ void session_bytes(benchmark::State& state) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  // Huge pages where there are any; the session tables take them by themselves.
-  const char* huge[] = {argv[0], "--no-pci", "--in-memory", "--no-telemetry", "-l", "1", "--log-level=error"};
-  const char* plain[] = {argv[0], "--no-pci", "--no-huge", "--no-shconf", "--no-telemetry",
-                         "-m",    "64",       "-l",        "1",           "--log-level=error"};
-  FILE* f = std::fopen("/proc/sys/vm/nr_hugepages", "r");
-  unsigned pages = 0;
-  const bool known = f != nullptr && std::fscanf(f, "%u", &pages) == 1;
-  if (f != nullptr) std::fclose(f);
-  const bool use_huge = known && pages >= 64;
-  if (!use_huge) std::fprintf(stderr, "redirect_bench: no huge pages: figures are of ordinary pages\n");
-  const int n = use_huge ? rte_eal_init(std::size(huge), const_cast<char**>(huge))
-                         : rte_eal_init(std::size(plain), const_cast<char**>(plain));
-  if (n < 0) return 1;
+  if (!perf::start_eal(argv[0])) return 1;
   const std::pair<const char*, uint32_t> sizes[] = {
       {"1k", 1'000}, {"100k", 100'000}, {"1M", 1'000'000}, {"4M", 4'000'000}};
   for (const auto& [name, flows] : sizes) {

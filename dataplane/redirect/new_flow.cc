@@ -121,11 +121,22 @@ bool Redirector::Impl::find_association(Packet& packet, const ServiceEntry& serv
   }
   sctp::InitView init;
   if (!sctp::parse_init(chunk, init)) return false;
-  for (size_t a = 0; a < init.n; ++a) {
+  // All their buckets are on their way before the first is looked at.
+  struct Known {
     session::FlowKey key;
+    uint32_t hash;
     uint8_t both[32];
-    if (!key_from(packet, init.addresses[a], key, both)) continue;
-    const SessionIndex entry = sessions.find(key, session::hash_flow(key, sessions.secret()), both);
+  } known[sctp::InitView::kMaxAddresses];
+  size_t n = 0;
+  for (size_t a = 0; a < init.n; ++a) {
+    Known& k = known[n];
+    if (!key_from(packet, init.addresses[a], k.key, k.both)) continue;
+    k.hash = session::hash_flow(k.key, sessions.secret());
+    __builtin_prefetch(sessions.bucket(k.hash));
+    ++n;
+  }
+  for (const Known* k = known; k != known + n; ++k) {
+    const SessionIndex entry = sessions.find(k->key, k->hash, k->both);
     if (entry == session::kNone || (sessions.at(entry).flags & session::kFromPe) != 0) continue;
     if (sessions.at(sessions.session_of(entry)).state == State::closed) continue;
     hit(packet, entry);
@@ -158,6 +169,7 @@ void Redirector::Impl::start(Packet& packet, const ServiceEntry& service) {
   }
   const pool::PeSlotIndex pe = choose(packet, service);
   if (pe == pool::kNoPeSlot) return empty_pool(packet, service);
+  sessions.prefetch(sessions.first_of_pe(pe));
   const SessionIndex i = insert(packet, service, pe);
   if (i == session::kNone) {
     pressure = true;

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// SCTP clients with three addresses, their packets, and the redirect stages of one or more workers with a
+// service and a pool: what benchmarks of associations and of handing over are made of.
+#pragma once
+
+#include <rte_mbuf.h>
+#include <rte_mempool.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <vector>
+
+#include "dataplane/redirect/handover.h"
+#include "dataplane/redirect/redirector.h"
+#include "dataplane/redirect/wire.h"
+
+namespace poolgate::perf {
+
+using namespace redirect::wire;
+
+inline constexpr unsigned kBurst = 32, kPackets = 512, kPes = 64;
+inline constexpr uint16_t kPort = 38412;
+inline const uint32_t kVip = swap32(0xc0000201);
+
+// Client i: its addresses (network order), port and tags. A bijection of i.
+struct Client {
+  explicit Client(uint32_t i) {
+    uint32_t m = i * 2654435761u;
+    m ^= m >> 15;
+    m *= 2246822519u;
+    m ^= m >> 13;
+    for (uint32_t a = 0; a < 3; ++a) address[a] = swap32((10 + a) << 24 | (m & 0x3ffff));
+    port = swap16(static_cast<uint16_t>(1024 + (m >> 18)));
+    tag = m | 1;
+  }
+  uint32_t address[3];
+  uint16_t port;
+  uint32_t tag;
+};
+
+inline uint8_t* header(rte_mbuf* m, uint32_t source, uint16_t port, uint32_t tag, size_t chunk) {
+  m->data_off = RTE_PKTMBUF_HEADROOM;
+  m->data_len = static_cast<uint16_t>(46 + chunk);
+  m->pkt_len = m->data_len;
+  m->ol_flags = 0;
+  m->port = 0;
+  auto* p = rte_pktmbuf_mtod(m, uint8_t*);
+  std::memset(p, 0x11, 12);
+  put16(p + 12, kEtherIpv4);
+  static const uint8_t ip[12] = {0x45, 0, 0, 0, 0, 0, 0, 0, 64, kSctp, 0, 0};
+  std::memcpy(p + 14, ip, 12);
+  put16(p + 16, static_cast<uint16_t>(32 + chunk));
+  put_raw32(p + 26, source);
+  put_raw32(p + 30, kVip);
+  put_raw16(p + 34, port);
+  put16(p + 36, kPort);
+  put_raw32(p + 38, tag);
+  put_raw32(p + 42, 0);
+  return p + 46;
+}
+// RFC 9260 §3.3.2, with three IPv4 addresses.
+inline void init(rte_mbuf* m, const Client& c, unsigned addresses = 3) {
+  const size_t n = 20 + 8 * size_t{addresses};
+  uint8_t* chunk = header(m, c.address[0], c.port, 0, n);
+  std::memset(chunk, 0, n);
+  chunk[0] = 1;
+  put16(chunk + 2, static_cast<uint16_t>(n));
+  put_raw32(chunk + 4, c.tag);
+  put32(chunk + 8, 65536);
+  put32(chunk + 12, 10 << 16 | 10);
+  for (unsigned a = 0; a < addresses; ++a) {
+    put32(chunk + 20 + 8 * a, 5u << 16 | 8);
+    put_raw32(chunk + 24 + 8 * a, c.address[a]);
+  }
+}
+inline void small(rte_mbuf* m, const Client& c, unsigned address, uint8_t type) {
+  uint8_t* chunk = header(m, c.address[address], c.port, c.tag, 20);
+  std::memset(chunk, 0, 20);
+  chunk[0] = type;
+  chunk[1] = 3;
+  put16(chunk + 2, 20);
+}
+
+inline std::vector<rte_mbuf*> buffers(unsigned n) {
+  static rte_mempool* pool = rte_pktmbuf_pool_create("bench", 16383, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, 0);
+  std::vector<rte_mbuf*> all;
+  for (unsigned i = 0; i < n; ++i) all.push_back(rte_pktmbuf_alloc(pool));
+  if (pool == nullptr || all.back() == nullptr) std::abort();
+  return all;
+}
+
+// A pool, a service, and the redirect stages of some workers.
+class World {
+ public:
+  World(unsigned workers, uint32_t lines) {
+    hops_ = std::make_unique<drivers::NextHop[]>(kPes);
+    for (unsigned i = 0; i < kPes; ++i) hops_[i].state = drivers::NextHop::resolved;
+    pool::PoolTableOptions pools;
+    pools.resolve = [](const rserpool::IpAddress& a) { return pool::Route{a.data()[3], true}; };
+    pools.max_elements = kPes;
+    pools.workers = workers;
+    pools_ = std::move(*pool::PoolTable::create(pools));
+    channel::PoolChunk chunk{.transaction = 1, .handle = "pool", .elements = {}};
+    for (unsigned i = 0; i < kPes; ++i) {
+      channel::PoolPe pe{.id = i + 1, .registration = 1};
+      const uint8_t address[4] = {10, 99, 0, static_cast<uint8_t>(i)};
+      pe.transport = {.type = rserpool::TransportType::sctp, .port = kPort};
+      pe.transport.addresses = {rserpool::IpAddress::v4(address)};
+      chunk.elements.push_back(pe);
+    }
+    if (!pools_->begin({1, true}) || !pools_->chunk(chunk) || !pools_->commit({1}, 1)) std::abort();
+    config::Config config;
+    auto& service = config.services.emplace_back();
+    service.name = "bench";
+    service.vips = {rserpool::IpAddress::v4(&kVip)};
+    service.port = kPort;
+    service.pool = "pool";
+    services_ = std::move(*redirect::ServiceTable::build(config, {}, *pools_, nullptr, 1));
+    std::vector<uint8_t> all;
+    for (unsigned w = 0; w < workers; ++w) all.push_back(static_cast<uint8_t>(w));
+    if (workers > 1) handover_ = std::move(*redirect::Handover::create(all, redirect::Spread::even(all, 2)));
+    for (unsigned w = 0; w < workers; ++w) {
+      redirect::RedirectorOptions options;
+      options.worker = w;
+      options.sessions = lines;
+      options.half_open_sessions = lines;
+      options.pools = pools_.get();
+      options.next_hops = hops_.get();
+      options.max_next_hops = kPes;
+      drops_.push_back(std::make_unique<redirect::DropCounters>());
+      options.drops = drops_.back().get();
+      options.handover = handover_.get();
+      stages_.push_back(std::move(*redirect::Redirector::create(options)));
+      stages_.back()->set_services(services_.get());
+      outputs_.push_back(std::make_unique<redirect::Output>());
+    }
+  }
+
+  // Packets that left.
+  unsigned burst(unsigned worker, rte_mbuf** mbufs, unsigned n) {
+    stages_[worker]->process(mbufs, n, now_us_, *outputs_[worker]);
+    return left(worker);
+  }
+  unsigned handed(unsigned worker) {
+    unsigned n = 0;
+    for (const uint8_t from : handover_->receivers()) {
+      if (stages_[worker]->process_handed(from, now_us_, *outputs_[worker]) > 0) n += left(worker);
+    }
+    return n;
+  }
+  unsigned home(const Client& c, unsigned address) const {
+    const session::FlowKey key{.source = c.address[address],
+                               .destination = kVip,
+                               .source_port = c.port,
+                               .destination_port = swap16(kPort),
+                               .protocol = kSctp,
+                               .family = 4};
+    return handover_->homes().of(key, nullptr);
+  }
+  redirect::Redirector& stage(unsigned worker) { return *stages_[worker]; }
+
+ private:
+  unsigned left(unsigned worker) {
+    redirect::Output& out = *outputs_[worker];
+    unsigned n = 0;
+    for (uint32_t used = out.ports_used; used != 0; used &= used - 1) {
+      auto& port = out.ports[static_cast<unsigned>(__builtin_ctz(used))];
+      n += port.n;
+      port.n = 0;
+    }
+    out.ports_used = 0;
+    return n;
+  }
+
+  uint64_t now_us_ = 1'000'000;
+  std::unique_ptr<drivers::NextHop[]> hops_;
+  std::unique_ptr<pool::PoolTable> pools_;
+  std::unique_ptr<redirect::ServiceTable> services_;
+  std::unique_ptr<redirect::Handover> handover_;
+  std::vector<std::unique_ptr<redirect::DropCounters>> drops_;
+  std::vector<std::unique_ptr<redirect::Redirector>> stages_;
+  std::vector<std::unique_ptr<redirect::Output>> outputs_;
+};
+
+}  // namespace poolgate::perf

@@ -1,0 +1,345 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What a new association costs; what two workers gain over one, with and without packets handed over; ours
+// beside rte_hash. Through the stages as the worker calls them, in bursts of 32. Cycles are those of the TSC.
+#include <benchmark/benchmark.h>
+#include <pthread.h>
+#include <rte_cycles.h>
+#include <rte_hash.h>
+#include <rte_hash_crc.h>
+
+#include <atomic>
+#include <cstdio>
+#include <thread>
+
+#include "perf/bench_eal.h"
+#include "perf/floor_baseline.h"
+#include "perf/paired.h"
+#include "perf/stage_world.h"
+
+namespace {
+
+using namespace poolgate;
+using namespace poolgate::perf;
+
+void expect(uint64_t got, uint64_t wanted, const char* what) {
+  if (got == wanted) return;
+  std::fprintf(stderr, "workers_bench: %s: %llu, not %llu\n", what, static_cast<unsigned long long>(got),
+               static_cast<unsigned long long>(wanted));
+  std::abort();
+}
+
+// ---- associations/new: INIT with three addresses, choice, three keys, COOKIE ECHO, tag; all in one table of
+// 85 % when the last has been added. The control is what three keys cost in the floor's table.
+void new_association(benchmark::State& state) {
+  constexpr unsigned kRepeats = 15, kCalls = perf::kRounds + 1;
+  World world(1, static_cast<uint32_t>(3 * kRepeats * kCalls * kPackets / 0.85));
+  auto mbufs = buffers(kPackets);
+  perf::FloorTable table(3 * kRepeats * kCalls * kPackets);
+  uint32_t next = 0, next_floor = 0;
+  const auto ours = [&] {
+    std::vector<double> cycles;
+    for (unsigned r = 0; r < kRepeats; ++r) {
+      uint64_t spent = 0;
+      for (const bool first : {true, false}) {
+        for (unsigned i = 0; i < kPackets; ++i) {
+          if (first)
+            init(mbufs[i], Client(next + i));
+          else
+            small(mbufs[i], Client(next + i), 0, 10);
+        }
+        const uint64_t start = rte_rdtsc_precise();
+        unsigned sent = 0;
+        for (unsigned b = 0; b < kPackets; b += kBurst) sent += world.burst(0, mbufs.data() + b, kBurst);
+        spent += rte_rdtsc_precise() - start;
+        expect(sent, kPackets, "packets of new associations");
+      }
+      next += kPackets;
+      cycles.push_back(static_cast<double>(spent) / kPackets);
+    }
+    expect(world.stage(0).session_stats().sessions, next, "associations");
+    expect(world.stage(0).session_stats().half_open, 0, "half-open ones");
+    return perf::median(cycles);
+  };
+  const auto control = [&] {
+    std::vector<double> cycles;
+    for (unsigned r = 0; r < kRepeats; ++r, next_floor += kPackets) {
+      const uint64_t start = rte_rdtsc_precise();
+      for (unsigned i = 0; i < kPackets; ++i) {
+        const Client c(next_floor + i);
+        for (const uint32_t address : c.address)
+          table.insert({address, kVip, c.port, swap16(kPort), kSctp}, static_cast<uint16_t>(i % kPes));
+      }
+      cycles.push_back(static_cast<double>(rte_rdtsc_precise() - start) / kPackets);
+    }
+    return perf::median(cycles);
+  };
+  perf::report_paired(state, "cycles/association", "three inserts into the floor's table", ours, control);
+  for (auto* m : mbufs) rte_pktmbuf_free(m);
+}
+
+// ---- session/bytes, IPv6: two lines and their share of the indices, 85 % full.
+void session_bytes_v6(benchmark::State& state) {
+  for (auto _ : state) {
+    World world(1, 1'000'000);
+    const auto stats = world.stage(0).session_stats();
+    perf::report_figure(state, "bytes/session",
+                        static_cast<double>(stats.bytes) / (stats.capacity * 0.85 / 2));
+  }
+}
+
+// ---- rte_hash with the same flows: parse, bulk look-up, entry, rewrite.
+void beside_rte_hash(benchmark::State& state, uint32_t flows) {
+  World world(1, static_cast<uint32_t>(flows / 0.85));
+  auto mbufs = buffers(kPackets);
+  rte_hash_parameters parameters{};
+  parameters.name = "bench";
+  parameters.entries = flows + flows / 4 + 8;
+  parameters.key_len = sizeof(perf::FloorKey);
+  parameters.hash_func = rte_hash_crc;
+  rte_hash* hash = rte_hash_create(&parameters);
+  if (hash == nullptr) std::abort();
+  std::vector<perf::FloorEntry> entries(flows);
+  std::vector<perf::FloorBackend> backends(kPes);
+  for (uint32_t first = 0; first < flows; first += kBurst) {
+    for (const bool opening : {true, false}) {
+      for (unsigned i = 0; i < kBurst; ++i) {
+        const Client c(std::min(first + i, flows - 1));
+        if (opening)
+          init(mbufs[i], c, 0);
+        else
+          small(mbufs[i], c, 0, 10);
+      }
+      world.burst(0, mbufs.data(), kBurst);
+    }
+  }
+  expect(world.stage(0).session_stats().sessions, flows, "associations");
+  for (uint32_t i = 0; i < flows; ++i) {
+    const Client c(i);
+    entries[i].key = {c.address[0], kVip, c.port, swap16(kPort), kSctp};
+    if (rte_hash_add_key_data(hash, &entries[i].key, reinterpret_cast<void*>(uintptr_t{i})) != 0)
+      std::abort();
+  }
+  uint64_t random = 88172645463325252;
+  const auto fill = [&] {
+    for (auto* m : mbufs) {
+      random ^= random << 13;
+      random ^= random >> 7;
+      random ^= random << 17;
+      small(m, Client(static_cast<uint32_t>(random % flows)), 0, 0);
+    }
+  };
+  const auto measure = [&](auto&& burst) {
+    std::vector<double> cycles;
+    for (unsigned r = 0; r < 61; ++r) {
+      fill();
+      unsigned done = 0;
+      const uint64_t start = rte_rdtsc_precise();
+      for (unsigned b = 0; b < kPackets; b += kBurst) done += burst(mbufs.data() + b);
+      cycles.push_back(static_cast<double>(rte_rdtsc_precise() - start) / kPackets);
+      expect(done, kPackets, "packets");
+    }
+    return perf::median(cycles);
+  };
+  uint32_t now = 0;
+  perf::report_paired(
+      state, "cycles/packet", "rte_hash_lookup_bulk_data with the same flows",
+      [&] { return measure([&](rte_mbuf** m) { return world.burst(0, m, kBurst); }); },
+      [&] {
+        ++now;
+        return measure([&](rte_mbuf** m) {
+          perf::FloorKey keys[kBurst];
+          const void* at[kBurst];
+          void* data[kBurst];
+          for (unsigned i = 0; i < kBurst; ++i) __builtin_prefetch(rte_pktmbuf_mtod(m[i], const void*));
+          for (unsigned i = 0; i < kBurst; ++i) {
+            if (!perf::floor_parse(m[i], keys[i])) std::abort();
+            at[i] = &keys[i];
+          }
+          uint64_t hits = 0;
+          rte_hash_lookup_bulk_data(hash, at, kBurst, &hits, data);
+          for (unsigned i = 0; i < kBurst; ++i)
+            __builtin_prefetch(&entries[reinterpret_cast<uintptr_t>(data[i])]);
+          unsigned done = 0;
+          for (unsigned i = 0; i < kBurst; ++i) {
+            if ((hits >> i & 1) == 0) continue;
+            perf::FloorEntry& e = entries[reinterpret_cast<uintptr_t>(data[i])];
+            e.seen = now;
+            ++e.packets;
+            perf::FloorBackend& backend = backends[e.backend];
+            std::memcpy(rte_pktmbuf_mtod(m[i], uint8_t*), backend.macs, 12);
+            ++backend.packets;
+            backend.bytes += m[i]->pkt_len;
+            ++done;
+          }
+          return done;
+        });
+      });
+  rte_hash_free(hash);
+  for (auto* m : mbufs) rte_pktmbuf_free(m);
+}
+
+// ---- two workers together: what both get done, over what one alone does; the control is the same of two
+// floors. 1.0 would be: a second worker adds as much as a second floor.
+constexpr unsigned kSet = 1024, kTurns = 41;
+
+// Threads in turns of a set each, on a CPU each: nobody begins a turn before all have ended the last, so that
+// a packet that was handed over has come back. work(thread, turn) returns the cycles that it worked; waiting
+// is not counted. Packets a cycle, of all.
+template <class Work>
+double together(unsigned threads, Work&& work) {
+  std::vector<std::thread> all;
+  std::vector<double> rates(threads);
+  std::atomic<unsigned> ended{0};
+  for (unsigned t = 0; t < threads; ++t) {
+    all.emplace_back([&, t] {
+      cpu_set_t cpu;
+      CPU_ZERO(&cpu);
+      CPU_SET(t, &cpu);
+      pthread_setaffinity_np(pthread_self(), sizeof cpu, &cpu);
+      std::vector<double> cycles;
+      for (unsigned turn = 0; turn < kTurns; ++turn) {
+        cycles.push_back(static_cast<double>(work(t)));
+        ++ended;
+        while (ended.load() < threads * (turn + 1)) std::this_thread::yield();
+      }
+      rates[t] = kSet / perf::median(cycles);
+    });
+  }
+  for (auto& t : all) t.join();
+  double sum = 0;
+  for (const double r : rates) sum += r;
+  return sum;
+}
+
+void associate(World& world, uint32_t flows, bool several) {
+  auto one = buffers(1);
+  const auto pump = [&] {
+    for (unsigned i = 0; several && i < 8; ++i)
+      for (const unsigned w : {0u, 1u}) world.handed(w);
+  };
+  for (uint32_t i = 0; i < flows; ++i) {
+    const Client c(i);
+    const unsigned owner = several ? world.home(c, 0) : 0;
+    for (const bool opening : {true, false}) {
+      if (opening)
+        init(one[0], c);
+      else
+        small(one[0], c, 0, 10);
+      world.burst(owner, one.data(), 1);
+      pump();
+    }
+  }
+  rte_pktmbuf_free(one[0]);
+}
+
+void handover(benchmark::State& state, unsigned percent) {
+  constexpr uint32_t kFlows = 20'000;
+  World world(2, 100'000), alone(1, 100'000);
+  associate(world, kFlows, true);
+  associate(alone, kFlows, false);
+  expect(world.stage(0).session_stats().sessions + world.stage(1).session_stats().sessions, kFlows,
+         "associations");
+  expect(alone.stage(0).session_stats().sessions, kFlows, "associations of one worker");
+  // The hash is linear: an address that differs in the same bits from another either changes everybody's
+  // worker or nobody's.
+  const unsigned away = world.home(Client(0), 1) != world.home(Client(0), 0) ? 1 : 2;
+  // What arrives at worker w: of its own associations, and, by another of their addresses, of the other's.
+  std::vector<uint32_t> own[2], others[2];
+  for (uint32_t i = 0; i < kFlows; ++i) {
+    const unsigned owner = world.home(Client(i), 0);
+    own[owner].push_back(i);
+    if (world.home(Client(i), away) != owner) others[1 - owner].push_back(i);
+  }
+  if (others[0].empty() || others[1].empty()) {
+    state.SkipWithError("no address leads to the other worker");
+    return;
+  }
+  std::vector<rte_mbuf*> sets[2] = {buffers(kSet), buffers(kSet)};
+  std::vector<rte_mbuf*> floor_sets[2] = {buffers(kSet), buffers(kSet)};
+  auto alone_set = buffers(kSet);
+  unsigned over[2] = {0, 0};
+  for (unsigned w = 0; w < 2; ++w) {
+    for (unsigned i = 0; i < kSet; ++i) {
+      const bool is_over = i * 37 % 100 < percent;
+      const auto& from = is_over ? others[w] : own[w];
+      over[w] += is_over;
+      small(sets[w][i], Client(from[i * 7919 % from.size()]), is_over ? away : 0, 0);
+      small(floor_sets[w][i], Client(own[w][i * 7919 % own[w].size()]), 0, 0);
+      if (w == 0) small(alone_set[i], Client(i * 7919 % kFlows), 0, 0);
+    }
+  }
+  std::atomic<uint64_t> failed{0};
+  const auto two = [&] {
+    return together(2, [&](unsigned w) {
+      uint64_t spent = 0;
+      unsigned sent = 0, handed = 0;
+      for (unsigned b = 0; b < kSet; b += kBurst) {
+        const uint64_t start = rte_rdtsc_precise();
+        sent += world.burst(w, sets[w].data() + b, kBurst);
+        const unsigned n = world.handed(w);
+        spent += rte_rdtsc_precise() - start;
+        handed += n;
+      }
+      while (handed < over[1 - w]) {
+        const uint64_t start = rte_rdtsc_precise();
+        const unsigned n = world.handed(w);
+        if (n > 0)
+          spent += rte_rdtsc_precise() - start;
+        else
+          std::this_thread::yield();
+        handed += n;
+      }
+      failed += kSet - sent - over[w];
+      return spent;
+    });
+  };
+  const auto one = [&] {
+    return together(1, [&](unsigned) {
+      const uint64_t start = rte_rdtsc_precise();
+      unsigned sent = 0;
+      for (unsigned b = 0; b < kSet; b += kBurst) sent += alone.burst(0, alone_set.data() + b, kBurst);
+      failed += kSet - sent;
+      return rte_rdtsc_precise() - start;
+    });
+  };
+  perf::FloorTable table(kFlows);
+  for (uint32_t i = 0; i < kFlows; ++i) {
+    const Client c(i);
+    table.insert({c.address[0], kVip, c.port, swap16(kPort), kSctp}, static_cast<uint16_t>(i % kPes));
+  }
+  std::vector<perf::FloorBackend> backends[2] = {std::vector<perf::FloorBackend>(kPes),
+                                                 std::vector<perf::FloorBackend>(kPes)};
+  const auto floors = [&](unsigned threads) {
+    return together(threads, [&](unsigned w) {
+      const uint64_t start = rte_rdtsc_precise();
+      for (unsigned b = 0; b < kSet; b += kBurst)
+        failed += perf::floor_burst<perf::FloorMode::l2, kBurst>(table, backends[w].data(),
+                                                                 floor_sets[w].data() + b, 1);
+      return rte_rdtsc_precise() - start;
+    });
+  };
+  perf::report_paired(
+      state, "times one worker", "two floors over one", [&] { return two() / one(); },
+      [&] { return floors(2) / floors(1); });
+  expect(failed, 0, "packets that were lost");
+  for (const auto* set : {&sets[0], &sets[1], &floor_sets[0], &floor_sets[1], &alone_set})
+    for (auto* m : *set) rte_pktmbuf_free(m);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (!perf::start_eal(argv[0])) return 1;
+  benchmark::RegisterBenchmark("associations/new", new_association)->Iterations(1);
+  benchmark::RegisterBenchmark("session/bytes/ipv6", session_bytes_v6)->Iterations(1);
+  const std::pair<const char*, uint32_t> sizes[] = {
+      {"1k", 1'000}, {"100k", 100'000}, {"1M", 1'000'000}, {"4M", 4'000'000}};
+  for (const auto& [name, flows] : sizes)
+    benchmark::RegisterBenchmark(("redirect/rte_hash/" + std::string(name)).c_str(), beside_rte_hash, flows)
+        ->Iterations(1);
+  benchmark::RegisterBenchmark("handover/0", handover, 0)->Iterations(1);
+  benchmark::RegisterBenchmark("handover/30", handover, 30)->Iterations(1);
+  benchmark::Initialize(&argc, argv);
+  benchmark::RunSpecifiedBenchmarks();
+  return 0;
+}
