@@ -23,19 +23,20 @@ def programs(build, suite):
     return [t for t in json.loads(listed.stdout) if any(s.split(":")[-1] == suite for s in t["suite"])]
 
 
-def run_all(report, build, suite, name, jobs=2):
-    """Every program of meson's test suite `suite`, `jobs` at a time; results go to the report's suite `name`."""
+def run_all(report, build, suite, name, jobs=2, patience=1):
+    """Every program of meson's test suite `suite`, `jobs` at a time; results go to the report's suite `name`. Each may take
+    `patience` times as long as meson says."""
     with ThreadPoolExecutor(jobs) as pool:
-        list(pool.map(lambda program: run_program(report, program, name), programs(build, suite)))
+        list(pool.map(lambda program: run_program(report, program, name, patience), programs(build, suite)))
 
 
-def run_program(report, program, suite):
+def run_program(report, program, suite, patience):
     title = program["name"]
     with tempfile.TemporaryDirectory(prefix="poolgate-test-") as scratch:
         result_file = os.path.join(scratch, "result.json")
         env = {**SANITIZER_ENV, **program["env"], "TMPDIR": scratch}
         outcome = run(program["cmd"] + [f"--gtest_output=json:{result_file}", "--gtest_color=no"],
-                      program["timeout"] or 600, cwd=program["workdir"] or scratch, env=env)
+                      patience * (program["timeout"] or 600), cwd=program["workdir"] or scratch, env=env)
         cases = read_cases(result_file)
         listed = list_cases(program) if outcome.status != 0 or not cases else None
     for case, (ok, detail, seconds) in cases.items():

@@ -9,15 +9,12 @@
 #include <thread>
 
 #include "tests/model/scope.h"
+#include "tests/unit/sanitizer.h"
 
 namespace poolgate::model {
 namespace {
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr uint64_t kSchedules = 200;
-#else
-constexpr uint64_t kSchedules = 10'000;
-#endif
+constexpr uint64_t kSchedules = test::unless_sanitized(10'000, 200);
 // From the last disturbance on: a takeover that began late (last heard, no response, and the claims of PEs
 // whose keep-alives fail), an audit, and a registration's renewal.
 constexpr Micros kSettle = 40 * kS;

@@ -9,12 +9,13 @@
 #include "controlplane/rserpool/policy/selector.h"
 #include "tests/unit/chi_square.h"
 #include "tests/unit/policy_pools.h"
+#include "tests/unit/sanitizer.h"
 
 namespace poolgate::rserpool {
 namespace {
 
 constexpr uint32_t kFull = 0xffffffff;
-constexpr int kSample = 200'000;
+constexpr int kSample = test::unless_sanitized(200'000, 50'000);
 
 std::vector<double> shares(const std::vector<double>& weights) {
   const double sum = std::accumulate(weights.begin(), weights.end(), 0.0);

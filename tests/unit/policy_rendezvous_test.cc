@@ -7,12 +7,13 @@
 
 #include "tests/unit/chi_square.h"
 #include "tests/unit/policy_pools.h"
+#include "tests/unit/sanitizer.h"
 
 namespace poolgate::rserpool {
 namespace {
 
 constexpr uint32_t kFull = 0xffffffff;
-constexpr int kClients = 200'000;
+constexpr int kClients = test::unless_sanitized(200'000, 20'000);
 
 uint64_t client(int i) { return mix64(static_cast<uint64_t>(i) + 1); }
 

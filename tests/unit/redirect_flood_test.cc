@@ -139,7 +139,7 @@ TEST_P(Flood, has_its_quota_and_takes_no_more_whatever_it_names) {
 // A device with 1,024 descriptors, in memory. Time is this thread's CPU time, so that what else the machine
 // does is not counted: packets arrive by it, whether or not they are polled.
 TEST_P(Flood, that_takes_half_of_the_worker_costs_the_established_nothing) {
-  constexpr unsigned kBurst = 32, kRing = 1024;
+  constexpr unsigned kBurst = 32, kRing = 1024, kOffered = 3000;
   const auto burst_cost = [&](const std::vector<Bytes>& frames, unsigned bursts) {
     std::vector<uint64_t> costs;
     for (unsigned b = 0; b < bursts; ++b) {
@@ -169,7 +169,7 @@ TEST_P(Flood, that_takes_half_of_the_worker_costs_the_established_nothing) {
     std::deque<Waiting> ring;
     Counts c;
     double our_next = 0, their_next = 0, now = 0;
-    for (unsigned turn = 0; turn < 2000; ++turn) {
+    while (c.offered < kOffered) {
       while (our_next <= now || their_next <= now) {
         const bool mine = our_next <= their_next;
         (mine ? our_next : their_next) += mine ? our_interval : their_interval;
@@ -194,7 +194,6 @@ TEST_P(Flood, that_takes_half_of_the_worker_costs_the_established_nothing) {
   uint64_t least = UINT64_MAX;
   for (unsigned attempt = 0; attempt < 3 && least > 0; ++attempt) {
     const Counts c = a_while();
-    EXPECT_GT(c.offered, 500u);
     EXPECT_EQ(c.forwarded + c.lost, c.offered);
     least = std::min(least, c.lost);
   }

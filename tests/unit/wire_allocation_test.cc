@@ -2,24 +2,9 @@
 // The parse of a handle resolution allocates nothing: every operator new of this program is counted.
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-#include <new>
-
 #include "controlplane/rserpool/wire/asap.h"
+#include "tests/unit/allocations.h"
 #include "tests/unit/wire_bytes.h"
-
-namespace {
-size_t allocations = 0;
-}
-
-void* operator new(size_t size) {
-  ++allocations;
-  void* memory = std::malloc(size != 0 ? size : 1);
-  if (memory == nullptr) std::abort();
-  return memory;
-}
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, size_t) noexcept { std::free(memory); }
 
 namespace poolgate::rserpool {
 namespace {
@@ -27,11 +12,11 @@ namespace {
 using namespace test;
 
 size_t allocations_of_parse(const std::string& bytes, bool expect_ok) {
-  const size_t before = allocations;
+  const test::Allocations allocations;
   const auto parsed = asap::parse(bytes);
-  const size_t after = allocations;
+  const size_t made = allocations.count();
   EXPECT_EQ(parsed.ok(), expect_ok);
-  return after - before;
+  return made;
 }
 
 TEST(WireAllocation, a_handle_resolution_is_parsed_without_any) {
