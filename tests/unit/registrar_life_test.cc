@@ -134,6 +134,105 @@ TEST(Registrar, a_peer_that_restarts_has_nothing_registered) {
   EXPECT_THAT(w.enroll(a, pe(1)), IsEmpty()) << "the association is there";
 }
 
+// ---- after our own silence: peers may have given us up
+
+class AfterSilence : public testing::Test {
+ protected:
+  AfterSilence() : a(w.up("10.0.0.1")), b(w.up("10.0.0.2")) {
+    w.enroll(a, pe(1));
+    w.enroll(b, pe(2, "10.0.0.2"));
+    w.answer_keep_alives = true;
+    w.registrar.was_silent(w.now, 5 * kS);
+  }
+  void restart_of_b() {
+    channel::AssociationUp again = w.ups.back();
+    again.restarted = true;
+    w.registrar.association_up(w.now, again);
+    w.collect();
+  }
+
+  World w;
+  const AssociationName a, b;
+};
+
+TEST_F(AfterSilence, a_PE_that_gave_its_association_up_stays_while_it_comes_back) {
+  w.down(a, channel::DownReason::aborted);
+  EXPECT_THAT(w.all<channel::PeDown>(), IsEmpty());
+  EXPECT_THAT(w.all<PoolChanged>(), IsEmpty());
+  EXPECT_FALSE(w.registrar.elements("EchoPool", w.now).at(0).confirmed);
+  w.run(34 * kS);
+  EXPECT_THAT(w.there(), ElementsAre(1, 2));
+  EXPECT_THAT(w.enroll(w.up("10.0.0.1"), pe(1)), IsEmpty());
+  w.run(60 * kS);
+  EXPECT_THAT(w.there(), ElementsAre(1, 2));
+  EXPECT_TRUE(w.registrar.elements("EchoPool", w.now).at(0).confirmed);
+  EXPECT_EQ(w.registrar.counters().pes_out_by_association, 0u);
+}
+
+TEST_F(AfterSilence, a_PE_that_restarted_its_association_stays_until_it_registers_again) {
+  restart_of_b();
+  EXPECT_THAT(w.all<channel::PeDown>(), IsEmpty());
+  EXPECT_FALSE(w.registrar.elements("EchoPool", w.now).at(1).confirmed) << "it may know nothing of it";
+  EXPECT_THAT(w.enroll(b, pe(2, "10.0.0.2")), IsEmpty());
+  EXPECT_TRUE(w.registrar.elements("EchoPool", w.now).at(1).confirmed);
+  EXPECT_EQ(w.registrar.counters().registrations, 2u) << "it never left";
+}
+
+TEST_F(AfterSilence, a_PE_that_does_not_come_back_is_out_after_grace_and_silence_but_not_dead) {
+  w.down(a, channel::DownReason::aborted);
+  w.run(35 * kS - 1);
+  EXPECT_THAT(w.there(), ElementsAre(1, 2));
+  w.run(1);
+  EXPECT_THAT(w.there(), ElementsAre(2));
+  EXPECT_THAT(w.all<channel::PeDown>(), IsEmpty());
+  EXPECT_EQ(w.registrar.counters().pes_out_by_grace, 1u);
+}
+
+TEST_F(AfterSilence, a_keep_alive_that_went_down_with_the_association_kills_nobody) {
+  std::string keep_alive;
+  ASSERT_TRUE(asap::encode(asap::EndpointKeepAlive{false, kOurId, "EchoPool", 1}, keep_alive));
+  w.registrar.send_failed(w.now, {.association = a, .ppid = 11, .payload = keep_alive});
+  w.down(a, channel::DownReason::aborted);
+  EXPECT_THAT(w.there(), ElementsAre(1, 2));
+  EXPECT_EQ(w.registrar.counters().keepalives_timed_out, 0u);
+}
+
+TEST_F(AfterSilence, whom_we_found_silent_ourselves_is_dead_all_the_same) {
+  w.down(a, channel::DownReason::lost);
+  EXPECT_EQ(w.all<channel::PeDown>().size(), 1u);
+  EXPECT_THAT(w.there(), ElementsAre(2));
+}
+
+TEST_F(AfterSilence, forgiveness_ends_with_the_grace_time) {
+  w.run(35 * kS);
+  w.down(a, channel::DownReason::aborted);
+  EXPECT_EQ(w.all<channel::PeDown>().size(), 1u);
+}
+
+TEST_F(AfterSilence, the_channel_may_break_meanwhile) {
+  w.down(a, channel::DownReason::aborted);
+  w.registrar.channel_lost(w.now);
+  w.registrar.channel_up(w.now, w.welcome);
+  channel::AssociationUp again = w.ups.back();
+  again.replayed = true;
+  w.registrar.association_up(w.now, again);
+  w.registrar.replay_done(w.now);
+  w.collect();
+  EXPECT_THAT(w.there(), ElementsAre(1, 2));
+  EXPECT_THAT(w.all<channel::PeDown>(), IsEmpty());
+}
+
+TEST(Registrar, a_gap_of_the_loop_is_a_silence_of_ours) {
+  World w;
+  const auto a = w.up("10.0.0.1");
+  w.enroll(a, pe(1));
+  w.now += 30 * kS;
+  w.down(a, channel::DownReason::aborted);
+  EXPECT_THAT(w.all<channel::PeDown>(), IsEmpty());
+  EXPECT_THAT(w.enroll(w.up("10.0.0.1"), pe(1)), IsEmpty());
+  EXPECT_EQ(w.registrar.counters().reregistrations, 1u);
+}
+
 TEST(Registrar, a_failed_connect_is_no_associations_end) {
   World w;
   w.registrar.association_down(

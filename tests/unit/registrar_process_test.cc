@@ -392,6 +392,28 @@ TEST(RegistrarProcess, a_stopped_data_plane_costs_no_pe_that_could_not_be_heard)
   }));
 }
 
+TEST(RegistrarProcess, whom_a_stopped_data_plane_made_give_up_may_come_back) {
+  Appliance a;
+  a.start();
+  a.plane.up(1);
+  a.plane.message(1, registration("EchoPool", 17));
+  ASSERT_TRUE(a.until([&] {
+    a.plane.server->beat();
+    return a.told("EchoPool") == 1;
+  }));
+  const auto stop = std::chrono::steady_clock::now() + std::chrono::milliseconds(1200);
+  while (std::chrono::steady_clock::now() < stop) a.life->loop.run_one_for(std::chrono::milliseconds(10));
+  // What the peer did meanwhile is the data plane's first sign of life.
+  a.plane.server->submit(
+      channel::AssociationDown{.association = {0, 0, 1}, .reason = channel::DownReason::aborted});
+  ASSERT_TRUE(a.until([&] { return a.process().core().association_count() == 0; }));
+  EXPECT_EQ(a.process().core().element_count(), 1u);
+  a.plane.up(2);
+  a.plane.message(2, registration("EchoPool", 17));
+  ASSERT_TRUE(a.until([&] { return a.process().core().counters().reregistrations == 1; }));
+  EXPECT_EQ(a.told("EchoPool"), 1);
+}
+
 TEST(RegistrarLog, lines_of_one_key_are_limited_and_the_rest_is_counted) {
   registrar::RateLimitedLog log;
   const auto start = registrar::RateLimitedLog::Clock::time_point{};

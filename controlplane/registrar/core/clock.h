@@ -15,17 +15,17 @@ class Clock {
  public:
   explicit Clock(Micros now) : last_(now) {}
 
-  // `next_deadline()`: in the registrar's time. True if a gap was skipped.
+  // `next_deadline()`: in the registrar's time. The length of the gap that was skipped; 0: none.
   template <class NextDeadline>
-  bool advance(Micros now, NextDeadline&& next_deadline) {
-    if (now <= last_) return false;
+  Micros advance(Micros now, NextDeadline&& next_deadline) {
+    if (now <= last_) return 0;
     const Micros passed = now - last_;
     last_ = now;
-    if (passed <= kSecond) return false;
+    if (passed <= kSecond) return 0;
     const Micros deadline = next_deadline();
-    if (deadline == kNever || this->now() <= deadline + kSecond) return false;
+    if (deadline == kNever || this->now() <= deadline + kSecond) return 0;
     skipped_ += passed;
-    return true;
+    return passed;
   }
   Micros now() const { return last_ - skipped_; }
   rserpool::TimeMs now_ms() const { return now() / kMilli; }

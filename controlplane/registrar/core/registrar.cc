@@ -64,6 +64,11 @@ void Registrar::pe_report(Micros now, const channel::PeReport& report) {
   state_->keep_alives().suspect(report);
 }
 
+void Registrar::was_silent(Micros now, Micros length) {
+  state_->advance(now);
+  state_->was_silent(length);
+}
+
 void Registrar::tcp_up(Micros now, uint64_t connection, const rserpool::IpAddress& peer) {
   state_->advance(now);
   state_->tcp_up(connection, peer);

@@ -110,6 +110,9 @@ class Registrar {
   void send_failed(Micros now, const channel::SendFailed& failed);
   void replay_done(Micros now);
   void pe_report(Micros now, const channel::PeReport& report);
+  // The data plane, or we, gave no sign of life for so long, which `now` does not count: peers may have given
+  // their associations up by it. Theirs that end soon after are no deaths.
+  void was_silent(Micros now, Micros length);
 
   // ---- ASAP over TCP (RFC 5352 §2.1: resolution only). Connections are named by the process, and not used
   // twice.

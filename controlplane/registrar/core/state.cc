@@ -15,10 +15,19 @@ namespace asap = rserpool::asap;
 namespace wire = rserpool::wire;
 
 void State::advance(Micros now) {
-  if (!context_.clock.advance(now, [this] { return next_deadline(); })) return;
+  const Micros gap = context_.clock.advance(now, [this] { return next_deadline(); });
+  if (gap == 0) return;
+  was_silent(gap);
   ++context_.counters.loop_gaps;
   context_.out.log(Log::Level::warn, "gap",
                    "the registrar did not run for a while: all deadlines are moved by it");
+}
+
+// Who was not answered tries again after pauses that double: at the latest after as long as the silence was.
+void State::was_silent(Micros length) {
+  constexpr Micros kLongest = 300 * kSecond;
+  const Micros time = context_.settings.registrar.grace_ms * kMilli + std::min(length, kLongest);
+  forgiving_until_ = std::max(forgiving_until_, context_.clock.now() + time);
 }
 
 Micros State::next_deadline() const {
@@ -160,11 +169,12 @@ void State::replay_done() {
   context_.associations.for_each([&](Association& association) {
     if (!association.live) gone.push_back(association.name);
   });
-  for (const auto& name : gone) lost(name);
+  for (const auto& name : gone) lost(name, EndedBy::peer);
   elements_.for_each_own([this](PeIndex pe) {
     const auto name = name_of(context_.space.record(pe).association);
     const bool same_epoch = name.epoch == context_.welcome.epoch;
-    if (same_epoch && elements_.unconfirmed(pe)) elements_.remove(pe, Removal::association_lost);
+    if (same_epoch && !may_have_given_us_up() && elements_.unconfirmed(pe))
+      elements_.remove(pe, Removal::association_lost);
   });
   context_.replayed = true;
   enrp_.replay_done();
@@ -175,22 +185,34 @@ void State::replay_done() {
 
 void State::association_up(const channel::AssociationUp& up) {
   // A peer that restarted knows nothing of what it registered before.
-  if (up.restarted) lost(up.association);
+  if (up.restarted) lost(up.association, EndedBy::peer);
   Association& association = context_.associations.add(up);
   if (const auto at = restored_answers_.find(up.association); at != restored_answers_.end()) {
     association.answers = std::move(at->second.answers);
     restored_answers_.erase(at);
   }
   if (up.service == channel::SctpService::enrp) return enrp_.up(association, up);
-  elements_.for_each_of(up.association, [this](PeIndex pe) {
-    elements_.confirm(pe);
-    keep_alives_.alive(pe);
-  });
+  if (!up.restarted) {
+    elements_.for_each_of(up.association, [this](PeIndex pe) {
+      elements_.confirm(pe);
+      keep_alives_.alive(pe);
+    });
+  }
   association.ours = claims_.up(association, up.request);
 }
 
-void State::lost(const channel::AssociationName& name) {
-  elements_.for_each_of(name, [this](PeIndex pe) { elements_.remove(pe, Removal::association_lost); });
+void State::lost(const channel::AssociationName& name, EndedBy who) {
+  const bool forgiven = who == EndedBy::peer && may_have_given_us_up();
+  elements_.for_each_of(name, [&](PeIndex pe) {
+    if (!forgiven) return elements_.remove(pe, Removal::association_lost);
+    elements_.set_unconfirmed(pe);
+    const Micros end = context_.clock.now() + context_.settings.registrar.grace_ms * kMilli;
+    grace_ends_ = std::max({grace_ends_ == kNever ? 0 : grace_ends_, forgiving_until_, end});
+    context_.out.log(
+        Log::Level::info, "given-up",
+        pe_text(context_.space.handle(context_.space.record(pe).pool), context_.space.record(pe).id) +
+            " ended its association after our silence: it may come back");
+  });
   if (Association* association = context_.associations.find(name))
     subscriptions_.unsubscribe_all(*association);
   context_.associations.remove(name);
@@ -199,7 +221,10 @@ void State::lost(const channel::AssociationName& name) {
 
 void State::association_down(const channel::AssociationDown& down) {
   // Id 0: a Connect that failed, and no association.
-  if (down.association.id != 0 || down.request == 0) return lost(down.association);
+  if (down.association.id != 0 || down.request == 0) {
+    const bool by_peer = down.reason == channel::DownReason::aborted;
+    return lost(down.association, by_peer ? EndedBy::peer : EndedBy::us);
+  }
   if (!peers_.connect_failed(down.request)) claims_.connect_failed(down.request);
 }
 
@@ -259,7 +284,8 @@ void State::take(Association& association, const channel::MessageUp& message) {
 }
 
 void State::send_failed(const channel::SendFailed& failed) {
-  if (failed.ppid != wire::kAsapPpid) return;
+  // What an association had not delivered comes before its end, which is judged by who ended it.
+  if (failed.ppid != wire::kAsapPpid || may_have_given_us_up()) return;
   const auto parsed = asap::parse(failed.payload);
   if (!parsed.ok()) return;
   if (const auto* keep_alive = std::get_if<asap::EndpointKeepAlive>(&parsed->message)) {

@@ -37,6 +37,7 @@ class State {
   void association_down(const channel::AssociationDown& down);
   void message(const channel::MessageUp& message);
   void send_failed(const channel::SendFailed& failed);
+  void was_silent(Micros length);
 
   void start();
   EnrpServer& enrp() { return enrp_; }
@@ -65,7 +66,9 @@ class State {
   bool replayed(Association& association, const channel::MessageUp& message);
   void take(Association& association, const channel::MessageUp& message);
   void serve_deferred();
-  void lost(const channel::AssociationName& name);
+  enum class EndedBy : uint8_t { us, peer };
+  void lost(const channel::AssociationName& name, EndedBy who);
+  bool may_have_given_us_up() const { return context_.clock.now() < forgiving_until_; }
   void notify_expiry(rserpool::PeIndex pe);
   void end_grace();
 
@@ -87,7 +90,8 @@ class State {
   std::map<channel::AssociationName, Association>
       restored_answers_;  // until their association is there again
   Micros grace_ends_ = kNever;
-  bool restored_ = false;  // from a journal that knew PEs or peers
+  Micros forgiving_until_ = 0;  // what peers end until then, they may have ended because we were silent
+  bool restored_ = false;       // from a journal that knew PEs or peers
   // ASAP's before we serve (RFC 5353 §3.2.3.5). Not acknowledged: the data plane bounds them.
   std::vector<channel::MessageUp> deferred_;
 };

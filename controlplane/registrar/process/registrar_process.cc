@@ -257,10 +257,11 @@ void RegistrarProcess::channel_event(channel::Up&& event) {
 
 void RegistrarProcess::beat() {
   const Micros silence = clock_.beat(steady_now());
-  if (silence > kLongSilence)
-    say(Log::Level::warn, "silence",
-        "no sign of the data plane for " + std::to_string(silence / 1000) +
-            " ms (it was stopped, or we were): all deadlines are moved by it");
+  if (silence <= kLongSilence) return;
+  say(Log::Level::warn, "silence",
+      "no sign of the data plane for " + std::to_string(silence / 1000) +
+          " ms (it was stopped, or we were): all deadlines are moved by it");
+  core_->was_silent(work_now(), silence);
 }
 
 void RegistrarProcess::push_when_serving() {
