@@ -22,6 +22,11 @@ std::vector<rte_mbuf*> HeldPackets::take(NextHopIndex next_hop) {
   return taken;
 }
 
+void HeldPackets::skip(uint64_t ms) {
+  for (auto& [next_hop, waiting] : waiting_)
+    for (Held& held : waiting) held.since_ms += ms;
+}
+
 void HeldPackets::expire(uint64_t now_ms, const std::function<void(rte_mbuf*)>& expired) {
   for (auto at = waiting_.begin(); at != waiting_.end();) {
     auto& waiting = at->second;

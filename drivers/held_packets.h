@@ -26,6 +26,8 @@ class HeldPackets {
   std::vector<rte_mbuf*> take(NextHopIndex next_hop);
   // Hands every packet that has waited kHoldMs to `expired`.
   void expire(uint64_t now_ms, const std::function<void(rte_mbuf*)>& expired);
+  // Time in which nothing ran: nobody could have answered in it.
+  void skip(uint64_t ms);
   size_t size() const { return size_; }
 
  private:

@@ -93,7 +93,9 @@ NextHopIndex Neighbours::resolve(const IpAddress& destination, bool pinned) {
     meta_[index] = Meta{.used_ms = now_ms_};
     live_.push_back(index);
     const auto known = kernel_neighbours_.find(key);
-    if (known != kernel_neighbours_.end()) apply(index, known->second.message);
+    // A failure of the past is asked about again, and packets wait for the answer.
+    if (known != kernel_neighbours_.end() && (known->second.message.nud & NUD_FAILED) == 0)
+      apply(index, known->second.message);
     if ((meta_[index].nud & kStatic) == 0) solicit(index);
   } else if ((*table_)[index].state.load(std::memory_order_relaxed) == NextHop::unreachable &&
              now_ms_ - meta_[index].solicited_ms >= kRetryMs) {
@@ -171,11 +173,25 @@ void Neighbours::apply(NextHopIndex index, const NeighbourMessage& message) {
     table_->resolve(index, *message.mac);
     if (before != NextHop::resolved && changed_) changed_(index);
   } else if ((message.nud & NUD_FAILED) != 0) {
-    table_->set_state(index, NextHop::unreachable);
-    if (before != NextHop::unreachable && changed_) changed_(index);
+    if (before == NextHop::unreachable) return;
+    if (now_ms_ >= doubt_until_ms_)
+      fail(index);
+    else if (now_ms_ - meta_[index].solicited_ms >= kRetryMs)
+      solicit(index);
   }
   // Incomplete, or forgotten by the kernel's collector: what we knew holds until the kernel says otherwise;
   // the sweep asks it.
+}
+
+void Neighbours::fail(NextHopIndex index) {
+  table_->set_state(index, NextHop::unreachable);
+  if (changed_) changed_(index);
+}
+
+void Neighbours::was_deaf(Clock now_ms, Clock gap_ms) {
+  now_ms_ = now_ms;
+  for (const NextHopIndex index : live_) meta_[index].used_ms += gap_ms;
+  doubt_until_ms_ = now_ms + kDoubtMs;
 }
 
 void Neighbours::apply(const RouteMessage& message) {
@@ -231,7 +247,9 @@ void Neighbours::sweep(Clock now_ms) {
     const auto state = (*table_)[index].state.load(std::memory_order_relaxed);
     Clock after = kRefreshMs;
     if (state == NextHop::resolved && (meta.nud & (NUD_REACHABLE | kStatic)) != 0) return false;
-    if (state != NextHop::resolved) after = kRetryMs;
+    const bool failed = (meta.nud & NUD_FAILED) != 0;
+    if (failed && state != NextHop::unreachable && now_ms >= doubt_until_ms_) fail(index);
+    if (failed || state != NextHop::resolved) after = kRetryMs;
     if (now_ms - meta.solicited_ms >= after && solicitations < kSolicitations) {
       ++solicitations;
       solicit(index);

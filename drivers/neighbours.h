@@ -64,6 +64,9 @@ class Neighbours {
   void on_readable();
   // Re-dumps, refreshes, forgets; call every 10..100 ms.
   void tick(Clock now_ms);
+  // For `gap_ms` we carried no packet, nor the kernel's questions. What it found unreachable meanwhile may be
+  // there: for kDoubtMs it is asked again instead of believed.
+  void was_deaf(Clock now_ms, Clock gap_ms);
   // Called for each entry that becomes resolved or unreachable.
   void on_change(std::function<void(NextHopIndex)> callback) { changed_ = std::move(callback); }
   // Called, at most once a tick, after the routes changed (epoch() is new): who holds indices resolves anew.
@@ -80,6 +83,7 @@ class Neighbours {
   static constexpr Clock kIdleMs = 300'000;
   static constexpr Clock kRefreshMs = 10'000;  // an entry in use that the kernel has as stale is confirmed
   static constexpr Clock kRetryMs = 1'000;     // one that is unresolved is asked for again
+  static constexpr Clock kDoubtMs = 5'000;     // the kernel's three questions, and those that waited
   static constexpr unsigned kSolicitations = 512;  // a sweep, a second
 
  private:
@@ -104,6 +108,7 @@ class Neighbours {
   void apply(NextHopIndex index, const NeighbourMessage& message);
   void apply(const RouteMessage& message);
   void solicit(NextHopIndex index);
+  void fail(NextHopIndex index);
   void publish_routes();
   void sweep(Clock now_ms);
   void reclaim();
@@ -145,6 +150,7 @@ class Neighbours {
   bool redump_ = true;
   Clock now_ms_ = 0;
   Clock swept_ms_ = 0;
+  Clock doubt_until_ms_ = 0;
 
   std::function<void(NextHopIndex)> changed_;
   std::function<void()> routes_changed_;

@@ -24,6 +24,7 @@ constexpr uint64_t kTickUs = 50'000;
 constexpr int kSleepActiveMs = 1;
 constexpr int kSleepIdleMs = 20;
 constexpr uint64_t kActiveUs = 20'000;
+constexpr uint64_t kGapUs = 1'000'000;  // as the workers'
 
 }  // namespace
 
@@ -76,8 +77,20 @@ void Appliance::on_signal() {
   }
 }
 
+// SIGSTOP, or a suspended guest: before anything is read that came of it.
+void Appliance::look_at_gap(uint64_t now_us) {
+  if (loop_us_ != 0 && now_us - loop_us_ > kGapUs) {
+    const uint64_t gap_ms = now_us / 1000 - loop_us_ / 1000;
+    spdlog::warn("nothing ran for {} ms (stopped, or suspended): no deadline counts it", gap_ms);
+    neighbours_->was_deaf(now_us / 1000, gap_ms);
+    exceptions_->skip(gap_ms);
+  }
+  loop_us_ = now_us;
+}
+
 unsigned Appliance::work() {
   const uint64_t now_us = clock_.now_us();
+  look_at_gap(now_us);
   unsigned done = exceptions_->run_rings(now_us / 1000);
   done += channel_->run();
   done += requests_.run();
@@ -135,6 +148,7 @@ int Appliance::run() {
     }
     const int n = epoll_wait(epoll_, events, std::size(events), sleep_ms);
     doorbell_.disarm();
+    look_at_gap(clock_.now_us());
     for (int i = 0; i < n; ++i) {
       const uint32_t what = events[i].data.u32;
       if (what == kBell)

@@ -91,6 +91,7 @@ class Appliance {
   static constexpr uint32_t kBell = 0, kSignals = 1, kNetlink = 2, kChannel = 3, kFirstTap = 16;
   Result<bool> watch(int fd, uint32_t what);
   unsigned work();
+  void look_at_gap(uint64_t now_us);
   void on_signal();
   void ticks(uint64_t now_us);
   void look_at_sessions();
@@ -128,6 +129,7 @@ class Appliance {
   std::map<rserpool::IpAddress, size_t> service_addresses_;  // on the TAPs, for VIPs and SNAT addresses
 
   std::vector<SessionAlarm> session_alarms_;  // by worker
+  uint64_t loop_us_ = 0;                      // when the loop last turned
   uint64_t tick_us_ = 0;
   uint64_t active_us_ = 0;  // when something last happened
   bool waits_said_ = false;

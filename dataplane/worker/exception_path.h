@@ -39,6 +39,8 @@ class ExceptionPath {
   void neighbour_changed(drivers::NextHopIndex index);
   // Every 100 ms or so: expiry, carrier.
   void tick(uint64_t now_ms);
+  // Time in which nothing ran: no packet has waited in it.
+  void skip(uint64_t ms) { held_.skip(ms); }
   // Not ready: no TAP has carrier, whatever its link.
   void set_ready(bool ready);
 

@@ -45,6 +45,17 @@ TEST(HeldPackets, expire_after_a_second_and_not_before) {
   EXPECT_EQ(held.size(), 0u);
 }
 
+TEST(HeldPackets, do_not_age_while_nothing_runs) {
+  HeldPackets held;
+  ASSERT_TRUE(held.hold(1, packet(1), 1000));
+  std::vector<rte_mbuf*> expired;
+  held.skip(30'000);
+  held.expire(31'999, [&](rte_mbuf* p) { expired.push_back(p); });
+  EXPECT_TRUE(expired.empty());
+  held.expire(32'000, [&](rte_mbuf* p) { expired.push_back(p); });
+  EXPECT_THAT(expired, ElementsAre(packet(1)));
+}
+
 TEST(HeldPackets, are_bounded_over_all_neighbours) {
   HeldPackets held;
   for (uint32_t i = 0; i < HeldPackets::kTotal; ++i) ASSERT_TRUE(held.hold(i, packet(i + 1), 0));

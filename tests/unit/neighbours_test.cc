@@ -160,6 +160,49 @@ TEST_F(NeighboursTest, a_neighbour_that_does_not_answer_is_unreachable_and_told)
   EXPECT_EQ(changed_, std::vector<NextHopIndex>{index});
 }
 
+TEST_F(NeighboursTest, what_fails_while_we_carried_nothing_is_asked_again_before_it_is_believed) {
+  const NextHopIndex there = neighbours_->resolve(ip("192.0.2.7"), true);
+  const NextHopIndex gone = neighbours_->resolve(ip("192.0.2.8"), true);
+  for (const char* last : {"7", "8"})
+    ASSERT_EQ(run(std::string("ip neigh replace 192.0.2.") + last + " lladdr 02:00:00:00:00:0" + last +
+                  " nud reachable dev pg-n0"),
+              0);
+  ASSERT_TRUE(follow([&] { return state(there) == NextHop::resolved && state(gone) == NextHop::resolved; }));
+
+  // We are stopped, and the kernel's questions are not carried.
+  ASSERT_EQ(
+      run("ip neigh change 192.0.2.7 nud failed dev pg-n0; ip neigh change 192.0.2.8 nud failed dev pg-n0"),
+      0);
+  const uint64_t asked = neighbours_->counters().solicited;
+  neighbours_->was_deaf(now_ms_ += 30'000, 30'000);
+  ASSERT_TRUE(follow([&] { return neighbours_->counters().solicited == asked + 2; }));
+  EXPECT_EQ(state(there), NextHop::resolved);
+  EXPECT_EQ(state(gone), NextHop::resolved);
+
+  // One answers now, the other does not.
+  ASSERT_EQ(run("ip neigh replace 192.0.2.7 lladdr 02:00:00:00:00:07 nud reachable dev pg-n0"), 0);
+  ASSERT_EQ(run("ip neigh replace 192.0.2.8 nud failed dev pg-n0"), 0);
+  now_ms_ += Neighbours::kDoubtMs;
+  EXPECT_TRUE(follow([&] { return state(gone) == NextHop::unreachable; }));
+  EXPECT_EQ(state(there), NextHop::resolved);
+  EXPECT_EQ(changed_.size(), 3u);
+}
+
+TEST_F(NeighboursTest, time_in_which_we_carried_nothing_makes_nobody_idle) {
+  ASSERT_NE(neighbours_->resolve(ip("192.0.2.7"), false), kNoNextHop);
+  neighbours_->was_deaf(now_ms_ += 10 * Neighbours::kIdleMs, 10 * Neighbours::kIdleMs);
+  neighbours_->tick(now_ms_ += 2000);
+  EXPECT_NE(neighbours_->lookup(ip("192.0.2.7")), kNoNextHop);
+}
+
+TEST_F(NeighboursTest, a_failure_before_anybody_asked_is_asked_about) {
+  ASSERT_EQ(run("ip neigh replace 192.0.2.8 nud failed dev pg-n0"), 0);
+  open(16);
+  const NextHopIndex index = neighbours_->resolve(ip("192.0.2.8"), false);
+  EXPECT_EQ(state(index), NextHop::incomplete) << "packets wait";
+  EXPECT_EQ(neighbours_->counters().solicited, 1u);
+}
+
 TEST_F(NeighboursTest, what_is_not_used_is_forgotten_what_is_pinned_is_not) {
   const NextHopIndex pinned = neighbours_->resolve(ip("192.0.2.7"), true);
   const NextHopIndex passing = neighbours_->resolve(ip("192.0.2.8"), false);
