@@ -394,8 +394,39 @@ TEST_F(JournalTest, a_full_disk_is_said_once_and_does_not_stop_it_and_compaction
   EXPECT_TRUE(again.notes.empty());
 }
 
+// What the version before subscriptions were kept has written.
+TEST_F(JournalTest, a_journal_of_version_2_is_read_and_goes_on_as_version_3) {
+  {
+    auto file = RecordFile::create(path());
+    ASSERT_TRUE(file.ok());
+    const auto append = [&](uint8_t type, const auto& value) {
+      std::string bytes(1, '\2');
+      transport::FieldWriter writer(bytes);
+      fields(writer, value);
+      (*file)->append(type, bytes);
+    };
+    append(1, Identity{"m1", 0x5e, 1});
+    for (unsigned i = 0; i < 3; ++i) append(2, record(i));
+    ASSERT_TRUE((*file)->commit().ok());
+  }
+  JournalRecord subscription;
+  subscription.change = JournalRecord::Change::subscribe;
+  subscription.association = {1, 2, 3};
+  subscription.pe.handle = "EchoPool";
+  {
+    Run run = open();
+    EXPECT_EQ(run.records, records(0, 3));
+    EXPECT_TRUE(run.notes.empty());
+    run.journal->append(subscription, true);
+    ASSERT_TRUE(run.journal->commit());
+  }
+  Run again = open();
+  ASSERT_EQ(again.records.size(), 4u);
+  EXPECT_EQ(again.records[3], subscription);
+}
+
 // What the version before peers were kept has written.
-TEST_F(JournalTest, a_journal_of_version_1_is_read_and_goes_on_as_version_2) {
+TEST_F(JournalTest, a_journal_of_version_1_is_read_and_goes_on_as_version_3) {
   {
     auto file = RecordFile::create(path());
     ASSERT_TRUE(file.ok());

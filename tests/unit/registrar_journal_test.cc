@@ -220,6 +220,93 @@ TEST(RegistrarJournal, a_snapshot_in_slices_and_the_changes_between_them_restore
   expect_same_pools(w, next);
 }
 
+// ---- subscriptions (RFC 5352 §2.2.5): for the life of the association, also over ours
+
+class JournaledSubscription : public testing::Test {
+ protected:
+  JournaledSubscription() : server(w.up("10.0.0.1")), user(w.up("10.0.0.9")) {
+    w.enroll(server, pe(1));
+    subscribe();
+  }
+  void subscribe() { w.send(user, asap::Message(asap::HandleResolution{"EchoPool", true, {}})); }
+  // The next process, with the associations that live.
+  void restart(size_t living) {
+    w.registrar = w.restarted();
+    w.registrar.channel_up(w.now, w.welcome);
+    for (size_t i = 0; i < living; ++i) {
+      channel::AssociationUp up = w.ups[i];
+      up.replayed = true;
+      w.registrar.association_up(w.now, up);
+    }
+    w.registrar.replay_done(w.now);
+    w.collect();
+  }
+  std::vector<asap::HandleResolutionResponse> updates() {
+    w.run(kS);
+    return w.sent<asap::HandleResolutionResponse>();
+  }
+
+  World w;
+  const AssociationName server, user;
+};
+
+TEST_F(JournaledSubscription, is_journaled_once_before_its_answer) {
+  subscribe();
+  EXPECT_THAT(w.all<JournalPut>(), IsEmpty());
+  ASSERT_EQ(w.journal.size(), 2u);
+  EXPECT_EQ(w.journal[1].change, Change::subscribe);
+  EXPECT_EQ(w.journal[1].association, user);
+  EXPECT_EQ(w.journal[1].pe.handle, "EchoPool");
+}
+
+TEST_F(JournaledSubscription, goes_on_after_a_restart_and_what_may_have_been_missed_is_told_once) {
+  restart(2);
+  EXPECT_EQ(updates().size(), 1u) << "a change of the last moment may not have left";
+  EXPECT_EQ(updates().size(), 0u);
+  w.enroll(server, pe(2));
+  const auto told = updates();
+  ASSERT_EQ(told.size(), 1u);
+  EXPECT_THAT(World::ids(told[0]), ElementsAre(1, 2));
+}
+
+TEST_F(JournaledSubscription, ends_with_its_association_while_no_registrar_runs) {
+  restart(1);
+  w.enroll(server, pe(2));
+  EXPECT_THAT(updates(), IsEmpty());
+  // Nor does a later association of another epoch inherit it.
+  restart(1);
+  EXPECT_THAT(updates(), IsEmpty());
+}
+
+TEST_F(JournaledSubscription, ends_with_another_data_plane) {
+  w.registrar = w.restarted();
+  w.welcome.epoch = 2;
+  w.registrar.channel_up(w.now, w.welcome);
+  w.registrar.association_up(w.now, w.ups[1]);
+  w.registrar.replay_done(w.now);
+  w.collect();
+  EXPECT_THAT(updates(), IsEmpty());
+}
+
+TEST_F(JournaledSubscription, ASAP_2_2_5_2_that_ended_with_its_pool_does_not_come_back_with_it) {
+  w.send(server, asap::Message(asap::Deregistration{"EchoPool", 1}));
+  EXPECT_EQ(updates().size(), 1u) << "the last";
+  w.enroll(server, pe(3));
+  restart(2);
+  EXPECT_THAT(updates(), IsEmpty());
+}
+
+TEST_F(JournaledSubscription, is_in_a_snapshot_also_before_its_association_is_back) {
+  for (int i = 0; i < 2; ++i) {
+    std::vector<JournalRecord> kept;
+    w.registrar.snapshot([&](const JournalRecord& record) { kept.push_back(record); });
+    w.journal = kept;
+    w.registrar = w.restarted();
+  }
+  restart(2);
+  EXPECT_EQ(updates().size(), 1u);
+}
+
 TEST(RegistrarJournal, answers_are_kept_no_longer_than_a_replay_can_ask_for_them) {
   World w;
   const auto a = w.up("10.0.0.1");

@@ -42,10 +42,19 @@ struct StoredPeer {
 // One entry of the journal: a change and the answer to the message that made it. Whatever the entry does not
 // name stays as it was. Registrar::restore() takes them back in the same order.
 struct JournalRecord {
-  enum class Change : uint8_t { none = 0, put = 1, remove = 2, peer = 3, peer_gone = 4 };
+  enum class Change : uint8_t {
+    none = 0,
+    put = 1,
+    remove = 2,
+    peer = 3,
+    peer_gone = 4,
+    subscribe = 5,
+    unsubscribe = 6
+  };
   Change change = Change::none;
-  StoredPe pe;  // remove: only handle and element.id count
-  // The message: sequence 0 if no message made the change (expiry, loss of an association, grace time).
+  StoredPe pe;  // remove: only handle and element.id count; subscribe, unsubscribe (all): only the handle
+  // Who subscribed; or the message: sequence 0 if no message made the change (expiry, loss of an association,
+  // grace time).
   channel::AssociationName association;
   uint64_t sequence = 0;
   uint16_t stream = 0;

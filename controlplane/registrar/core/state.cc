@@ -78,6 +78,8 @@ void State::restore(const JournalRecord& record) {
   if (record.change == Change::peer || record.change == Change::peer_gone)
     peers_.restore(record.peer, record.change == Change::peer);
   if (record.change == Change::remove) elements_.restore_removal(record.pe.handle, record.pe.element.id);
+  if (record.change == Change::subscribe || record.change == Change::unsubscribe)
+    subscriptions_.restore(record);
   if (record.sequence == 0) return;
   restored_answers_[record.association].store_answer(
       {record.sequence, record.stream, context_.clock.now(), record.answer});
@@ -102,6 +104,10 @@ bool State::snapshot(SnapshotCursor& cursor, size_t most,
       context_.associations.for_each(
           [&](const Association& association) { cursor.answers_of.push_back(association.name); });
       for (const auto& entry : restored_answers_) cursor.answers_of.push_back(entry.first);
+      subscriptions_.restored_names(cursor.answers_of);
+      std::sort(cursor.answers_of.begin(), cursor.answers_of.end());
+      cursor.answers_of.erase(std::unique(cursor.answers_of.begin(), cursor.answers_of.end()),
+                              cursor.answers_of.end());
       break;
     }
     JournalRecord record;
@@ -112,9 +118,9 @@ bool State::snapshot(SnapshotCursor& cursor, size_t most,
   for (; cursor.elements_done && !cursor.answers_of.empty() && taken < most; cursor.answers_of.pop_back()) {
     const channel::AssociationName& name = cursor.answers_of.back();
     const auto restored = restored_answers_.find(name);
-    const Association* association =
-        restored != restored_answers_.end() ? &restored->second : context_.associations.find(name);
-    ++taken;
+    const Association* association = context_.associations.find(name);
+    taken += 1 + subscriptions_.snapshot(name, association, take);
+    if (restored != restored_answers_.end()) association = &restored->second;
     if (association == nullptr) continue;
     taken += association->answers.size();
     for (const StoredAnswer& answer : association->answers) {
@@ -145,6 +151,7 @@ void State::channel_up(const channel::Welcome& welcome) {
   });
   for (const auto& name : gone) context_.associations.remove(name);
   std::erase_if(restored_answers_, [&](const auto& entry) { return other_epoch(entry.first); });
+  subscriptions_.forget_restored_but(welcome.epoch);
   // What is not back by then is out: not dead, as nobody has seen it die (DESIGN.md §2).
   if (context_.space.owned(context_.server_id) != 0) {
     grace_ends_ = context_.clock.now() + context_.settings.registrar.grace_ms * kMilli;
@@ -164,6 +171,7 @@ void State::channel_lost() {
 
 void State::replay_done() {
   restored_answers_.clear();
+  subscriptions_.forget_restored();
   // All that lives has been named: what has not, died while the channel was away.
   std::vector<channel::AssociationName> gone;
   context_.associations.for_each([&](Association& association) {
@@ -191,6 +199,7 @@ void State::association_up(const channel::AssociationUp& up) {
     association.answers = std::move(at->second.answers);
     restored_answers_.erase(at);
   }
+  if (!up.restarted) subscriptions_.resume(association);
   if (up.service == channel::SctpService::enrp) return enrp_.up(association, up);
   if (!up.restarted) {
     elements_.for_each_of(up.association, [this](PeIndex pe) {
@@ -257,6 +266,7 @@ void State::message(const channel::MessageUp& message) {
 }
 
 void State::serve_deferred() {
+  if (enrp_.serving()) subscriptions_.tell_resumed();
   if (deferred_.empty() || !enrp_.serving()) return;
   for (const channel::MessageUp& late : std::exchange(deferred_, {})) message(late);
 }

@@ -17,6 +17,16 @@ namespace {
 constexpr size_t kMaxOfAssociation = 64;
 constexpr size_t kMax = 100'000;
 constexpr Micros kCoalesce = 100 * kMilli;
+using Change = JournalRecord::Change;
+
+JournalRecord record_of(Change change, const channel::AssociationName& name,
+                        const rserpool::PoolHandle& handle) {
+  JournalRecord record;
+  record.change = change;
+  record.association = name;
+  record.pe.handle = handle;
+  return record;
+}
 
 // The pool as it is now, in order of PE id: an update is no selection, and moves no policy's state.
 std::string update_message(rserpool::Handlespace& space, PoolIndex pool, PoolHandleView handle) {
@@ -39,14 +49,60 @@ std::string update_message(rserpool::Handlespace& space, PoolIndex pool, PoolHan
 
 }  // namespace
 
+bool Subscriptions::add(Association& association, const rserpool::PoolHandle& handle) {
+  if (association.subscriptions.size() >= kMaxOfAssociation || count_ >= kMax) return false;
+  association.subscriptions.insert(handle);
+  subscribers_[handle].insert(association.name);
+  ++count_;
+  return true;
+}
+
 bool Subscriptions::subscribe(Association& association, PoolHandleView handle) {
   const rserpool::PoolHandle key(handle);
   if (association.subscriptions.contains(key)) return true;
-  if (association.subscriptions.size() >= kMaxOfAssociation || count_ >= kMax) return false;
-  association.subscriptions.insert(key);
-  subscribers_[key].insert(association.name);
-  ++count_;
+  if (!add(association, key)) return false;
+  // A loss of power ends the association, and the subscription with it.
+  context_.out.put(JournalPut{record_of(Change::subscribe, association.name, key), true});
   return true;
+}
+
+// ---- over a restart
+
+void Subscriptions::restore(const JournalRecord& record) {
+  const rserpool::PoolHandle& handle = record.pe.handle;
+  if (record.change == Change::subscribe) restored_[record.association].insert(handle);
+  if (record.change != Change::unsubscribe) return;
+  for (auto& entry : restored_) entry.second.erase(handle);
+}
+
+void Subscriptions::resume(Association& association) {
+  const auto at = restored_.find(association.name);
+  if (at == restored_.end()) return;
+  for (const rserpool::PoolHandle& handle : at->second) {
+    if (!association.subscriptions.contains(handle) && add(association, handle)) resumed_.insert(handle);
+  }
+  restored_.erase(at);
+}
+
+void Subscriptions::forget_restored_but(uint64_t epoch) {
+  std::erase_if(restored_, [&](const auto& entry) { return entry.first.epoch != epoch; });
+}
+
+void Subscriptions::tell_resumed() {
+  for (const rserpool::PoolHandle& handle : std::exchange(resumed_, {})) pool_changed(handle);
+}
+
+void Subscriptions::restored_names(std::vector<channel::AssociationName>& names) const {
+  for (const auto& entry : restored_) names.push_back(entry.first);
+}
+
+size_t Subscriptions::snapshot(const channel::AssociationName& name, const Association* association,
+                               const std::function<void(const JournalRecord&)>& take) const {
+  const auto waiting = restored_.find(name);
+  if (waiting == restored_.end() && association == nullptr) return 0;
+  const auto& handles = waiting != restored_.end() ? waiting->second : association->subscriptions;
+  for (const rserpool::PoolHandle& handle : handles) take(record_of(Change::subscribe, name, handle));
+  return handles.size();
 }
 
 void Subscriptions::unsubscribe_all(Association& association) {
@@ -87,6 +143,7 @@ void Subscriptions::send_updates(const rserpool::PoolHandle& handle) {
     if (pool == kNoPool) association->subscriptions.erase(handle);
   }
   if (pool == kNoPool) {
+    context_.out.put(JournalPut{record_of(Change::unsubscribe, {}, handle), true});
     count_ -= at->second.size();
     subscribers_.erase(at);
   }

@@ -22,7 +22,7 @@ namespace fs = std::filesystem;
 // Record types. Bytes begin with kRecordVersion.
 constexpr uint8_t kIdentity = 1;
 constexpr uint8_t kRecord = 2;
-constexpr uint8_t kRecordVersion = 2;  // 2: peers
+constexpr uint8_t kRecordVersion = 3;  // 2: peers; 3: subscriptions, by the fields of 2
 constexpr uint64_t kSmall = 4u << 20;  // not worth a compaction
 
 template <class T>
@@ -46,7 +46,7 @@ Result<T> fields_of(std::string_view bytes) {
 template <class T, class Old>
 Result<T> from_bytes(std::string_view bytes) {
   const int version = bytes.empty() ? 0 : static_cast<uint8_t>(bytes[0]);
-  if (version == kRecordVersion) return fields_of<T>(bytes);
+  if (version == kRecordVersion || version == 2) return fields_of<T>(bytes);
   if (version != 1) return Error{"written by another version of poolgate-registrar"};
   auto old = fields_of<Old>(bytes);
   if (!old.ok()) return old.error();

@@ -11,7 +11,7 @@
 namespace poolgate::transport {
 template <>
 inline constexpr uint64_t kLastValue<registrar::JournalRecord::Change> =
-    uint64_t(registrar::JournalRecord::Change::peer_gone);
+    uint64_t(registrar::JournalRecord::Change::unsubscribe);
 template <>
 inline constexpr uint64_t kLastValue<config::LifeUnit> = uint64_t(config::LifeUnit::milliseconds);
 }  // namespace poolgate::transport
