@@ -14,7 +14,7 @@ SHORT_PAUSE_S = 2.5          # the agents' associations outlive it
 FLOOD = 3000
 
 
-class Pause(unittest.TestCase):
+class Pause:
     @classmethod
     def setUpClass(cls):
         cls.lab = cls.enterClassContext(Appliance("pgchp-"))
@@ -33,6 +33,8 @@ class Pause(unittest.TestCase):
                 "deregistrations", "keepalives_timed_out")
         self.assertEqual(self.grown(*ours), dict.fromkeys(ours, 0) | {"deregistrations": deregistrations})
 
+
+class StoppedRegistrar(Pause, unittest.TestCase):
     def test_a_stopped_registrar_expires_nobody_and_serves_what_came_meanwhile(self):
         lab = self.lab
         associations = lab.associations()
@@ -75,6 +77,9 @@ class Pause(unittest.TestCase):
         self.nobody_was_taken_for_dead()
         self.assertEqual(lab.pes_up(), 9)
 
+
+# With a lab of its own: agents may give their associations up a while after a pause.
+class StoppedDataPlane(Pause, unittest.TestCase):
     def test_a_stopped_data_plane_costs_no_pe_and_no_flow(self):
         lab = self.lab
         with lab.clients(rate=10, timeout_ms=60_000) as clients:
