@@ -74,6 +74,13 @@ Result<PortInfo> start_port(const config::Port& port, QueuesWanted wanted, rte_m
   conf.rxmode.mtu = port.mtu;
   conf.rxmode.offloads = kRxWanted & device_info.rx_offload_capa;
   conf.txmode.offloads = kTxWanted & device_info.tx_offload_capa;
+  if (port.vlan != 0) {
+    conf.rxmode.offloads |= RTE_ETH_RX_OFFLOAD_VLAN_STRIP & device_info.rx_offload_capa;
+    conf.txmode.offloads |= RTE_ETH_TX_OFFLOAD_VLAN_INSERT & device_info.tx_offload_capa;
+  }
+  info.vlan = port.vlan;
+  info.takes_vlan_off = (conf.rxmode.offloads & RTE_ETH_RX_OFFLOAD_VLAN_STRIP) != 0;
+  info.puts_vlan_on = (conf.txmode.offloads & RTE_ETH_TX_OFFLOAD_VLAN_INSERT) != 0;
   const uint64_t hash = device_info.flow_type_rss_offloads &
                         (RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP | RTE_ETH_RSS_SCTP);
   if (info.rx_queues > 1 && hash != 0) {
@@ -146,6 +153,9 @@ std::vector<std::string> port_shortcomings(const PortInfo& port, QueuesWanted wa
     said.push_back(who + "does not check SCTP's CRC32c on receipt: the workers do where it matters");
   if (!port.tx_sctp_checksum)
     said.push_back(who + "does not fill in SCTP's CRC32c on sending: the workers compute it");
+  if (port.vlan != 0 && !port.takes_vlan_off)
+    said.push_back(who + "does not take VLAN tags off: the workers do");
+  if (port.vlan != 0 && !port.puts_vlan_on) said.push_back(who + "does not put VLAN tags on: the workers do");
   if (!port.all_multicast)
     said.push_back(who + "can hear neither all multicast nor promiscuously: IPv6 neighbours may not find us");
   return said;

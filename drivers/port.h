@@ -20,6 +20,9 @@ struct PortInfo {
   std::string driver;  // the PMD
   MacAddress mac{};
   uint16_t mtu = 1500;
+  uint16_t vlan = 0;            // of the configuration; 0: none
+  bool takes_vlan_off = false;  // the device does, else the worker
+  bool puts_vlan_on = false;    // likewise
   uint16_t rx_queues = 1;
   uint16_t tx_queues = 1;
   int socket = -1;

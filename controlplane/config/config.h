@@ -50,6 +50,7 @@ struct Port {
   std::string tap;
   std::vector<Prefix> addresses;  // of the TAP, host part kept
   uint16_t mtu = 1500;
+  uint16_t vlan = 0;       // 802.1Q VID of all that the port carries; 0: untagged
   uint16_t rx_queues = 0;  // 0: one a worker where the device can
   uint16_t rx_descriptors = 1024;
   uint16_t tx_descriptors = 1024;

@@ -67,6 +67,7 @@ void read_port(Table t, Port& out) {
     t.error(t.has("tap") ? "tap" : "name", "the TAP's name \"" + out.tap + "\" is over 15 characters");
   t.prefixes("addresses", out.addresses);
   t.integer("mtu", out.mtu, 1280, 9216);
+  t.integer("vlan", out.vlan, 0, 4094);
   t.integer("rx_queues", out.rx_queues, 0, 64);
   t.integer("rx_descriptors", out.rx_descriptors, 32, 16'384);
   t.integer("tx_descriptors", out.tx_descriptors, 32, 16'384);

@@ -60,7 +60,9 @@ namespace poolgate::redirect {
   X(hold_ring_full, "the ring to the main lcore was full: a packet that waits for a neighbour") \
   X(hold_full, "too many packets wait for this neighbour")                                      \
   X(hold_expired, "the neighbour did not answer within a second")                               \
-  X(transmit_full, "the device or its worker took no more")
+  X(transmit_full, "the device or its worker took no more")                                     \
+  X(vlan_other, "not of the port's VLAN")                                                       \
+  X(vlan_headroom, "no room in front of the packet for the port's VLAN tag")
 
 enum class DropReason : uint8_t {
   none,

@@ -274,12 +274,13 @@ Result<bool> Appliance::start_workers() {
   size_t next = 0;  // single queues of several ports go round
   for (ExceptionPath::Twin& twin : twins_) {
     for (uint16_t q = 0; q < twin.port.rx_queues; ++q)
-      receivers[next++ % receivers.size()]->add_rx_queue(twin.port.port_id, q);
+      receivers[next++ % receivers.size()]->add_rx_queue(twin.port.port_id, q, twin.port.vlan);
     const uint16_t queues = twin.port.tx_queues;
     for (unsigned i = 0; i < count; ++i) {
       const bool own = i < queues;
       const auto queue = static_cast<uint16_t>(i % queues);
-      workers_[i]->set_tx_route(twin.port.port_id, {own, queue, own ? nullptr : workers_[queue]->tx_ring()});
+      workers_[i]->set_tx_route(twin.port.port_id, {own, queue, own ? nullptr : workers_[queue]->tx_ring(),
+                                                    twin.port.vlan, twin.port.puts_vlan_on});
     }
     twin.sender = workers_[std::min<unsigned>(endpoint_worker, queues - 1u)].get();
   }

@@ -78,14 +78,14 @@ Result<Report> Inspection::port_info(std::string_view wanted) {
   Report report;
   auto& section = report.section(
       "ports",
-      {"port", "id", "driver", "mac", "mtu", "numa_node", "rx_queues", "tx_queues", "rss", "rss_sctp_ports",
-       "rx_ip_checksum", "rx_sctp_checksum", "tx_ip_checksum", "tx_sctp_checksum"},
+      {"port", "id", "driver", "mac", "mtu", "vlan", "numa_node", "rx_queues", "tx_queues", "rss",
+       "rss_sctp_ports", "rx_ip_checksum", "rx_sctp_checksum", "tx_ip_checksum", "tx_sctp_checksum"},
       true);
   for (const auto& port : *found) {
     char mac[18];
     std::snprintf(mac, sizeof mac, "%02x:%02x:%02x:%02x:%02x:%02x", port.mac[0], port.mac[1], port.mac[2],
                   port.mac[3], port.mac[4], port.mac[5]);
-    section.row({port.name, port.port_id, port.driver, std::string(mac), port.mtu, port.socket,
+    section.row({port.name, port.port_id, port.driver, std::string(mac), port.mtu, port.vlan, port.socket,
                  port.rx_queues, port.tx_queues, port.rss, port.rss_sctp_ports, port.rx_ip_checksum,
                  port.rx_sctp_checksum, port.tx_ip_checksum, port.tx_sctp_checksum});
     const drivers::QueuesWanted wanted_queues{port.rx_queues, port.tx_queues};
@@ -114,11 +114,11 @@ Result<Report> Inspection::config(bool all) {
     workers.row({worker->index(), worker->lcore(), worker->has_endpoint(), c.dataplane.burst,
                  c.dataplane.idle_sleep_us});
   }
-  auto& ports = report.section("ports", {"port", "device", "tap", "addresses", "mtu"});
+  auto& ports = report.section("ports", {"port", "device", "tap", "addresses", "mtu", "vlan"});
   for (const auto& port : c.ports) {
     std::vector<std::string> addresses;
     for (const auto& prefix : port.addresses) addresses.push_back(prefix.to_string());
-    ports.row({port.name, port.device, port.tap, addresses, port.mtu});
+    ports.row({port.name, port.device, port.tap, addresses, port.mtu, port.vlan});
   }
   report.note(std::string("forwarding is ") + (appliance_.forwarding() ? "on" : "off"));
   if (!all) return report;

@@ -10,6 +10,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "dataplane/worker/vlan.h"
+
 namespace poolgate::worker {
 namespace {
 
@@ -165,9 +167,10 @@ unsigned Worker::receive() {
   unsigned total = 0;
   rte_mbuf* packets[redirect::kMaxBurst];
   for (const RxQueue& rx : rx_queues_) {
-    const unsigned n = rte_eth_rx_burst(rx.port_id, rx.queue, packets, static_cast<uint16_t>(options_.burst));
+    unsigned n = rte_eth_rx_burst(rx.port_id, rx.queue, packets, static_cast<uint16_t>(options_.burst));
     if (n == 0) continue;
     total += n;
+    if (rx.vlan != 0 && (n = take_vlan_off(rx.vlan, packets, n, drops_)) == 0) continue;
     redirect_burst(packets, n);
   }
   return total;
@@ -255,6 +258,7 @@ void Worker::transmit(uint16_t port_id, rte_mbuf** packets, unsigned n) {
   const TxRoute& route = tx_routes_[port_id];
   unsigned taken;
   if (route.own) {
+    if (route.vlan != 0) n = put_vlan_on(route.vlan, route.device_puts_vlan_on, packets, n, drops_);
     taken = rte_eth_tx_burst(port_id, route.queue, packets, static_cast<uint16_t>(n));
     stats_.sent.add(taken);
   } else {

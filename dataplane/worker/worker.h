@@ -27,6 +27,8 @@ struct TxRoute {
   bool own = false;
   uint16_t queue = 0;
   rte_ring* via = nullptr;
+  uint16_t vlan = 0;  // that the port's frames carry; 0: none
+  bool device_puts_vlan_on = false;
 };
 
 struct WorkerOptions {
@@ -61,7 +63,9 @@ class Worker final : public PacketSink {
   ~Worker() override;
 
   // ---- before run(), main lcore
-  void add_rx_queue(uint16_t port_id, uint16_t queue) { rx_queues_.push_back({port_id, queue}); }
+  void add_rx_queue(uint16_t port_id, uint16_t queue, uint16_t vlan) {
+    rx_queues_.push_back({port_id, queue, vlan});
+  }
   void set_tx_route(uint16_t port_id, const TxRoute& route) { tx_routes_[port_id] = route; }
   // This worker runs the endpoint, or hands its packets to the one that does.
   void run_endpoint(EndpointStage* stage);
@@ -98,6 +102,7 @@ class Worker final : public PacketSink {
   struct RxQueue {
     uint16_t port_id;
     uint16_t queue;
+    uint16_t vlan;
   };
 
   bool turn(uint64_t began);
