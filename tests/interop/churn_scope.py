@@ -1,0 +1,313 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Three appliances on this machine, 10.0.2.1 to .3, each with both its processes, and RSPLIB's registrar in a Linux guest,
+10.0.2.4, on one bridge; agents on this machine at 10.0.2.11, RSPLIB's servers in the guest at 10.0.2.12.
+"""
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+
+from churn_schedule import POOLGATES, RSPLIB
+from lib.lab import AGENT, BUILD, run, wait_until
+from linux_guest import Guest, Nic
+from scenario import OPTIONS
+from sides import rspregistrar
+
+PREFIX, DIR = "pgch-", "/run/poolgate-lab/pgch"
+BINARIES = {"dataplane": os.path.join(BUILD, "dataplane", "poolgate-dataplane"),
+            "registrar": os.path.join(BUILD, "controlplane", "registrar", "process", "poolgate-registrar")}
+CLI = os.path.join(BUILD, "dataplane", "cli", "poolgate-cli")
+NAMESPACES = ("a1", "a2", "a3", "pe", "net")  # the bridge's last: it goes when nobody is on it
+
+CONFIG = """
+[general]
+name = "pgch{n}"
+run_dir = "{dir}/run"
+state_dir = "{dir}/state"
+[dataplane]
+eal = ["--no-huge", "-m", "256", "--no-pci", "--file-prefix=pgch{n}"]
+main_core = 0
+worker_cores = [{core}]
+idle_sleep_us = 500
+mbufs = 8191
+sessions = 1024
+half_open_sessions = 1024
+session_dir = "{dir}/sessions"
+[[port]]
+name = "lan"
+device = "net_af_packet0,iface=eth0,framecnt=1024"
+addresses = ["10.0.2.{n}/24"]
+[sctp]
+heartbeat_ms = 1000
+rto_min_ms = 100
+[registrar]
+server_id = {n}
+keepalive_interval_ms = 1000
+keepalive_timeout_ms = 3000
+peer_heartbeat_ms = 1000
+max_time_last_heard_ms = 4000
+max_time_no_response_ms = 2000
+takeover_timeout_ms = 4000
+peer_retry_ms = 100
+peer_retry_max_ms = 1000
+[[registrar.rsplib]]
+source = "10.0.2.4/32"
+[[registrar.rsplib]]
+source = "10.0.2.12/32"
+[[registrar.life_unit]]
+source = "10.0.2.12/32"
+unit = "ms"
+"""
+GUEST = """
+set -e
+ip link add br0 type bridge mcast_snooping 0; ip link set br0 up
+ip link set eth0 name up0; ip link set up0 master br0 up
+for h in r4:4 servers:12 looker:21; do
+  n=${h%:*}
+  ip netns add $n; ip -n $n link set lo up
+  ip link add $n-eth0 type veth peer name eth0 netns $n
+  ip link set $n-eth0 master br0 up
+  ip -n $n addr add 10.0.2.${h#*:}/24 dev eth0
+  ip -n $n link set eth0 up
+  ip netns exec $n sysctl -qw net.sctp.rto_min=300 net.sctp.rto_initial=300 net.sctp.rto_max=1000 net.sctp.hb_interval=1000 \\
+    net.sctp.path_max_retrans=2 net.sctp.association_max_retrans=8
+done
+"""
+
+
+def ns(name, *command, **how):
+    return run("ip", "netns", "exec", PREFIX + name, *command, **how)
+
+
+def resident_kb(pid):
+    with open(f"/proc/{pid}/status", encoding="utf-8") as f:
+        return int(re.search(r"^VmRSS:\s+(\d+) kB", f.read(), re.MULTILINE)[1])
+
+
+class Poolgate:
+    def __init__(self, n):
+        self.n, self.dir, self.processes = n, f"{DIR}/{n}", {}
+        self.config = f"{self.dir}/poolgate.toml"
+        for folder in ("run", "state", "sessions"):
+            os.makedirs(f"{self.dir}/{folder}")
+        peers = "".join(f'[[registrar.peer]]\naddresses = ["10.0.2.{other}:9901"]\n' for other in (*POOLGATES, RSPLIB) if other != n)
+        with open(self.config, "w", encoding="utf-8") as f:
+            f.write(CONFIG.format(n=n, dir=self.dir, core=min(1, os.cpu_count() - 1)) + peers)
+
+    def start(self):
+        """Whatever of it does not run."""
+        for name, binary in BINARIES.items():
+            if name not in self.processes:
+                with open(f"{self.dir}/{name}.log", "a", encoding="utf-8") as log:
+                    self.processes[name] = subprocess.Popen(["ip", "netns", "exec", f"{PREFIX}a{self.n}", binary, "--config", self.config],
+                                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def kill(self, *names):
+        for name in names or tuple(self.processes):
+            process = self.processes.pop(name, None)
+            if process:
+                process.kill()
+                process.wait(30)
+
+    def ended(self):
+        """Processes that ended of their own accord."""
+        return [f"{name} of {self.n}: {p.poll()}" for name, p in self.processes.items() if p.poll() is not None]
+
+    def show(self, *words):
+        """None: nobody answers."""
+        try:
+            return json.loads(run(CLI, "--config", self.config, "show", *words, "json", check=False))
+        except ValueError:
+            return None
+
+    def table(self):
+        """Owner by PE, of all pools."""
+        shown = self.show("registrar", "pool", "all")
+        return shown and {int(pe["id"], 0): int(pe["home"], 0) for pool in shown["pools"] for pe in pool["elements"]}
+
+    def forwards_to(self):
+        """The PEs that the data plane has."""
+        shown = self.show("pool", "all")
+        return shown and sorted(int(str(pe["pe"]), 0) for name, pes in shown.items() if name.startswith("pool ") for pe in pes)
+
+    def resident_kb(self):
+        return {name: resident_kb(process.pid) for name, process in self.processes.items()}
+
+    def log(self, name, size=6000):
+        with open(f"{self.dir}/{name}.log", encoding="utf-8", errors="replace") as f:
+            return f.read()[-size:]
+
+
+class Rsplib:
+    def __init__(self, guest):
+        self.guest, self.pid = guest, 0
+
+    def start(self):
+        if not self.pid:
+            command = rspregistrar(RSPLIB, f"10.0.2.{RSPLIB}", peers=[f"10.0.2.{n}" for n in POOLGATES])
+            self.pid = self.guest.spawn(f"ip netns exec r4 {command}", "r4.out")
+
+    def kill(self):
+        self.guest.run(f"kill -9 {self.pid}", check=False)
+        self.pid = 0
+
+    def ended(self):
+        return [] if not self.pid or self.guest.call(f"kill -0 {self.pid}")[0] == 0 else ["rspregistrar"]
+
+    def table(self):
+        """As hsdump reads it. hsdump makes itself a peer for a moment."""
+        printed = self.guest.run("ip netns exec looker timeout -s INT 60 hsdump 10.0.2.4:9901 2>&1", 90, check=False)
+        found = re.findall(r"\$([0-9a-f]{8}) flags=\S*\s+(?:c=\S+ )?(?:chsum=\S+ )?home=\$([0-9a-f]{8})", printed)
+        return {int(pe, 16): int(home, 16) for pe, home in found}
+
+
+class Elements:
+    """The pool elements, by name."""
+
+    def __init__(self, guest, schedule):
+        self.guest, self.by_name, self.running = guest, {e.name: e for e in schedule.elements}, {}
+
+    def start(self, name):
+        e = self.by_name[name]
+        number = 7000 + list(self.by_name).index(name)
+        if e.rsplib:
+            registrars = " ".join(f"-registrar=10.0.2.{r}:3863" for r in e.registrars)
+            self.running[name] = self.guest.spawn(
+                f"ip netns exec servers rspserver -echo {registrars} {OPTIONS} -rereginterval=5000 -quiet -identifier=0x{e.pe:08x} "
+                f"-poolhandle={e.pool} -logfile=/share/{name}.log", f"{name}.out")
+            return
+        registrars = [word for r in e.registrars for word in ("--registrar", f"10.0.2.{r}:3863")]
+        with open(f"{DIR}/{name}.log", "a", encoding="utf-8") as log:
+            self.running[name] = subprocess.Popen(
+                ["ip", "netns", "exec", f"{PREFIX}pe", AGENT, "register", *registrars, "--pool", e.pool, "--transport", "sctp", "--port",
+                 str(number), "--address", "10.0.2.11", "--id", hex(e.pe), "--lifetime", "infinite", "--control"],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def stop(self, name, crash):
+        running = self.running.pop(name)
+        if self.by_name[name].rsplib:
+            return self.guest.run(f"kill -{9 if crash else 'INT'} {running}", check=False)
+        running.send_signal(signal.SIGKILL if crash else signal.SIGTERM)
+        return None if running.wait(60) is None else None
+
+    def close(self):
+        for process in self.running.values():
+            if isinstance(process, subprocess.Popen):
+                process.kill()
+                process.wait(30)
+
+
+class Scope:
+    """In a `with`; all four run, no element does."""
+
+    def __init__(self, schedule):
+        self.schedule = schedule
+
+    def __enter__(self):
+        self.down()
+        try:
+            self.network()
+            self.poolgates = {n: Poolgate(n) for n in POOLGATES}
+            for poolgate in self.poolgates.values():
+                poolgate.start()
+            self.guest = Guest(nics=[Nic(tap="tap0", mac="52:54:00:10:02:04")], netns=f"{PREFIX}net", modules=("sctp", "veth", "bridge"))
+            self.guest.__enter__()
+            self.guest.run(GUEST)
+            self.rsplib = Rsplib(self.guest)
+            self.registrars = {**self.poolgates, RSPLIB: self.rsplib}
+            self.rsplib.start()
+            self.elements = Elements(self.guest, self.schedule)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        for part in ("elements", "guest"):
+            if hasattr(self, part):
+                getattr(self, part).close() if part == "elements" else self.guest.__exit__()
+        for poolgate in getattr(self, "poolgates", {}).values():
+            poolgate.kill()
+        self.down()
+
+    def network(self):
+        run("ip", "netns", "add", PREFIX + "net")
+        ns("net", "ip", "link", "add", "name", "lan", "type", "bridge", "forward_delay", "0", "mcast_snooping", "0")
+        ns("net", "ip", "link", "set", "lan", "up")
+        ns("net", "ip", "tuntap", "add", "tap0", "mode", "tap")
+        for name in NAMESPACES[:-1]:
+            run("ip", "netns", "add", PREFIX + name)
+            run("ip", "link", "add", "name", "eth0", "netns", PREFIX + name, "type", "veth", "peer", "name", name, "netns", PREFIX + "net")
+            ns(name, "ethtool", "-K", "eth0", "tx", "off", "tso", "off", "gso", "off", "gro", "off", check=False)
+            ns(name, "ip", "link", "set", "eth0", "up")
+            ns(name, "ip", "link", "set", "lo", "up")
+            # What comes by eth0 is the data plane's: its addresses are those of a TAP, and the kernel must not answer for it.
+            ns(name, "sysctl", "-q", "-w", "net.ipv4.conf.all.arp_ignore=1", f"net.ipv4.conf.eth0.rp_filter={int(name != 'pe')}")
+        for device in (*NAMESPACES[:-1], "tap0"):
+            ns("net", "ethtool", "-K", device, "tx", "off", "tso", "off", "gso", "off", "gro", "off", check=False)
+            ns("net", "ip", "link", "set", device, "master", "lan", "up")
+        ns("pe", "ip", "addr", "add", "10.0.2.11/24", "dev", "eth0")
+
+    def down(self):
+        for name in NAMESPACES:
+            if os.path.exists(f"/run/netns/{PREFIX}{name}"):
+                for pid in run("ip", "netns", "pids", PREFIX + name).split():
+                    subprocess.run(["kill", "-9", pid], check=False)
+                run("ip", "netns", "del", PREFIX + name)
+        shutil.rmtree(DIR, ignore_errors=True)
+
+    def apply(self, event):
+        if event.what in ("start", "kill", "end"):
+            return self.elements.start(event.whom) if event.what == "start" else self.elements.stop(event.whom, event.what == "kill")
+        if event.what == "return":
+            return self.registrars[event.whom].start()
+        processes = () if event.what == "crash" else (event.what,)
+        return self.registrars[event.whom].kill(*processes)
+
+    def start_all(self):
+        for registrar in self.registrars.values():
+            registrar.start()
+
+    def ended(self):
+        return [text for registrar in self.registrars.values() for text in registrar.ended()]
+
+    def faults(self, live):
+        """What does not hold of a scope that has had its peace, with these PEs alive; none: all does."""
+        faults, tables = self.ended(), {}
+        for n, poolgate in self.poolgates.items():
+            shown, tables[n], forwards = poolgate.show("registrar", "peers"), poolgate.table(), poolgate.forwards_to()
+            if shown is None or tables[n] is None or forwards is None:
+                faults.append(f"{n} does not answer")
+                continue
+            peers = {int(p["id"], 0): p for p in shown["peers"] if p["id"]}
+            for other in self.registrars:
+                peer = peers.get(other)
+                if other != n and (not peer or not peer["connected"] or peer["its_checksum"] != peer["ours_of_it"]):
+                    faults.append(f"{n} of {other}: {peer}")
+            if shown["scope"]["claiming"]:
+                faults.append(f"{n} is claiming PEs")
+            if forwards != sorted(live):
+                faults.append(f"the data plane of {n} forwards to {named(forwards)}")
+        if not faults:
+            tables[RSPLIB] = self.rsplib.table()
+        for n, table in tables.items():
+            if table is None:
+                continue
+            if sorted(table) != sorted(live):
+                faults.append(f"{n} lists dead {named(set(table) - set(live))}, misses {named(set(live) - set(table))}")
+            elif table != tables[self.schedule.survivor] or set(table.values()) - set(self.registrars):
+                faults.append(f"owners by {n}: " + ", ".join(f"{pe:#010x}: {home}" for pe, home in sorted(table.items())))
+        return faults
+
+    def wait_for_peace(self, live, seconds, what):
+        """Until there is no fault; `seconds` only ends what hangs."""
+        try:
+            wait_until(lambda: not self.faults(live), seconds / 10, what)
+        except AssertionError:
+            raise AssertionError(f"{what}:\n" + "\n".join(self.faults(live))) from None
+
+
+def named(pes):
+    return "[" + ", ".join(f"{pe:#010x}" for pe in sorted(pes)) + "]"
