@@ -55,10 +55,9 @@ class EnrpRig {
     std::optional<registrar::Registrar> core;
     ScratchFolder folder;
     std::unique_ptr<registrar::Journal> journal;
-    std::map<uint64_t, uint64_t> sequences;  // by association
+    std::map<uint32_t, uint64_t> sequences;  // by association
     bool dead = false;
     double cpu_ms = 0, longest_ms = 0;
-    Micros last_heard_of = 0;  // its last PRESENCE left then
     void forget_figures() { cpu_ms = longest_ms = 0; }
   };
 
@@ -79,8 +78,8 @@ class EnrpRig {
     Node& node = nodes_[id];
     node.id = id;
     node.core.emplace(std::move(settings), id, id, now_);
-    auto opened = registrar::Journal::open(
-        node.folder.path(), "perf", [](const registrar::Identity&, registrar::JournalRecord&&) {});
+    auto opened = registrar::Journal::open(node.folder.path(), "perf",
+                                           [](const registrar::Identity&, registrar::JournalRecord&&) {});
     if (!opened.ok()) std::abort();
     node.journal = std::move(opened->journal);
     node.journal->start({"perf", id, 1});
@@ -103,7 +102,7 @@ class EnrpRig {
 
   // A PE's host speaks: over an association of its own with that registrar.
   void from_host(Node& node, uint32_t host, const std::string& bytes) {
-    const uint64_t association = kHosts + host;
+    const uint32_t association = kHosts + host;
     if (node.sequences[association] == 0) up(node, association, host_address(host), kHostPort, 0);
     deliver(node, association, bytes, rserpool::wire::kAsapPpid);
     settle();
@@ -130,16 +129,18 @@ class EnrpRig {
     }
   }
   Micros now() const { return now_; }
+  // Time in which no deadline comes.
+  void pass(Micros time) { now_ += time; }
   // When a PE last answered a keep-alive with the H flag.
   Micros last_claimed() const { return last_claimed_; }
 
  private:
   static constexpr uint16_t kAsapPort = 3863, kEnrpPort = 9901, kHostPort = 40'000;
-  static constexpr uint64_t kHosts = 1'000'000;  // associations below it are those of registrars
+  static constexpr uint32_t kHosts = 1'000'000;  // associations below it are those of registrars
 
   struct Item {
     ServerId to;
-    uint64_t association;
+    uint32_t association;
     std::string bytes;
     uint32_t ppid;
   };
@@ -158,7 +159,7 @@ class EnrpRig {
     node.longest_ms = std::max(node.longest_ms, took);
     for (registrar::Action& action : actions) carry_out(node, action);
   }
-  void deliver(Node& node, uint64_t association, const std::string& bytes, uint32_t ppid) {
+  void deliver(Node& node, uint32_t association, const std::string& bytes, uint32_t ppid) {
     channel::MessageUp message;
     message.association = {node.id, 0, association};
     message.sequence = ++node.sequences[association];
@@ -166,7 +167,7 @@ class EnrpRig {
     message.payload = bytes;
     step(node, [&](registrar::Registrar& core) { core.message(now_, message); });
   }
-  void up(Node& node, uint64_t association, const IpAddress& peer, uint16_t port, uint64_t request) {
+  void up(Node& node, uint32_t association, const IpAddress& peer, uint16_t port, uint64_t request) {
     channel::AssociationUp up;
     up.association = {node.id, 0, association};
     up.service = association < kHosts ? channel::SctpService::enrp : channel::SctpService::asap;
@@ -177,11 +178,10 @@ class EnrpRig {
     step(node, [&](registrar::Registrar& core) { core.association_up(now_, up); });
   }
   void connect(Node& node, const channel::Connect& connect) {
-    const uint8_t* bytes = connect.peer_addresses.at(0).bytes.data();
-    const size_t at = connect.peer_addresses.at(0).is_v4() ? 0 : 12;
-    (void)at;
+    const uint8_t* bytes = connect.peer_addresses.at(0).data();
     if (connect.service == channel::SctpService::asap) {
-      const uint32_t host = static_cast<uint32_t>(bytes[1]) << 16 | static_cast<uint32_t>(bytes[2]) << 8 | bytes[3];
+      const uint32_t host =
+          static_cast<uint32_t>(bytes[1]) << 16 | static_cast<uint32_t>(bytes[2]) << 8 | bytes[3];
       return up(node, kHosts + host, connect.peer_addresses[0], connect.peer_port, connect.request);
     }
     const ServerId other = bytes[3];
@@ -194,7 +194,7 @@ class EnrpRig {
     if (const auto* wanted = std::get_if<channel::Connect>(&action)) return connect(node, *wanted);
     auto* down = std::get_if<channel::MessageDown>(&action);
     if (down == nullptr) return;
-    const uint64_t association = down->association.id;
+    const uint32_t association = down->association.id;
     if (association < kHosts) {
       queue_.push_back({static_cast<ServerId>(association), node.id, std::move(down->payload), down->ppid});
     } else {
@@ -202,14 +202,16 @@ class EnrpRig {
     }
   }
   // What a PE says to a keep-alive.
-  void answer(Node& node, uint64_t association, const std::string& bytes) {
+  void answer(Node& node, uint32_t association, const std::string& bytes) {
     namespace asap = rserpool::asap;
     const auto parsed = asap::parse(bytes);
     const auto* keep_alive = parsed.ok() ? std::get_if<asap::EndpointKeepAlive>(&parsed->message) : nullptr;
     if (keep_alive == nullptr) return;
     if (keep_alive->new_home) last_claimed_ = now_;
     std::string ack;
-    if (!asap::encode(asap::Message(asap::EndpointKeepAliveAck{keep_alive->handle, keep_alive->pe_id}), ack))
+    if (!asap::encode(
+            asap::Message(asap::EndpointKeepAliveAck{keep_alive->handle, keep_alive->pe_id.value_or(0)}),
+            ack))
       std::abort();
     queue_.push_back({node.id, association, std::move(ack), rserpool::wire::kAsapPpid});
   }
