@@ -64,16 +64,16 @@ GUEST = """
 set -e
 ip link add br0 type bridge mcast_snooping 0; ip link set br0 up
 ip link set eth0 name up0; ip link set up0 master br0 up
-for h in r4:4 servers:12 looker:21; do
-  n=${h%:*}
-  ip netns add $n; ip -n $n link set lo up
-  ip link add $n-eth0 type veth peer name eth0 netns $n
-  ip link set $n-eth0 master br0 up
-  ip -n $n addr add 10.0.2.${h#*:}/24 dev eth0
-  ip -n $n link set eth0 up
-  ip netns exec $n sysctl -qw net.sctp.rto_min=300 net.sctp.rto_initial=300 net.sctp.rto_max=1000 net.sctp.hb_interval=1000 \\
-    net.sctp.path_max_retrans=2 net.sctp.association_max_retrans=8
-done
+"""
+HOST = """
+set -e
+ip netns add {name}; ip -n {name} link set lo up
+ip link add {name}-eth0 type veth peer name eth0 address 52:54:00:10:02:{number:02x} netns {name}
+ip link set {name}-eth0 master br0 up
+ip -n {name} addr add 10.0.2.{number}/24 dev eth0
+ip -n {name} link set eth0 up
+ip netns exec {name} sysctl -qw net.sctp.rto_min=300 net.sctp.rto_initial=300 net.sctp.rto_max=1000 net.sctp.hb_interval=1000 \\
+  net.sctp.path_max_retrans=2 net.sctp.association_max_retrans=8
 """
 
 
@@ -141,20 +141,26 @@ class Poolgate:
 
 
 class Rsplib:
+    """On a host of the guest that is there as long as it lives: after a power cut no port is in use still."""
+
     def __init__(self, guest):
         self.guest, self.pid = guest, 0
 
     def start(self):
         if not self.pid:
+            self.guest.run(HOST.format(name="r4", number=RSPLIB))
             command = rspregistrar(RSPLIB, f"10.0.2.{RSPLIB}", peers=[f"10.0.2.{n}" for n in POOLGATES])
             self.pid = self.guest.spawn(f"ip netns exec r4 {command}", "r4.out")
 
     def kill(self):
-        self.guest.run(f"kill -9 {self.pid}", check=False)
+        self.guest.run(f"ip link del r4-eth0; kill -9 {self.pid}; ip netns del r4")
         self.pid = 0
 
     def ended(self):
         return [] if not self.pid or self.guest.call(f"kill -0 {self.pid}")[0] == 0 else ["rspregistrar"]
+
+    def log(self, size=6000):
+        return "rspregistrar\n" + self.guest.read("r4.out")[-size:] + self.guest.read(f"registrar-{RSPLIB:x}.log")[-size:]
 
     def table(self):
         """As hsdump reads it. hsdump makes itself a peer for a moment."""
@@ -212,9 +218,9 @@ class Scope:
             self.poolgates = {n: Poolgate(n) for n in POOLGATES}
             for poolgate in self.poolgates.values():
                 poolgate.start()
-            self.guest = Guest(nics=[Nic(tap="tap0", mac="52:54:00:10:02:04")], netns=f"{PREFIX}net", modules=("sctp", "veth", "bridge"))
+            self.guest = Guest(nics=[Nic(tap="tap0", mac="52:54:00:10:02:ff")], netns=f"{PREFIX}net", modules=("sctp", "veth", "bridge"))
             self.guest.__enter__()
-            self.guest.run(GUEST)
+            self.guest.run(GUEST + HOST.format(name="servers", number=12) + HOST.format(name="looker", number=21))
             self.rsplib = Rsplib(self.guest)
             self.registrars = {**self.poolgates, RSPLIB: self.rsplib}
             self.rsplib.start()

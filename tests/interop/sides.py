@@ -134,6 +134,11 @@ class Side:
     def join(self):
         self.guest.run("ip link set up0 master br0; ip link set up1 master br1")
 
+    def part(self, parted):
+        """The registrar and r3 do not reach each other, or do again; all others reach both, and what they send is seen."""
+        state = "on" if parted else "off"
+        self.guest.run(f"bridge link set dev up0 isolated {state}; bridge link set dev r3-eth0 isolated {state}")
+
 
 class RsplibSide(Side):
     """RSPLIB's own registrar, in a namespace of the guest."""
@@ -327,11 +332,14 @@ source = "{"10.10.0.2/31" if settings.life_in_seconds else "10.0.0.0/8"}"
         self.channel.close()
         self.restart()
 
+    def show(self, *words):
+        return json.loads(run(os.path.join(BUILD, "dataplane", "cli", "poolgate-cli"), "--config", f"{self.dir}/poolgate.toml",
+                              "show", *words, "json"))
+
     def dump(self):
         """Our own view of the handlespace: {pe: home}."""
-        shown = run(os.path.join(BUILD, "dataplane", "cli", "poolgate-cli"), "--config", f"{self.dir}/poolgate.toml",
-                    "show", "registrar", "pool", "all", "json")
-        return {int(pe["id"], 0): int(pe["home"], 0) for pool in json.loads(shown)["pools"] for pe in pool["elements"]}
+        pools = self.show("registrar", "pool", "all")["pools"]
+        return {int(pe["id"], 0): int(pe["home"], 0) for pool in pools for pe in pool["elements"]}
 
     def check_alive(self):
         status = self.script("status")

@@ -62,7 +62,8 @@ class ChurnTest(unittest.TestCase):
 
     @staticmethod
     def logs(scope):
-        return "".join(f"\n--- {name} of {n}\n{p.log(name)}" for n, p in scope.poolgates.items() for name in ("registrar", "dataplane"))
+        ours = [f"--- {name} of {n}\n{p.log(name)}" for n, p in scope.poolgates.items() for name in ("registrar", "dataplane")]
+        return "\n".join(["", *ours, f"--- {scope.rsplib.log()}"])
 
 
 if __name__ == "__main__":
