@@ -50,6 +50,8 @@ def chaos(report, names, soak=False):
             if soak:
                 os.environ["POOLGATE_SOAK"] = "1"
             python_tests.run_all(report, ROOT, "tests/chaos", "soak" if soak else "chaos", 900, names)
+            if soak and (not names or "churn" in names):
+                python_tests.run_all(report, ROOT, "tests/interop", "soak", 1800, ["churn"])
 
 
 def interop(report, names):
