@@ -52,6 +52,7 @@ struct Context {
   std::map<rserpool::PoolHandle, const config::PoolSettings*, std::less<>> pool_settings;
   channel::Welcome welcome;  // epoch 0: no channel yet
   bool channel_up = false;
+  uint32_t channel_life = 1;  // counts its losses; 16 bits, and never 0
   bool replayed = false;      // and all that lives has been named since
   uint64_t last_request = 0;  // of a Connect
 };

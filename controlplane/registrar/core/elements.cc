@@ -73,7 +73,8 @@ rserpool::RegisterOutcome Elements::put(PoolHandleView handle, const rserpool::P
                                                          expiry(element.registration_life, unit));
   if (!outcome.ok()) return outcome;
   rserpool::PeNotes& notes = context_.space.notes(outcome.pe);
-  notes.flags = unit == config::LifeUnit::milliseconds ? kMilliseconds : 0;
+  notes.flags =
+      confirmed_in(context_.channel_life) | (unit == config::LifeUnit::milliseconds ? kMilliseconds : 0);
   notes.bad_reports = 0;
   if (outcome.previous_home != context_.server_id) own_.joined(outcome.pe);
   changed(handle);
@@ -114,21 +115,28 @@ void Elements::remove(PeIndex pe, Removal why, const Request* request, std::stri
 }
 
 void Elements::confirm(PeIndex pe) {
+  if (!unconfirmed(pe)) return;
   rserpool::PeNotes& notes = context_.space.notes(pe);
-  if ((notes.flags & kUnconfirmed) == 0) return;
-  notes.flags &= ~kUnconfirmed;
+  notes.flags = (notes.flags & kFlagBits) | confirmed_in(context_.channel_life);
   notes.keep_alives = 0;
   context_.space.set_timer(pe, PeTimer::expiry,
                            expiry(context_.space.record(pe).registration_life, unit(pe)));
 }
 
+bool Elements::unconfirmed(PeIndex pe) const {
+  const rserpool::PeRecord& record = context_.space.record(pe);
+  return record.home == context_.server_id && (record.notes.flags & kClaiming) == 0 &&
+         (record.notes.flags & ~kFlagBits) != confirmed_in(context_.channel_life);
+}
+
 void Elements::set_unconfirmed(PeIndex pe) {
   rserpool::PeNotes& notes = context_.space.notes(pe);
-  notes.flags |= kUnconfirmed;
+  notes.flags &= kFlagBits;
   notes.keep_alives = 0;
-  // Without its association a PE can neither register anew nor answer: only the grace time counts.
-  context_.space.set_timer(pe, PeTimer::expiry, rserpool::kNever);
-  context_.space.set_timer(pe, PeTimer::probe, rserpool::kNever);
+}
+
+void Elements::doubt_all() {
+  context_.channel_life = context_.channel_life == 0xffff ? 1 : context_.channel_life + 1;
 }
 
 void Elements::expire(const std::function<void(PeIndex)>& notify) {
@@ -139,6 +147,8 @@ void Elements::expire(const std::function<void(PeIndex)>& notify) {
       remove_foreign(pe, Removal::not_refreshed);
       continue;
     }
+    // Without its association a PE can neither register anew nor answer: only the grace time counts.
+    if (unconfirmed(pe)) continue;
     notify(pe);
     remove(pe, Removal::expired);
   }
@@ -170,7 +180,7 @@ void Elements::restore(const StoredPe& pe) {
   context_.space.restore_registration(outcome.pe, pe.registration);
   uint32_t& flags = context_.space.notes(outcome.pe).flags;
   flags = pe.life_unit == config::LifeUnit::milliseconds ? kMilliseconds : 0;
-  if (is_ours) flags |= pe.association.id == 0 ? kClaiming : kUnconfirmed;
+  if (is_ours && pe.association.id == 0) flags |= kClaiming;
   if (!is_ours)
     context_.space.set_timer(outcome.pe, PeTimer::expiry,
                              foreign_expiry(pe.element.registration_life, pe.life_unit));

@@ -74,8 +74,11 @@ class Elements {
 
   // Back to confirmed: its association lives, or it registered anew. The life starts again.
   void confirm(rserpool::PeIndex pe);
+  // Ours, and its association is not known to live (restart, loss of the channel).
+  bool unconfirmed(rserpool::PeIndex pe) const;
   void set_unconfirmed(rserpool::PeIndex pe);
-  bool unconfirmed(rserpool::PeIndex pe) { return (context_.space.notes(pe).flags & kUnconfirmed) != 0; }
+  // The channel is lost: that is so of all of them, but for those that are being claimed.
+  void doubt_all();
   config::LifeUnit unit(rserpool::PeIndex pe) const;
   // When the registration's life ends, counted from now; rserpool::kNever: infinite.
   rserpool::TimeMs expiry(int32_t life, config::LifeUnit unit) const;
@@ -92,15 +95,6 @@ class Elements {
   void for_each_of(const channel::AssociationName& name, Take&& take) {
     for (rserpool::PeIndex pe = context_.space.first_of_association(key_of(name)); pe != rserpool::kNoPe;) {
       const rserpool::PeIndex next = context_.space.next_of_association(pe);
-      take(pe);
-      pe = next;
-    }
-  }
-  // All PEs that this server owns; each may be removed meanwhile.
-  template <class Take>
-  void for_each_own(Take&& take) {
-    for (rserpool::PeIndex pe = context_.space.first_of_owner(context_.server_id); pe != rserpool::kNoPe;) {
-      const rserpool::PeIndex next = context_.space.next_of_owner(pe);
       take(pe);
       pe = next;
     }

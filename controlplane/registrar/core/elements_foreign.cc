@@ -102,7 +102,7 @@ void Elements::take_over(PeIndex pe) {
 
 void Elements::claimed(PeIndex pe, const Association& association) {
   rserpool::PeNotes& notes = context_.space.notes(pe);
-  notes.flags &= kMilliseconds;
+  notes.flags = (notes.flags & kMilliseconds) | confirmed_in(context_.channel_life);
   context_.space.set_association(pe, key_of(association.name));
   context_.space.set_timer(pe, PeTimer::expiry,
                            expiry(context_.space.record(pe).registration_life, unit(pe)));

@@ -7,8 +7,6 @@
 
 namespace poolgate::registrar {
 
-// Its association is not known to live (restart, loss of the channel).
-inline constexpr uint32_t kUnconfirmed = 1;
 // Its registration life counts milliseconds.
 inline constexpr uint32_t kMilliseconds = 2;
 // Ours by a takeover, and it has not said so itself yet (RFC 5353 §3.5.2).
@@ -18,6 +16,11 @@ inline constexpr uint32_t kContested = 8;
 
 // Claimed by us, and its turn to be told so is set.
 inline constexpr uint32_t kHasTurn = 16;
+
+// In the upper half: the life of the channel (Context::channel_life) in which its association was known to
+// live. So that the end of the channel, which puts all of them in doubt, need not touch each.
+inline constexpr uint32_t kFlagBits = 0xffff;
+inline uint32_t confirmed_in(uint32_t channel_life) { return channel_life << 16; }
 
 inline config::LifeUnit life_unit(const rserpool::PeRecord& record) {
   return (record.notes.flags & kMilliseconds) != 0 ? config::LifeUnit::milliseconds

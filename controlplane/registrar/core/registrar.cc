@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "controlplane/registrar/core/registrar.h"
 
+#include <algorithm>
+
 #include "controlplane/registrar/core/state.h"
 
 namespace poolgate::registrar {
@@ -132,7 +134,7 @@ std::vector<PeInfo> Registrar::elements(PoolHandleView handle, Micros now) const
     context.space.read(pe, info.element);
     info.registration = context.space.registration(pe);
     info.association = name_of(record.association);
-    info.confirmed = (record.notes.flags & kUnconfirmed) == 0;
+    info.confirmed = !state_->elements().unconfirmed(pe);
     info.bad_reports = record.notes.bad_reports;
     const auto due = context.space.due(pe, rserpool::PeTimer::expiry);
     if (due == rserpool::kNever) continue;
@@ -185,25 +187,58 @@ ScopeInfo Registrar::scope() const {
 }
 
 bool Registrar::pool_table(PoolHandleView handle, channel::PoolChunk& out) const {
-  Context& context = state_->context();
+  TablePage whole;
+  return pool_table(handle, whole, SIZE_MAX, out);
+}
+
+bool Registrar::pool_table(PoolHandleView handle, TablePage& page, size_t most,
+                           channel::PoolChunk& out) const {
+  const rserpool::Handlespace& space = state_->context().space;
   out.handle = handle;
   out.elements.clear();
-  const PoolIndex pool = context.space.find_pool(handle);
+  page.more = false;
+  const PoolIndex pool = space.find_pool(handle);
   out.remove = pool == kNoPool;
   if (out.remove) return false;
-  out.policy = context.space.policy(pool);
-  out.elements.reserve(context.space.size(pool));
+  out.policy = space.policy(pool);
+  out.elements.reserve(std::min(most, space.size(pool)));
+  PeIndex pe = kNoPe;
+  if (page.begun) {
+    rserpool::KeyCursor behind{.handle = out.handle, .id = page.last, .started = true};
+    pe = space.next(behind);
+    if (pe != kNoPe && space.record(pe).pool != pool) pe = kNoPe;
+  } else {
+    pe = space.first_in_pool(pool);
+  }
+  page.begun = true;
   rserpool::PoolElement element;
-  for (PeIndex pe = context.space.first_in_pool(pool); pe != kNoPe; pe = context.space.next_in_pool(pe)) {
-    context.space.read(pe, element, false);
+  for (; pe != kNoPe && out.elements.size() < most; pe = space.next_in_pool(pe)) {
+    space.read(pe, element, false);
     out.elements.push_back({.id = element.id,
-                            .registration = context.space.registration(pe),
+                            .registration = space.registration(pe),
                             .state = channel::PeState::up,
                             .home = element.home,
                             .registration_life = element.registration_life,
                             .policy = element.policy,
                             .transport = element.user_transport});
+    page.last = element.id;
   }
+  page.more = pe != kNoPe;
+  return true;
+}
+
+bool Registrar::next_pool(rserpool::PoolHandle& handle) const {
+  const rserpool::Handlespace& space = state_->context().space;
+  PoolIndex next = kNoPool;
+  if (const PoolIndex pool = space.find_pool(handle); pool != kNoPool) {
+    next = space.next_pool(pool);
+  } else {
+    rserpool::KeyCursor behind{.handle = handle};
+    const PeIndex pe = space.next(behind);
+    if (pe != kNoPe) next = space.record(pe).pool;
+  }
+  if (next == kNoPool) return false;
+  handle = space.handle(next);
   return true;
 }
 

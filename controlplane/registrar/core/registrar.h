@@ -81,6 +81,13 @@ struct SnapshotCursor {
   std::vector<channel::AssociationName> answers_of;  // whose stored answers are still to come
 };
 
+// How far the reading of one pool's table in pages has come.
+struct TablePage {
+  bool begun = false;
+  bool more = false;  // the pool goes on behind `last`
+  rserpool::PeId last = 0;
+};
+
 class State;
 
 class Registrar {
@@ -152,6 +159,12 @@ class Registrar {
   // The data plane's table of one pool; false: there is no such pool (any more). Only handle, policy, remove
   // and elements of `out` are set: chunking is the caller's.
   bool pool_table(rserpool::PoolHandleView handle, channel::PoolChunk& out) const;
+  // The next `most` PEs of it at most. Between pages the pool may change: what changed is told by
+  // PoolChanged.
+  bool pool_table(rserpool::PoolHandleView handle, TablePage& page, size_t most,
+                  channel::PoolChunk& out) const;
+  // To the next pool in the order of handles, from "" to the first; false: there is none.
+  bool next_pool(rserpool::PoolHandle& handle) const;
 
  private:
   std::unique_ptr<State> state_;

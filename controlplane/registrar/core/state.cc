@@ -32,7 +32,7 @@ void State::was_silent(Micros length) {
 
 Micros State::next_deadline() const {
   Micros next = std::min({grace_ends_, subscriptions_.next_deadline(), announcer_.next_deadline(),
-                          elements_.next_deadline(), enrp_.next_deadline()});
+                          elements_.next_deadline(), sweep_.next_deadline(), enrp_.next_deadline()});
   for (const PeTimer timer : {PeTimer::expiry, PeTimer::probe}) {
     if (const auto due = context_.space.next_due(timer)) next = std::min(next, *due * kMilli);
   }
@@ -42,7 +42,11 @@ Micros State::next_deadline() const {
 void State::tick() {
   keep_alives_.tick([this](PeIndex pe) { claims_.due(pe); });
   elements_.expire([this](PeIndex pe) { notify_expiry(pe); });
-  if (grace_ends_ <= context_.clock.now()) end_grace();
+  sweep_.tick();
+  if (grace_ends_ <= context_.clock.now()) {
+    grace_ends_ = kNever;
+    sweep_.begin(Removal::not_back_in_time);
+  }
   subscriptions_.tick();
   announcer_.tick();
   enrp_.tick();
@@ -60,13 +64,6 @@ void State::notify_expiry(PeIndex pe) {
   std::string bytes;
   const asap::DeregistrationResponse message{context_.space.handle(record.pool), record.id, {}};
   if (asap::encode(asap::Message(message), bytes)) send_asap(context_, *association, std::move(bytes));
-}
-
-void State::end_grace() {
-  grace_ends_ = kNever;
-  elements_.for_each_own([this](PeIndex pe) {
-    if (elements_.unconfirmed(pe)) elements_.remove(pe, Removal::not_back_in_time);
-  });
 }
 
 // ---- the journal
@@ -163,9 +160,8 @@ void State::channel_lost() {
   grace_ends_ = kNever;
   deferred_.clear();
   context_.associations.for_each([](Association& association) { association.live = false; });
-  elements_.for_each_own([this](PeIndex pe) {
-    if ((context_.space.notes(pe).flags & kClaiming) == 0) elements_.set_unconfirmed(pe);
-  });
+  elements_.doubt_all();
+  sweep_.cancel();
   enrp_.channel_lost();
 }
 
@@ -177,13 +173,12 @@ void State::replay_done() {
   context_.associations.for_each([&](Association& association) {
     if (!association.live) gone.push_back(association.name);
   });
-  for (const auto& name : gone) lost(name, EndedBy::peer);
-  elements_.for_each_own([this](PeIndex pe) {
-    const auto name = name_of(context_.space.record(pe).association);
-    const bool same_epoch = name.epoch == context_.welcome.epoch;
-    if (same_epoch && !may_have_given_us_up() && elements_.unconfirmed(pe))
-      elements_.remove(pe, Removal::association_lost);
-  });
+  for (const auto& name : gone) forget(name);
+  if (may_have_given_us_up()) {
+    forgive();
+  } else {
+    sweep_.begin(Removal::association_lost);
+  }
   context_.replayed = true;
   enrp_.replay_done();
   serve_deferred();
@@ -210,18 +205,28 @@ void State::association_up(const channel::AssociationUp& up) {
   association.ours = claims_.up(association, up.request);
 }
 
+// Who is unconfirmed has the grace time to come back.
+void State::forgive() {
+  const Micros end = context_.clock.now() + context_.settings.registrar.grace_ms * kMilli;
+  grace_ends_ = std::max({grace_ends_ == kNever ? 0 : grace_ends_, forgiving_until_, end});
+}
+
 void State::lost(const channel::AssociationName& name, EndedBy who) {
   const bool forgiven = who == EndedBy::peer && may_have_given_us_up();
   elements_.for_each_of(name, [&](PeIndex pe) {
     if (!forgiven) return elements_.remove(pe, Removal::association_lost);
     elements_.set_unconfirmed(pe);
-    const Micros end = context_.clock.now() + context_.settings.registrar.grace_ms * kMilli;
-    grace_ends_ = std::max({grace_ends_ == kNever ? 0 : grace_ends_, forgiving_until_, end});
+    forgive();
     context_.out.log(
         Log::Level::info, "given-up",
         pe_text(context_.space.handle(context_.space.record(pe).pool), context_.space.record(pe).id) +
             " ended its association after our silence: it may come back");
   });
+  forget(name);
+}
+
+// All but its PEs.
+void State::forget(const channel::AssociationName& name) {
   if (Association* association = context_.associations.find(name))
     subscriptions_.unsubscribe_all(*association);
   context_.associations.remove(name);

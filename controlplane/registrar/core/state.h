@@ -14,6 +14,7 @@
 #include "controlplane/registrar/core/registration.h"
 #include "controlplane/registrar/core/resolution.h"
 #include "controlplane/registrar/core/subscriptions.h"
+#include "controlplane/registrar/core/sweep.h"
 
 namespace poolgate::registrar {
 
@@ -54,6 +55,7 @@ class State {
   Context& context() { return context_; }
   KeepAlives& keep_alives() { return keep_alives_; }
   Announcer& announcer() { return announcer_; }
+  const Elements& elements() const { return elements_; }
 
  private:
   struct Connection {
@@ -68,9 +70,10 @@ class State {
   void serve_deferred();
   enum class EndedBy : uint8_t { us, peer };
   void lost(const channel::AssociationName& name, EndedBy who);
+  void forget(const channel::AssociationName& name);
+  void forgive();
   bool may_have_given_us_up() const { return context_.clock.now() < forgiving_until_; }
   void notify_expiry(rserpool::PeIndex pe);
-  void end_grace();
 
   uint64_t seed_;
   Context context_;
@@ -79,6 +82,7 @@ class State {
   Updates updates_{context_, peers_, own_};
   Subscriptions subscriptions_{context_};
   Elements elements_{context_, subscriptions_, updates_, own_};
+  Sweep sweep_{context_, elements_};
   KeepAlives keep_alives_{context_, elements_};
   Registration registration_{context_, elements_, keep_alives_};
   Resolution resolution_{context_, subscriptions_};

@@ -86,15 +86,10 @@ Result<std::unique_ptr<RegistrarProcess>> RegistrarProcess::make(asio::io_contex
   options.incarnation = p->identity_.incarnation;
   options.server_id = p->identity_.server_id;
   p->client_ = std::make_unique<transport::ChannelClient>(loop, options, *p);
-  const auto table = [p](const rserpool::PoolHandle& handle, channel::PoolChunk& out) {
-    return p->core_->pool_table(handle, out);
-  };
-  const auto handles = [p] {
-    std::vector<rserpool::PoolHandle> all;
-    for (PoolSummary& pool : p->core_->pools()) all.push_back(std::move(pool.handle));
-    return all;
-  };
-  p->pusher_ = std::make_unique<PoolPusher>(loop, *p->client_, table, handles);
+  const auto table = [p](const rserpool::PoolHandle& handle, TablePage& page, size_t most,
+                         channel::PoolChunk& out) { return p->core_->pool_table(handle, page, most, out); };
+  const auto next_pool = [p](rserpool::PoolHandle& handle) { return p->core_->next_pool(handle); };
+  p->pusher_ = std::make_unique<PoolPusher>(loop, *p->client_, table, next_pool);
   if (auto started = p->start_commands(); !started.ok()) return started.error();
   return process;
 }

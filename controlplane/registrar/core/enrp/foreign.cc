@@ -50,7 +50,7 @@ bool Foreign::yields(Peer& peer, PeIndex pe) {
     claims_.contest(pe, peer.id);
     return false;
   }
-  if ((record.notes.flags & kUnconfirmed) != 0) return true;
+  if (elements_.unconfirmed(pe)) return true;
   if (context_.server_id > peer.id) claims_.insist(pe);
   return false;
 }
