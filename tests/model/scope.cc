@@ -146,10 +146,27 @@ void Scope::run(Micros settle) {
   heal();
   network_.set_loss(0);
   events_.run_for(settle);
+  // A registration may just have been renewed: the next heartbeats say so.
+  for (int heartbeat = 0; heartbeat < 5 && !checksum_fault().empty(); ++heartbeat) events_.run_for(kS);
+}
+
+std::string Scope::checksum_fault() const {
+  std::string faults;
+  for (const auto& r : registrars_) {
+    if (!r->alive()) continue;
+    for (const auto& peer : r->core().peers(events_.now())) {
+      const bool lives = std::any_of(registrars_.begin(), registrars_.end(),
+                                     [&](const auto& o) { return o->alive() && o->id() == peer.id; });
+      if (lives && peer.checksum != peer.our_checksum)
+        faults += "  registrar " + hex(r->id()) + " has another checksum of " + hex(peer.id) +
+                  " than that one itself\n";
+    }
+  }
+  return faults;
 }
 
 std::string Scope::fault() const {
-  std::string faults;
+  std::string faults = checksum_fault();
   const auto say = [&](const std::string& text) { faults += "  " + text + "\n"; };
   std::map<rserpool::PeId, rserpool::ServerId> home;
   for (const auto& r : registrars_) {

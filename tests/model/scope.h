@@ -31,6 +31,7 @@ class Scope {
   std::string story() const;
 
  private:
+  std::string checksum_fault() const;
   registrar::Settings settings(unsigned self) const;
   rserpool::PeId pe_id();
   void disturb();

@@ -213,5 +213,25 @@ TEST(EnrpUpdates, a_scope_of_three_is_of_one_mind_through_registrations_and_dere
   }
 }
 
+// As RSPLIB's PEs do after a takeover that they have not heard of.
+TEST(EnrpUpdates, RFC_5352_3_2_a_PE_that_deregisters_at_a_server_that_is_not_its_home_is_gone_everywhere) {
+  Scope s;
+  s.start(1);
+  s.start(2, {1});
+  s.start(3, {1});
+  s.run(3 * kS);
+  s.enroll(2, 7);
+  s.enroll(1, 8);
+  s.run(kS);
+  s.pe_at(7).answers = false;  // it is gone
+  s.deregister(1, 7);
+  s.run(10 * kS);
+  for (const rserpool::ServerId id : {1u, 2u, 3u}) {
+    EXPECT_THAT(s.homes(id), ElementsAre(Pair(8, 1))) << "at " << id;
+    EXPECT_EQ(s[id].counters().resyncs, 0u) << "at " << id << ": no checksum was ever wrong";
+    EXPECT_EQ(s[id].counters().enrp_updates_refused, 0u) << "at " << id;
+  }
+}
+
 }  // namespace
 }  // namespace poolgate::test

@@ -96,5 +96,45 @@ TEST(RegistrarSweep, a_channel_that_is_lost_again_ends_it) {
   EXPECT_EQ(w.registrar.element_count(), left) << "grace begins anew with the next data plane";
 }
 
+TEST(RegistrarSweep, after_a_download_the_data_plane_is_told_of_some_thousand_pools_a_step) {
+  constexpr PeId kPools = 5000;
+  World w(settings());
+  const auto peer = w.up({"10.0.0.9"}, 9901, SctpService::enrp);
+  enrp::Presence presence;
+  presence.sender = 0x77;
+  presence.checksum = 0x1234;
+  w.send(peer, enrp::Message(presence));
+  ASSERT_EQ(w.sent<enrp::HandleTableRequest>().size(), 1u);
+  std::vector<rserpool::PoolHandle> handles;
+  for (PeId id = 1; id <= kPools; ++id) handles.push_back("Pool" + std::to_string(id));
+  size_t told = 0, most = 0;
+  const auto count = [&](size_t now) {
+    told += now;
+    most = std::max(most, now);
+  };
+  for (PeId id = 1; id <= kPools;) {
+    enrp::HandleTableResponse table{0x77, kOurId, false, true, {}};
+    for (int n = 0; n < 500; ++n, ++id) {
+      PoolElement element = pe(id, "10.0.5.1");
+      element.home = 0x77;
+      element.has_asap_transport = true;
+      element.asap_transport = {.port = 5000, .addresses = {address("10.0.5.1")}};
+      table.entries.push_back({handles[id - 1], {element}});
+    }
+    table.more = id <= kPools;
+    w.send(peer, enrp::Message(table));
+    count(w.all<registrar::PoolChanged>().size());
+  }
+  for (int step = 0; step < 10 && told < kPools; ++step) {
+    EXPECT_LE(w.registrar.next_deadline(), w.now) << "goes on at once";
+    w.registrar.tick(w.now);
+    w.collect();
+    count(w.all<registrar::PoolChanged>().size());
+  }
+  EXPECT_EQ(told, kPools);
+  EXPECT_LE(most, 2000u);
+  EXPECT_EQ(w.registrar.element_count(), kPools);
+}
+
 }  // namespace
 }  // namespace poolgate::test

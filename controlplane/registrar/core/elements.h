@@ -60,6 +60,8 @@ class Elements {
   void take_over(rserpool::PeIndex pe);
   // It answered its new home.
   void claimed(rserpool::PeIndex pe, const Association& association);
+  // Another server's, and it speaks to us as to its home: ours by its own word, and said to be so.
+  void adopt(rserpool::PeIndex pe, const Association& association);
   // What is ours is said to be so.
   void tell_peers(rserpool::PeIndex pe) { updates_.added(pe); }
   // It is that server's, by its word or a third one's.

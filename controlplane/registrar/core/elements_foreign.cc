@@ -4,6 +4,10 @@
 
 namespace poolgate::registrar {
 
+namespace {
+constexpr size_t kToldAtOnce = 2'000;  // pools, at some 0.5 us each; the others with the next ticks
+}  // namespace
+
 using rserpool::kNoPe;
 using rserpool::PeIndex;
 using rserpool::PeTimer;
@@ -110,6 +114,15 @@ void Elements::claimed(PeIndex pe, const Association& association) {
   journal_owner(pe);
 }
 
+void Elements::adopt(PeIndex pe, const Association& association) {
+  const auto& record = context_.space.record(pe);
+  const rserpool::PoolHandle handle(context_.space.handle(record.pool));
+  rserpool::PoolElement element;
+  context_.space.read(pe, element);
+  element.home = context_.server_id;
+  put(handle, element, association, life_unit(record));
+}
+
 void Elements::give(PeIndex pe, rserpool::ServerId home) {
   if (context_.space.record(pe).home == home) return;
   const bool was_ours = ours(pe);
@@ -145,8 +158,9 @@ void Elements::owner_changed(PeIndex pe) {
 }
 
 void Elements::tell_gathered() {
-  for (const rserpool::PoolHandle& handle : gathered_) context_.out.put(PoolChanged{handle});
-  gathered_.clear();
+  for (size_t told = 0; told < kToldAtOnce && !gathered_.empty(); ++told)
+    context_.out.put(PoolChanged{std::move(gathered_.extract(gathered_.begin()).value())});
+  tell_at_ = context_.clock.now();
 }
 
 void Elements::tick() {

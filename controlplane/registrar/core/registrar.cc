@@ -180,7 +180,7 @@ ScopeInfo Registrar::scope() const {
   Context& context = state_->context();
   ScopeInfo info;
   info.state = state_->enrp().joining().text();
-  info.checksum = context.space.checksum(context.server_id);
+  info.checksum = state_->own().checksum({});
   info.own_elements = context.space.owned(context.server_id);
   info.claiming = state_->claims().pending();
   return info;

@@ -67,8 +67,8 @@ struct PeerInfo {
 };
 // The registrar itself among them.
 struct ScopeInfo {
-  std::string state;  // "serving", or what it waits for
-  uint16_t checksum = 0;
+  std::string state;      // "serving", or what it waits for
+  uint16_t checksum = 0;  // of our own PEs, as we say it
   size_t own_elements = 0;
   size_t claiming = 0;  // PEs that were taken over and have not answered yet
 };

@@ -222,6 +222,9 @@ void Registration::handle(const Request& request, const asap::Deregistration& me
     reject_deregistration(request, message.handle, message.pe_id, {{Cause::security_considerations, ""}});
     return;
   }
+  // Of another server, which has it from a takeover that the PE has not heard of: only its home server's word
+  // counts with the others (RFC 5353 §3.3.2), so that it comes to us first.
+  if (!elements_.ours(pe)) elements_.adopt(pe, association);
   elements_.remove(pe, Removal::deregistered, &request, granted);
   association.store_answer(
       {request.sequence, association.answer_stream(request.stream), context_.clock.now(), granted});
