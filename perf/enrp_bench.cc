@@ -21,7 +21,9 @@ using poolgate::perf::report_paired;
 
 constexpr uint32_t kPerPool = 100, kPerHost = 10;
 
-PoolHandle handle_of(uint32_t n) { return "Pool" + std::to_string(10'000'000 + n / kPerPool); }
+PoolHandle handle_of(uint32_t n, uint32_t per_pool) {
+  return "Pool" + std::to_string(10'000'000 + n / per_pool);
+}
 
 PoolElement element_of(uint32_t n) {
   PoolElement element;
@@ -32,16 +34,16 @@ PoolElement element_of(uint32_t n) {
   return element;
 }
 
-std::string registration_of(uint32_t n) {
+std::string registration_of(uint32_t n, uint32_t per_pool) {
   std::string bytes;
-  const PoolHandle handle = handle_of(n);
+  const PoolHandle handle = handle_of(n, per_pool);
   if (!asap::encode(asap::Message(asap::Registration{handle, element_of(n)}), bytes)) std::abort();
   return bytes;
 }
 
-void register_all(EnrpRig& rig, EnrpRig::Node& node, uint32_t elements) {
+void register_all(EnrpRig& rig, EnrpRig::Node& node, uint32_t elements, uint32_t per_pool = kPerPool) {
   for (uint32_t n = 0; n < elements; ++n) {
-    rig.from_host(node, n / kPerHost, registration_of(n));
+    rig.from_host(node, n / kPerHost, registration_of(n, per_pool));
     rig.pass(200);
   }
 }
@@ -54,14 +56,14 @@ struct SyncFigures {
 
 class Sync {
  public:
-  explicit Sync(uint32_t elements) : elements_(elements), mentor_(rig_.start(1)) {
-    register_all(rig_, mentor_, elements);
+  Sync(uint32_t elements, uint32_t per_pool) : elements_(elements), mentor_(rig_.start(1)) {
+    register_all(rig_, mentor_, elements, per_pool);
     for (uint32_t n = 0; n < elements; ++n) {
       PoolElement element = element_of(n);
       element.home = 1;
       element.has_asap_transport = true;
       element.asap_transport = element.user_transport;
-      plain_.emplace_back(handle_of(n), std::move(element));
+      plain_.emplace_back(handle_of(n, per_pool), std::move(element));
     }
   }
   // One server joins, and is gone again.
@@ -114,14 +116,14 @@ class Sync {
 unsigned rounds_for(uint32_t elements) { return elements > 10'000 ? 5 : 11; }
 
 void bench_mentor(benchmark::State& state, uint32_t elements) {
-  Sync sync(elements);
+  Sync sync(elements, kPerPool);
   report_paired(
       state, "ms", "the bare codec writes the same chunks", [&] { return sync.round(state).mentor_ms; },
       [&] { return sync.encode_control(); }, rounds_for(elements));
 }
 
 void bench_joiner(benchmark::State& state, uint32_t elements) {
-  Sync sync(elements);
+  Sync sync(elements, kPerPool);
   report_paired(
       state, "ms", "the bare codec reads the same chunks into a std::map",
       [&] { return sync.round(state).joiner_ms; }, [&] { return sync.apply_control(); },
@@ -129,8 +131,8 @@ void bench_joiner(benchmark::State& state, uint32_t elements) {
 }
 
 // The median round's: of all its steps on either side the longest.
-void bench_longest_step(benchmark::State& state, uint32_t elements) {
-  Sync sync(elements);
+void bench_longest_step(benchmark::State& state, uint32_t elements, uint32_t per_pool) {
+  Sync sync(elements, per_pool);
   std::vector<double> longest;
   for (auto _ : state) {
     for (unsigned round = 0; round < rounds_for(elements); ++round)
@@ -150,7 +152,7 @@ class Updates {
     rig_.start(3);
     rig_.start(4);
     register_all(rig_, owner_, kUpdated);
-    for (uint32_t n = 0; n < kUpdated; ++n) messages_.push_back(registration_of(n));
+    for (uint32_t n = 0; n < kUpdated; ++n) messages_.push_back(registration_of(n, kPerPool));
   }
   // Nanoseconds an update at the owner and at a peer.
   std::pair<double, double> round(benchmark::State& state) {
@@ -263,8 +265,10 @@ void register_benchmarks() {
     const std::string sync = std::string("sync/") + name;
     add(sync + "/mentor", [n = n](auto& state) { bench_mentor(state, n); });
     add(sync + "/joiner", [n = n](auto& state) { bench_joiner(state, n); });
-    add(sync + "/longest_step", [n = n](auto& state) { bench_longest_step(state, n); });
+    add(sync + "/longest_step", [n = n](auto& state) { bench_longest_step(state, n, kPerPool); });
   }
+  add("sync/100k/longest_step/1_pool", [](auto& state) { bench_longest_step(state, 100'000, 100'000); });
+  add("sync/100k/longest_step/100k_pools", [](auto& state) { bench_longest_step(state, 100'000, 1); });
   add("updates/sender", [](auto& state) { bench_update_sender(state); });
   add("updates/receiver", [](auto& state) { bench_update_receiver(state); });
   add("updates/rate", [](auto& state) { bench_update_rate(state); });
