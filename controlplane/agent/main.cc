@@ -19,6 +19,7 @@ struct Common {
   std::string hunt = "2s";
   std::string hunt_limit = "10s";
   std::string answer = "";
+  std::string heartbeat = "5s";
 
   void add_to(CLI::App& app) {
     app.add_option("--registrar", registrars, "ADDRESS:PORT[,ADDRESS2...] of a registrar; may be repeated");
@@ -35,6 +36,8 @@ struct Common {
         ->capture_default_str();
     app.add_option("--answer-time", answer,
                    "how long a registrar may take to answer (T1, T2, T3); 15s and 30s");
+    app.add_option("--heartbeat", heartbeat, "how often SCTP asks whether an idle registrar is there")
+        ->capture_default_str();
   }
 };
 
@@ -59,6 +62,8 @@ void apply(const Common& common, Options& options) {
   if (!backend) checked("--sctp", Result<int>(Error{common.sctp + ": not kernel, raw, udp or auto"}));
   sctp.backend = *backend;
   sctp.udp_port = common.udp_port;
+  const auto every = checked("--heartbeat", agent::parse_duration(common.heartbeat));
+  sctp.heartbeat_ms = static_cast<uint32_t>(std::min<int64_t>(every.count(), UINT32_MAX));
   timing.t5_server_hunt = checked("--hunt-time", agent::parse_duration(common.hunt));
   timing.retran_max = checked("--hunt-limit", agent::parse_duration(common.hunt_limit));
   if (common.answer.empty()) return;

@@ -48,9 +48,11 @@ Endpoint::Impl::Impl(const Config& config, Network& network, Events& events)
       never_paths_(config.never_paths),
       stack_(config.stack != nullptr ? *config.stack : poolgate_sctp_stack_0),
       table_(HashKey::random()),
+      records_(config.records),
       init_bucket_(config.sctp.init_rate),
       cookie_bucket_(config.sctp.init_rate),
       blue_bucket_(config.out_of_the_blue_rate),
+      former_bucket_(config.sctp.init_rate),
       buffer_(kReceiveBuffer) {}
 
 Result<bool> Endpoint::Impl::start() {
@@ -87,6 +89,7 @@ Endpoint::Impl::~Impl() {
   if (!started_) return;
   for (Association& association : table_.all()) {
     stack_.end(association.socket, association.stack_id, 1);
+    records_.remove(association.id);
     // Read what that leaves: the stack walks its queue at each end.
     poolgate_sctp_event event{};
     while (stack_.receive(association.socket, buffer_.data(), buffer_.size(), &event) != 0) continue;
@@ -112,6 +115,7 @@ bool Endpoint::Impl::tick(uint64_t now_us) {
   init_bucket_.pass(elapsed_ms * 1000);
   cookie_bucket_.pass(elapsed_ms * 1000);
   blue_bucket_.pass(elapsed_ms * 1000);
+  tell_former(elapsed_ms * 1000);
   const uint64_t begin = cycles_now();
   stack_.handle_timers(static_cast<uint32_t>(std::min<uint64_t>(elapsed_ms, UINT32_MAX)));
   counters_.timer_cycles += cycles_now() - begin;
@@ -258,6 +262,7 @@ void Endpoint::for_each_association(const std::function<void(const AssociationIn
   impl_->for_each_association(visit);
 }
 size_t Endpoint::associations() const { return impl_->associations(); }
+size_t Endpoint::former_associations() const { return impl_->former_associations(); }
 const Counters& Endpoint::counters() const { return impl_->counters(); }
 void Endpoint::clear_counters() { impl_->clear_counters(); }
 

@@ -17,6 +17,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,6 +26,7 @@
 #include "controlplane/rserpool/ip_address.h"
 #include "controlplane/rserpool/result.h"
 #include "controlplane/transport/channel_messages.h"
+#include "dataplane/sctp/association_records.h"
 
 struct poolgate_sctp_stack;  // stack.h
 
@@ -97,6 +99,8 @@ struct Config {
   uint32_t receive_window = 128 * 1024;  // bytes an association
   uint32_t send_buffer = 256 * 1024;     // bytes an association inside the stack
   uint32_t send_queue = 256;             // messages an association waiting for room in it
+  // Memory that outlives the process, for its associations: peers of a former process's are aborted, paced.
+  std::span<AssociationRecord> records;
   const poolgate_sctp_stack* stack =
       nullptr;  // nullptr: the stack linked into the program; others: private copies
 };
@@ -189,6 +193,8 @@ class Endpoint {
   // was delivered.
   void for_each_association(const std::function<void(const AssociationInfo&)>& visit) const;
   size_t associations() const;
+  // Of a former process, whose peers are still to be told.
+  size_t former_associations() const;
   const Counters& counters() const;
   void clear_counters();
 

@@ -106,6 +106,7 @@ void Endpoint::Impl::handle_up(Association& association, const poolgate_sctp_eve
   channel::AssociationUp up = describe(association);
   up.restarted = restarted && association.up;
   association.up = true;
+  keep_record(association);
   events_.association_up(up);
 }
 
@@ -124,6 +125,7 @@ void Endpoint::Impl::handle_end(Association& association, poolgate_sctp_event_ki
     down.reason = DownReason::cannot_start;
   }
   if (association.up || association.request != 0) endings_.push_back({down, std::move(association.queue)});
+  records_.remove(association.id);
   table_.remove(association);
 }
 

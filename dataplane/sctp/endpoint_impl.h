@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "dataplane/sctp/association.h"
+#include "dataplane/sctp/association_records.h"
 #include "dataplane/sctp/endpoint.h"
 #include "dataplane/sctp/stack.h"
 #include "dataplane/sctp/token_bucket.h"
@@ -39,6 +40,7 @@ class Endpoint::Impl {
   void refresh_sources();
   void for_each_association(const std::function<void(const AssociationInfo&)>& visit) const;
   size_t associations() const { return table_.size(); }
+  size_t former_associations() const { return records_.former().size(); }
   const Counters& counters() const { return counters_; }
   void clear_counters() { counters_ = {}; }
 
@@ -85,6 +87,11 @@ class Endpoint::Impl {
   void add_paths(Association& association);
   bool add_path(Association& association, const IpAddress& peer, bool confirmed);
 
+  // endpoint_former.cc
+  void keep_record(const Association& association);
+  void tell_former(uint64_t elapsed_us);
+  void abort_former(const AssociationRecord& record);
+
   // endpoint_output.cc
   static void output_of_stack(void* context, PathKey key, uint8_t* packet, size_t length);
   void output(PathKey key, uint8_t* packet, size_t length);
@@ -109,7 +116,13 @@ class Endpoint::Impl {
   const poolgate_sctp_stack& stack_;
   std::array<struct socket*, 2> sockets_{};  // by SctpService
   AssociationTable table_;
-  TokenBucket init_bucket_, cookie_bucket_, blue_bucket_;
+  AssociationRecords records_;
+  TokenBucket init_bucket_, cookie_bucket_, blue_bucket_, former_bucket_;
+  struct {
+    size_t next = 0;
+    unsigned rounds = 0;
+    uint64_t wait_us = 0;  // before the next round
+  } former_;
   Current current_;
   std::vector<uint32_t> waiting_;  // associations with a queue
   std::deque<Ending> endings_;

@@ -5,11 +5,13 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "controlplane/config/config.h"
 #include "controlplane/rserpool/result.h"
+#include "dataplane/pool/mapped_file.h"
 #include "dataplane/pool/pool_table.h"
 #include "dataplane/redirect/classify.h"
 #include "dataplane/worker/channel_bridge.h"
@@ -115,6 +117,7 @@ class Appliance {
   std::unique_ptr<drivers::Neighbours> neighbours_;
   std::unique_ptr<pool::PoolTable> pools_;
   std::unique_ptr<ChannelBridge> channel_;
+  std::optional<pool::MappedFile> association_file_;
   std::unique_ptr<EndpointStage> endpoint_;
   std::unique_ptr<redirect::Handover> handover_;  // null: one worker receives
   std::vector<std::unique_ptr<Worker>> workers_;

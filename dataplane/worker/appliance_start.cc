@@ -194,9 +194,25 @@ Result<bool> Appliance::start_channel_and_endpoint() {
   stage.pe_slots = &pools_->slots();
   stage.pool = mempool_;
   stage.shared = config_.dataplane.worker_cores.size() == 1;
+  // Twice: those of a former process stay there until their peers have been told.
+  const size_t records = size_t{2} * sctp.max_associations;
+  const pool::MappedFile::Layout layout{.magic = 0x504741535343,
+                                        .version = 1,
+                                        .entry_size = sizeof(poolgate::sctp::AssociationRecord),
+                                        .entries = records};
+  auto file = pool::MappedFile::open(state_file("associations"),
+                                     records * sizeof(poolgate::sctp::AssociationRecord), layout);
+  if (!file) return file.error();
+  if (!file->note().empty()) spdlog::warn("{}", file->note());
+  association_file_ = std::move(*file);
+  stage.sctp.records = {reinterpret_cast<poolgate::sctp::AssociationRecord*>(association_file_->data()),
+                        records};
   auto endpoint = EndpointStage::create(std::move(stage));
   if (!endpoint) return Error{"SCTP endpoint: " + endpoint.error().text};
   endpoint_ = std::move(*endpoint);
+  if (const size_t former = endpoint_->endpoint().former_associations(); former != 0)
+    spdlog::info("{} SCTP associations of the former run: their peers are told, {} a second", former,
+                 config_.sctp.init_rate);
   channel_->attach(endpoint_.get());
   return true;
 }

@@ -4,7 +4,7 @@ import re
 import signal
 import unittest
 
-from appliance import PES, POOLS, SOAK, Appliance, wait_until
+from appliance import AGENT, PES, POOLS, SOAK, Appliance, wait_until
 
 TIMEOUT_SECONDS = 900
 DEATHS = 10 if SOAK else 2
@@ -22,6 +22,7 @@ class DataPlaneDeath(unittest.TestCase):
         self.assertNotEqual(self.lab.pid("dataplane"), before)
 
     def test_flows_go_on_to_their_pes_and_no_pe_leaves(self):
+        before = self.lab.registrar()["counters"]
         with self.lab.clients() as clients:
             for _ in range(DEATHS):
                 self.restart()
@@ -41,6 +42,7 @@ class DataPlaneDeath(unittest.TestCase):
         wait_until(lambda: self.lab.registrar()["registrar"]["associations"] == len(PES) * len(POOLS), 60,
                    "all PEs' associations are back")
         told = self.lab.registrar()
+        told["counters"] = {k: v - before[k] for k, v in told["counters"].items()}
         self.assertEqual(told["registrar"]["elements"], len(PES) * len(POOLS))
         gone = ("deregistrations", "pes_found_dead", "pes_expired", "pes_out_by_reports", "pes_out_by_association", "pes_out_by_grace")
         self.assertEqual({k: told["counters"][k] for k in gone}, dict.fromkeys(gone, 0))
@@ -58,6 +60,20 @@ class DataPlaneDeath(unittest.TestCase):
         self.lab.wait_for_pes(9)
         self.assertEqual(clients.reports["udp"].get("refused", 0), 0)
         self.assertEqual(self.lab.drops().get("pool_empty", 0), 0)
+
+    def test_who_would_not_notice_is_told_and_comes_back(self):
+        """It has nothing to send, and asks once an hour whether we are there: our ABORT is all that it can hear."""
+        self.lab.spawn("pe1", "agent-idle", AGENT, "register", "--registrar", "10.0.2.1:3863", "--pool", "Idle", "--transport", "udp",
+                       "--port", "5009", "--address", "10.0.2.11", "--id", "0x99", "--lifetime", "infinite", "--heartbeat", "1h")
+        try:
+            wait_until(lambda: "Idle" in self.lab.cli("show", "pool", "all"), 20, "its registration")
+            self.restart()
+            wait_until(lambda: "registrar lost" in self.lab.log("agent-idle"), 15, "our ABORT at the PE")
+            wait_until(lambda: self.lab.log("agent-idle").count("registered, ") + self.lab.log("agent-idle").count("registered again")
+                       >= 2, 15, "the PE's next registration")
+        finally:
+            self.lab.kill("agent-idle", "TERM")
+        self.assertRegex(self.lab.log("dataplane"), r"SCTP associations of the former run: their peers are told")
 
     def restart_without_registrar(self):
         self.lab.signal("dataplane", signal.SIGKILL)

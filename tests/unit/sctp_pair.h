@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <deque>
 #include <functional>
 #include <map>
@@ -40,10 +41,13 @@ class Node : public Network, public Events {
     endpoint.reset();
   }
 
-  // As a process that dies and comes back: nobody is told.
+  // As a process that dies and comes back: nobody is told. Of its records, what it
+  // had written remains.
   void restart() {
     on_output = [](const Packet&) { return false; };
+    const std::vector<AssociationRecord> remains(config_.records.begin(), config_.records.end());
     endpoint.reset();
+    std::copy(remains.begin(), remains.end(), config_.records.begin());
     on_output = nullptr;
     sent.clear();
     ups.clear();

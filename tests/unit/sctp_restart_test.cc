@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Patch 0001: without it the cookies of these INITs are never accepted.
+#include <cstring>
+
 #include "tests/unit/sctp_pair.h"
 
 namespace poolgate::sctp {
@@ -121,6 +123,105 @@ TEST(SctpRestart, after_a_new_start_of_ours_the_peer_is_aborted_and_may_come_bac
   EXPECT_EQ(pair.b.downs[0].reason, channel::DownReason::aborted);
   EXPECT_EQ(pair.a.endpoint->counters().aborts_out, 1u);
   EXPECT_TRUE(pair.set_up());
+}
+
+// ---- with memory that outlives the process
+
+class SctpFormer : public testing::Test {
+ protected:
+  static Config keeping(std::vector<AssociationRecord>& records) {
+    Config config = config_of({"10.1.0.1"}, poolgate_sctp_stack_0, 3);
+    config.records = records;
+    return config;
+  }
+  static Config patient() {
+    Config config = config_of({"10.1.0.2"}, poolgate_sctp_stack_1, 5);
+    config.sctp.heartbeat_ms = 30'000;
+    return config;
+  }
+  static bool is_abort(const Packet& p) { return p.chunk() == 6; }
+
+  std::vector<AssociationRecord> records{8};
+};
+
+TEST_F(SctpFormer, RFC9260_8_5_1_the_peer_of_a_former_process_is_aborted_with_its_tag_and_comes_back) {
+  Pair pair(keeping(records), patient());
+  ASSERT_TRUE(pair.set_up());
+  uint32_t tag = 0;
+  pair.a.endpoint->for_each_association([&](const AssociationInfo& info) { tag = info.peer_tag; });
+  pair.a.restart();
+  EXPECT_EQ(pair.a.endpoint->former_associations(), 1u);
+  std::vector<Packet> aborts;
+  pair.passes = [&](Packet& p) {
+    if (is_abort(p)) aborts.push_back(p);
+    return true;
+  };
+  ASSERT_TRUE(pair.until([&] { return !pair.b.downs.empty(); }, 1000)) << "long before its heartbeat";
+  EXPECT_EQ(pair.b.downs[0].reason, channel::DownReason::aborted);
+  ASSERT_EQ(aborts.size(), 1u);
+  const std::vector<uint8_t>& bytes = aborts[0].bytes;
+  EXPECT_EQ(uint32_t{bytes[4]} << 24 | uint32_t{bytes[5]} << 16 | uint32_t{bytes[6]} << 8 | bytes[7], tag);
+  EXPECT_EQ(bytes[13], 0) << "no T bit: it is the tag that the peer chose";
+  EXPECT_TRUE(pair.set_up());
+  // The second round passes who is back.
+  pair.run(5000);
+  EXPECT_EQ(aborts.size(), 1u);
+  EXPECT_EQ(pair.b.downs.size(), 1u);
+  EXPECT_EQ(pair.a.endpoint->former_associations(), 0u);
+}
+
+TEST_F(SctpFormer, an_abort_that_is_lost_is_sent_once_more) {
+  Pair pair(keeping(records), patient());
+  ASSERT_TRUE(pair.set_up());
+  pair.a.restart();
+  int aborts = 0;
+  pair.passes = [&](Packet& p) { return !is_abort(p) || ++aborts > 1; };
+  ASSERT_TRUE(pair.until([&] { return !pair.b.downs.empty(); }));
+  EXPECT_EQ(aborts, 2);
+}
+
+TEST_F(SctpFormer, a_death_before_all_are_told_leaves_the_rest_to_the_next_process) {
+  Pair pair(keeping(records), patient());
+  ASSERT_TRUE(pair.set_up());
+  pair.a.restart();
+  pair.a.restart();
+  EXPECT_EQ(pair.a.endpoint->former_associations(), 1u);
+  EXPECT_TRUE(pair.until([&] { return !pair.b.downs.empty(); }));
+}
+
+TEST_F(SctpFormer, what_ended_in_order_leaves_nothing) {
+  Pair pair(keeping(records), patient());
+  ASSERT_TRUE(pair.set_up());
+  ASSERT_TRUE(pair.b.endpoint->close(pair.b.id(), false));
+  ASSERT_TRUE(pair.until([&] { return !pair.a.downs.empty(); }));
+  for (const AssociationRecord& record : records) EXPECT_EQ(record.peer_tag, 0u);
+  ASSERT_TRUE(pair.set_up());
+  pair.a.endpoint.reset();
+  for (const AssociationRecord& record : records) EXPECT_EQ(record.peer_tag, 0u);
+}
+
+TEST_F(SctpFormer, they_are_told_at_the_pace_at_which_we_take_them_back) {
+  records.resize(200);
+  for (size_t i = 0; i < records.size(); ++i) {
+    AssociationRecord& r = records[i];
+    std::memcpy(r.local, ip("10.1.0.1").data(), 4);
+    std::memcpy(r.peer, ip("10.1.0.9").data(), 4);
+    r.local_port = 3863;
+    r.peer_port = static_cast<uint16_t>(1000 + i);
+    r.family = 4;
+    r.peer_tag = 7;
+  }
+  Config config = keeping(records);
+  config.sctp.init_rate = 100;
+  Pair pair(config, patient());
+  size_t aborts = 0;
+  pair.passes = [&](Packet& p) { return aborts += is_abort(p), false; };
+  pair.run(1000);
+  EXPECT_GE(aborts, 90u);
+  EXPECT_LE(aborts, 111u);
+  pair.run(60'000);
+  EXPECT_EQ(aborts, 400u) << "each twice";
+  for (const AssociationRecord& record : records) EXPECT_EQ(record.peer_tag, 0u);
 }
 
 }  // namespace
