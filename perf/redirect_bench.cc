@@ -11,20 +11,20 @@
 #include <memory>
 
 #include "dataplane/redirect/crc32c.h"
-#include "dataplane/redirect/redirector.h"
 #include "dataplane/redirect/wire.h"
 #include "perf/bench_eal.h"
 #include "perf/floor_baseline.h"
 #include "perf/paired.h"
+#include "perf/stage_world.h"
 
 namespace {
 
 using namespace poolgate;
 
-constexpr unsigned kPackets = 1024, kBurst = 32, kPes = 64, kBursts = kPackets / kBurst;
+using perf::kBurst, perf::kPes, perf::kPort, perf::kVip;
+constexpr unsigned kPackets = 1024, kBursts = kPackets / kBurst;
 // Of kPackets, in one round. Its figure is their median: what else the machine does meanwhile falls out.
 constexpr unsigned kRepeats = 61;
-constexpr uint16_t kPort = 38412;
 
 uint64_t random_word() {
   static uint64_t s = 88172645463325252;
@@ -52,8 +52,6 @@ struct FlowOf {
   uint16_t port;
   uint32_t tag;
 };
-
-const uint32_t kVip = redirect::wire::swap32(0xc0000201);
 
 // Ethernet, IPv4, SCTP, one chunk.
 constexpr uint16_t kShort = 66, kLong = 1500;
@@ -88,42 +86,13 @@ class Stage {
  public:
   Stage(uint32_t flows, config::Mode mode, rte_mbuf** mbufs, uint16_t pe_port = kPort,
         uint16_t length = kShort)
-      : mbufs_(mbufs), flows_(flows), length_(length) {
-    hops_ = std::make_unique<drivers::NextHop[]>(kPes);
-    for (unsigned i = 0; i < kPes; ++i) hops_[i].state = drivers::NextHop::resolved;
-    pool::PoolTableOptions pools;
-    pools.resolve = [](const rserpool::IpAddress& a) { return pool::Route{a.data()[3], true}; };
-    pools.max_elements = kPes;
-    pools_ = std::move(*pool::PoolTable::create(pools));
-    channel::PoolChunk chunk{.transaction = 1, .handle = "pool", .elements = {}};
-    for (unsigned i = 0; i < kPes; ++i) {
-      channel::PoolPe pe{.id = i + 1, .registration = 1};
-      const uint8_t address[4] = {10, 99, 0, static_cast<uint8_t>(i)};
-      pe.transport = {.type = rserpool::TransportType::sctp, .port = pe_port};
-      pe.transport.addresses = {rserpool::IpAddress::v4(address)};
-      chunk.elements.push_back(pe);
-    }
-    if (!pools_->begin({1, true}) || !pools_->chunk(chunk) || !pools_->commit({1}, 1)) std::abort();
-    config::Config config;
-    auto& service = config.services.emplace_back();
-    service.name = "bench";
-    service.vips = {rserpool::IpAddress::v4(&kVip)};
-    service.port = kPort;
-    service.pool = "pool";
-    service.mode = mode;
-    services_ = std::move(*redirect::ServiceTable::build(config, {}, *pools_, nullptr, 1));
-    redirect::RedirectorOptions options;
-    // 85 % full; in `nat` an association has a second key.
-    options.sessions = static_cast<uint32_t>(flows * (mode == config::Mode::nat ? 2.0 : 1.0) / 0.85);
-    options.half_open_sessions = flows + 1;
-    options.pools = pools_.get();
-    options.next_hops = hops_.get();
-    options.max_next_hops = kPes;
-    options.tunnel_sources.fill({rserpool::IpAddress::v4("\x0a\x00\x00\x01"), {}});
-    options.drops = &drops_;
-    redirector_ = std::move(*redirect::Redirector::create(options));
-    redirector_->set_services(services_.get());
-    out_ = std::make_unique<redirect::Output>();
+      : mbufs_(mbufs),
+        flows_(flows),
+        length_(length),
+        // 85 % full; in `nat` an association has a second key.
+        world_({.lines = static_cast<uint32_t>(flows * (mode == config::Mode::nat ? 2.0 : 1.0) / 0.85),
+                .mode = mode,
+                .pe_port = pe_port}) {
     associate();
   }
 
@@ -147,21 +116,13 @@ class Stage {
     }
     return perf::median(cycles) / kPackets;
   }
-  double bytes_per_session() const {
-    return static_cast<double>(redirector_->session_stats().bytes) / flows_;
-  }
+  double bytes_per_session() { return static_cast<double>(world_.stage(0).session_stats().bytes) / flows_; }
 
  private:
   void burst(rte_mbuf** mbufs, uint64_t tsc) {
     // Microseconds, as the worker's clock has them.
-    redirector_->process(mbufs, kBurst, 1'000'000 + static_cast<uint64_t>(static_cast<double>(tsc) * us_),
-                         *out_);
-    for (uint32_t used = out_->ports_used; used != 0; used &= used - 1) {
-      auto& port = out_->ports[static_cast<unsigned>(__builtin_ctz(used))];
-      forwarded_ += port.n;
-      port.n = 0;
-    }
-    out_->ports_used = 0;
+    forwarded_ +=
+        world_.burst(0, mbufs, kBurst, 1'000'000 + static_cast<uint64_t>(static_cast<double>(tsc) * us_));
   }
   void associate() {
     for (uint32_t first = 0; first < flows_; first += kBurst) {
@@ -174,9 +135,9 @@ class Stage {
         for (unsigned i = 0; i < kBurst; ++i) sent_ += 1;
       }
     }
-    if (redirector_->session_stats().sessions != flows_ || forwarded_ != sent_) {
+    if (world_.stage(0).session_stats().sessions != flows_ || forwarded_ != sent_) {
       std::fprintf(stderr, "redirect_bench: %llu of %u associations, %llu of %llu packets\n",
-                   static_cast<unsigned long long>(redirector_->session_stats().sessions), flows_,
+                   static_cast<unsigned long long>(world_.stage(0).session_stats().sessions), flows_,
                    static_cast<unsigned long long>(forwarded_), static_cast<unsigned long long>(sent_));
       std::abort();
     }
@@ -186,12 +147,7 @@ class Stage {
   uint32_t flows_;
   uint16_t length_;
   double us_ = 1e6 / static_cast<double>(rte_get_tsc_hz());
-  std::unique_ptr<drivers::NextHop[]> hops_;
-  std::unique_ptr<pool::PoolTable> pools_;
-  std::unique_ptr<redirect::ServiceTable> services_;
-  redirect::DropCounters drops_;
-  std::unique_ptr<redirect::Redirector> redirector_;
-  std::unique_ptr<redirect::Output> out_;
+  perf::World world_;
   uint64_t forwarded_ = 0, sent_ = 0;
 };
 

@@ -22,6 +22,7 @@ using namespace redirect::wire;
 inline constexpr unsigned kBurst = 32, kPackets = 512, kPes = 64;
 inline constexpr uint16_t kPort = 38412;
 inline const uint32_t kVip = swap32(0xc0000201);
+inline constexpr uint64_t kNow = 1'000'000;  // microseconds, where time does not matter
 
 // Client i: its addresses (network order), port and tags. A bijection of i.
 struct Client {
@@ -93,7 +94,14 @@ inline std::vector<rte_mbuf*> buffers(unsigned n) {
 // A pool, a service, and the redirect stages of some workers.
 class World {
  public:
-  World(unsigned workers, uint32_t lines) {
+  struct Options {
+    unsigned workers = 1;
+    uint32_t lines = 0;  // of each worker's session table
+    config::Mode mode = config::Mode::l2;
+    uint16_t pe_port = kPort;
+  };
+  explicit World(const Options& given) {
+    const unsigned workers = given.workers;
     hops_ = std::make_unique<drivers::NextHop[]>(kPes);
     for (unsigned i = 0; i < kPes; ++i) hops_[i].state = drivers::NextHop::resolved;
     pool::PoolTableOptions pools;
@@ -105,7 +113,7 @@ class World {
     for (unsigned i = 0; i < kPes; ++i) {
       channel::PoolPe pe{.id = i + 1, .registration = 1};
       const uint8_t address[4] = {10, 99, 0, static_cast<uint8_t>(i)};
-      pe.transport = {.type = rserpool::TransportType::sctp, .port = kPort};
+      pe.transport = {.type = rserpool::TransportType::sctp, .port = given.pe_port};
       pe.transport.addresses = {rserpool::IpAddress::v4(address)};
       chunk.elements.push_back(pe);
     }
@@ -116,6 +124,7 @@ class World {
     service.vips = {rserpool::IpAddress::v4(&kVip)};
     service.port = kPort;
     service.pool = "pool";
+    service.mode = given.mode;
     services_ = std::move(*redirect::ServiceTable::build(config, {}, *pools_, nullptr, 1));
     std::vector<uint8_t> all;
     for (unsigned w = 0; w < workers; ++w) all.push_back(static_cast<uint8_t>(w));
@@ -123,8 +132,9 @@ class World {
     for (unsigned w = 0; w < workers; ++w) {
       redirect::RedirectorOptions options;
       options.worker = w;
-      options.sessions = lines;
-      options.half_open_sessions = lines;
+      options.sessions = given.lines;
+      options.half_open_sessions = given.lines;
+      options.tunnel_sources.fill({rserpool::IpAddress::v4("\x0a\x00\x00\x01"), {}});
       options.pools = pools_.get();
       options.next_hops = hops_.get();
       options.max_next_hops = kPes;
@@ -138,14 +148,14 @@ class World {
   }
 
   // Packets that left.
-  unsigned burst(unsigned worker, rte_mbuf** mbufs, unsigned n) {
-    stages_[worker]->process(mbufs, n, now_us_, *outputs_[worker]);
+  unsigned burst(unsigned worker, rte_mbuf** mbufs, unsigned n, uint64_t now_us = kNow) {
+    stages_[worker]->process(mbufs, n, now_us, *outputs_[worker]);
     return left(worker);
   }
   unsigned handed(unsigned worker) {
     unsigned n = 0;
     for (const uint8_t from : handover_->receivers()) {
-      if (stages_[worker]->process_handed(from, now_us_, *outputs_[worker]) > 0) n += left(worker);
+      if (stages_[worker]->process_handed(from, kNow, *outputs_[worker]) > 0) n += left(worker);
     }
     return n;
   }
@@ -173,7 +183,6 @@ class World {
     return n;
   }
 
-  uint64_t now_us_ = 1'000'000;
   std::unique_ptr<drivers::NextHop[]> hops_;
   std::unique_ptr<pool::PoolTable> pools_;
   std::unique_ptr<redirect::ServiceTable> services_;

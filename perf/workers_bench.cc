@@ -32,7 +32,7 @@ void expect(uint64_t got, uint64_t wanted, const char* what) {
 // 85 % when the last has been added. The control is what three keys cost in the floor's table.
 void new_association(benchmark::State& state) {
   constexpr unsigned kRepeats = 15, kCalls = perf::kRounds + 1;
-  World world(1, static_cast<uint32_t>(3 * kRepeats * kCalls * kPackets / 0.85));
+  World world({.lines = static_cast<uint32_t>(3 * kRepeats * kCalls * kPackets / 0.85)});
   auto mbufs = buffers(kPackets);
   perf::FloorTable table(3 * kRepeats * kCalls * kPackets);
   uint32_t next = 0, next_floor = 0;
@@ -80,7 +80,7 @@ void new_association(benchmark::State& state) {
 // ---- session/bytes, IPv6: two lines and their share of the indices, 85 % full.
 void session_bytes_v6(benchmark::State& state) {
   for (auto _ : state) {
-    World world(1, 1'000'000);
+    World world({.lines = 1'000'000});
     const auto stats = world.stage(0).session_stats();
     perf::report_figure(state, "bytes/session",
                         static_cast<double>(stats.bytes) / (stats.capacity * 0.85 / 2));
@@ -89,7 +89,7 @@ void session_bytes_v6(benchmark::State& state) {
 
 // ---- rte_hash with the same flows: parse, bulk look-up, entry, rewrite.
 void beside_rte_hash(benchmark::State& state, uint32_t flows) {
-  World world(1, static_cast<uint32_t>(flows / 0.85));
+  World world({.lines = static_cast<uint32_t>(flows / 0.85)});
   auto mbufs = buffers(kPackets);
   rte_hash_parameters parameters{};
   parameters.name = "bench";
@@ -234,7 +234,7 @@ void associate(World& world, uint32_t flows, bool several) {
 
 void handover(benchmark::State& state, unsigned percent) {
   constexpr uint32_t kFlows = 20'000;
-  World world(2, 100'000), alone(1, 100'000);
+  World world({.workers = 2, .lines = 100'000}), alone({.lines = 100'000});
   associate(world, kFlows, true);
   associate(alone, kFlows, false);
   expect(world.stage(0).session_stats().sessions + world.stage(1).session_stats().sessions, kFlows,
