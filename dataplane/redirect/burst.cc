@@ -2,7 +2,6 @@
 // The burst: hash and prefetch, find candidates and prefetch them, then each packet. What nearly every packet
 // is, one of an established IPv4 flow to a live PE (or, in `nat`, from it), is dealt with here in one piece;
 // all else goes to one().
-#include <algorithm>
 #include <cstddef>
 
 #include "dataplane/redirect/impl.h"
@@ -61,7 +60,7 @@ inline bool Redirector::Impl::rewrite(rte_mbuf* mbuf, const PacketInfo& info, co
   return true;
 }
 
-// A burst under way. Its packets go through four steps, each of which leaves the next one's memory on its
+// A burst under way. Its packets go through three steps, each of which leaves the next one's memory on its
 // way.
 struct Redirector::Impl::Burst {
   explicit Burst(rte_mbuf* const* given) : mbufs(given) {}
@@ -71,8 +70,7 @@ struct Redirector::Impl::Burst {
   };
   const session::BucketIndex::Bucket* buckets[kMaxBurst];
   Session* sessions[kMaxBurst];  // candidates; entry 0 where there is none
-  uint64_t plain = 0;            // bit i: packet i is of the commonest shape, and of a session that is plain
-  uint64_t odd = 0;              // bit i: it has another shape
+  uint64_t odd = 0;              // bit i: packet i is not of the commonest shape
   ServiceTally tally;
   Output::Port* port = nullptr;  // the last that a packet left by
   uint32_t port_id = UINT32_MAX;
@@ -85,8 +83,8 @@ struct Redirector::Impl::Burst {
 };
 
 // Parse and hash; the bucket is on its way.
-inline void Redirector::Impl::read(Burst& b, unsigned first, unsigned end) {
-  for (unsigned i = first; i < end; ++i) {
+inline void Redirector::Impl::read(Burst& b, unsigned n) {
+  for (unsigned i = 0; i < n; ++i) {
     PacketInfo& info = b.infos[i];
     if (!parse_plain(b.mbufs[i], info) || has_device_notes(b.mbufs[i])) [[unlikely]] {
       parse_slowly(b.mbufs[i], info);
@@ -103,27 +101,24 @@ inline void Redirector::Impl::read(Burst& b, unsigned first, unsigned end) {
 }
 
 // The bucket's first candidate; its session is on its way.
-inline void Redirector::Impl::find(Burst& b, unsigned first, unsigned end) {
-  for (unsigned i = first; i < end; ++i) {
+inline void Redirector::Impl::find(Burst& b, unsigned n) {
+  for (unsigned i = 0; i < n; ++i) {
     b.sessions[i] = &sessions.at(session::BucketIndex::first_candidate(*b.buckets[i], b.infos[i].hash));
     __builtin_prefetch(b.sessions[i], 1);
   }
 }
 
-// Entry 0 is nobody's: its key is no packet's, so that "no candidate" needs no question of its own.
-inline void Redirector::Impl::judge(Burst& b, unsigned first, unsigned end) const {
-  uint64_t plain = 0;
-  for (unsigned i = first; i < end; ++i) {
+// Of `nat`, a packet from a PE has its session, and one that leaves by SNAT its counterpart, in another line.
+inline void Redirector::Impl::look_behind(const Burst& b, unsigned n) const {
+  for (unsigned i = 0; i < n; ++i) {
     const Session& s = *b.sessions[i];
-    plain |= uint64_t{is_plain(s, b.infos[i].flow)} << i;
-    const void* next = &lines[s.pe];
-    if (s.kind == session::Kind::alias) [[unlikely]]
-      next = &sessions.at(s.session);
-    __builtin_prefetch(next);
-    if ((s.flags & session::kSnat) != 0) [[unlikely]]
+    if (s.kind == session::Kind::alias) {
+      sessions.prefetch(s.session);
       sessions.prefetch(s.counterpart);
+    } else if ((s.flags & session::kSnat) != 0) {
+      sessions.prefetch(s.counterpart);
+    }
   }
-  b.plain |= plain & ~b.odd;
 }
 
 // Where the client is gets looked at with each packet that comes from elsewhere than the last one's: false if
@@ -181,22 +176,19 @@ inline bool Redirector::Impl::redirect_plain(Burst& b, rte_mbuf* mbuf, const Pac
   return true;
 }
 
-inline void Redirector::Impl::redirect(Burst& b, unsigned first, unsigned end) {
-  for (unsigned i = first; i < end; ++i) {
+inline void Redirector::Impl::redirect(Burst& b, unsigned n) {
+  for (unsigned i = 0; i < n; ++i) {
     PacketInfo& info = b.infos[i];
     rte_mbuf* const mbuf = b.mbufs[i];
     Session& s = *b.sessions[i];
-    if ((b.plain >> i & 1) != 0 && redirect_plain(b, mbuf, info, s)) [[likely]]
+    // Entry 0 is nobody's: its key is no packet's, so that "no candidate" needs no question of its own.
+    if (is_plain(s, info.flow) && (b.odd >> i & 1) == 0 && redirect_plain(b, mbuf, info, s)) [[likely]]
       continue;
     if ((s.kind == session::Kind::alias) & ((s.flags & session::kFromPe) != 0) & (info.plain != 0) &&
         session::same_key(s.key, info.flow) && nat_back(mbuf, info, s, b.tally))
       continue;
-    const uint64_t erased = sessions.erased();
     Packet packet{mbuf, info};
     one(packet, sessions.index_of(s));
-    // What was found for the packets behind may be another's by now.
-    if (sessions.erased() != erased) [[unlikely]]
-      b.plain = 0;
   }
 }
 
@@ -212,15 +204,10 @@ void Redirector::Impl::process(rte_mbuf* const* mbufs, unsigned n) {
     return;
   }
   Burst burst(mbufs);
-  // While one group waits for its buckets the next is parsed, and the one before redirected: memory and
-  // instructions take turns in the same time.
-  constexpr unsigned kGroup = 16;
-  for (unsigned at = 0; at < n + 3 * kGroup; at += kGroup) {
-    if (at < n) read(burst, at, std::min(at + kGroup, n));
-    if (at >= kGroup && at - kGroup < n) find(burst, at - kGroup, std::min(at, n));
-    if (at >= 2 * kGroup && at - 2 * kGroup < n) judge(burst, at - 2 * kGroup, std::min(at - kGroup, n));
-    if (at >= 3 * kGroup) redirect(burst, at - 3 * kGroup, std::min(at - 2 * kGroup, n));
-  }
+  read(burst, n);
+  find(burst, n);
+  if (services->any_nat()) look_behind(burst, n);
+  redirect(burst, n);
   settle(burst.tally, kNoService);
   if (others != nullptr && others->outgoing_used != 0) flush_handover();
 }

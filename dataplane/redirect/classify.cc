@@ -107,6 +107,8 @@ std::unique_ptr<ServiceTable> ServiceTable::with_drain(std::string_view name, bo
 }
 
 void ServiceTable::index_services() {
+  any_nat_ = std::any_of(services_.begin(), services_.end(),
+                         [](const ServiceEntry& s) { return s.settings.mode == config::Mode::nat; });
   by_index_.assign(kMaxServices, nullptr);
   for (const auto& s : services_) by_index_[s.index] = &s;
 }

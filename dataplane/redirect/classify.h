@@ -64,6 +64,7 @@ class ServiceTable {
     return index < by_index_.size() ? by_index_[index] : nullptr;
   }
   const std::vector<ServiceEntry>& services() const { return services_; }
+  bool any_nat() const { return any_nat_; }
   const ServiceEntry* find(std::string_view name) const;
 
  private:
@@ -79,6 +80,7 @@ class ServiceTable {
 
   std::vector<ServiceEntry> services_;
   std::vector<const ServiceEntry*> by_index_;
+  bool any_nat_ = false;
   std::vector<Row> rows_;  // open addressing, a power of two, at most half full
 };
 

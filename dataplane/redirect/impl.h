@@ -68,10 +68,10 @@ struct Redirector::Impl {
   };
   struct Burst;
   void process(rte_mbuf* const* mbufs, unsigned n);
-  void read(Burst& burst, unsigned first, unsigned end);
-  void find(Burst& burst, unsigned first, unsigned end);
-  void judge(Burst& burst, unsigned first, unsigned end) const;
-  void redirect(Burst& burst, unsigned first, unsigned end);
+  void read(Burst& burst, unsigned n);
+  void find(Burst& burst, unsigned n);
+  void look_behind(const Burst& burst, unsigned n) const;
+  void redirect(Burst& burst, unsigned n);
   bool redirect_plain(Burst& burst, rte_mbuf* mbuf, const PacketInfo& info, Session& s);
   bool comes_from_there(Burst& burst, const Session& s, const uint8_t* frame, uint16_t port);
   void settle(ServiceTally& tally, ServiceIndex next) const;
