@@ -18,8 +18,8 @@ constexpr std::array kUpNames = {"Welcome",     "AssociationUp", "AssociationDow
                                  "MessageUp",   "SendFailed",    "ReplayDone",      "PoolCommitted",
                                  "PoolRefused", "PeReport",      "Resume",          "Refused",
                                  "Beat"};
-constexpr std::array kDownNames = {"Hello",     "MessageDown", "Acknowledge", "Connect", "Close",
-                                   "PoolBegin", "PoolChunk",   "PoolCommit",  "PeDown"};
+constexpr std::array kDownNames = {"Hello",     "MessageDown", "Acknowledge", "Connect", "Close", "PoolBegin",
+                                   "PoolChunk", "PoolCommit",  "PeDown",      "PeAlive", "PeLeft"};
 static_assert(kUpNames.size() == std::variant_size_v<Up> && kDownNames.size() == std::variant_size_v<Down>);
 
 void put_header(std::string& out, const ChannelHeader& header) {

@@ -135,5 +135,15 @@ POOLGATE_FIELDS(PeDown) {
   a("pe_id", m.pe_id);
   a("registration", m.registration);
 }
+POOLGATE_FIELDS(PeAlive) {
+  a("handle", m.handle);
+  a("pe_id", m.pe_id);
+  a("registration", m.registration);
+}
+POOLGATE_FIELDS(PeLeft) {
+  a("handle", m.handle);
+  a("pe_id", m.pe_id);
+  a("registration", m.registration);
+}
 
 }  // namespace poolgate::channel

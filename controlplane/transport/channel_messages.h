@@ -35,7 +35,7 @@
 namespace poolgate::channel {
 
 inline constexpr uint32_t kChannelMagic = 0x50474348;  // "PGCH"
-inline constexpr uint16_t kChannelVersion = 2;
+inline constexpr uint16_t kChannelVersion = 3;
 inline constexpr uint32_t kMaxChannelPacket = 128 * 1024;
 // Unacknowledged messages of one association before it is no longer read (back-pressure by SCTP's window).
 inline constexpr uint32_t kMaxUnacknowledged = 64;
@@ -109,8 +109,8 @@ struct PoolRefused {
   uint64_t transaction = 0;
   std::string reason;
 };
-// The data plane noticed that a PE does not answer (prober, ICMP, unanswered INIT or SYN): start a
-// keep-alive.
+// The data plane noticed that a PE does not answer (prober, ICMP, unanswered INIT or SYN), or that one it
+// found dead answers again: start a keep-alive. PeAlive or PeDown follows. `how`: what it noticed, in words.
 struct PeReport {
   rserpool::PoolHandle handle;
   rserpool::PeId pe_id = 0;
@@ -197,7 +197,22 @@ struct PeDown {
   uint32_t registration = 0;
 };
 
-using Down =
-    std::variant<Hello, MessageDown, Acknowledge, Connect, Close, PoolBegin, PoolChunk, PoolCommit, PeDown>;
+// The PE that a PeReport named answered its keep-alive (or has another home server, which judges it): what
+// the data plane alone found dead may be up again, if it finds so, too.
+struct PeAlive {
+  rserpool::PoolHandle handle;
+  rserpool::PeId pe_id = 0;
+  uint32_t registration = 0;
+};
+// Before the transaction that removes it: its home server deleted it, and said neither dead nor drained. The
+// data plane asks it, if its pool is probed.
+struct PeLeft {
+  rserpool::PoolHandle handle;
+  rserpool::PeId pe_id = 0;
+  uint32_t registration = 0;
+};
+
+using Down = std::variant<Hello, MessageDown, Acknowledge, Connect, Close, PoolBegin, PoolChunk, PoolCommit,
+                          PeDown, PeAlive, PeLeft>;
 
 }  // namespace poolgate::channel

@@ -311,6 +311,8 @@ bool Server::take(Down& message) {
     return known ? handler_.close(*m) : (++counters_.sends_unknown, true);
   }
   if (const auto* m = std::get_if<PeDown>(&message)) return handler_.pe_down(*m);
+  if (const auto* m = std::get_if<PeAlive>(&message)) return handler_.pe_alive(*m), true;
+  if (const auto* m = std::get_if<PeLeft>(&message)) return handler_.pe_left(*m), true;
   if (const auto* m = std::get_if<Acknowledge>(&message)) {
     take_acknowledge(*m);
   } else if (const auto* begin = std::get_if<PoolBegin>(&message)) {

@@ -35,6 +35,8 @@ class ChannelHandler {
   virtual bool connect(const channel::Connect& request) = 0;
   virtual bool close(const channel::Close& request) = 0;
   virtual bool pe_down(const channel::PeDown& down) = 0;
+  virtual void pe_alive(const channel::PeAlive&) {}
+  virtual void pe_left(const channel::PeLeft&) {}
 
   // A committed transaction, all of it or nothing. The text is the reason for refusing it; empty: published.
   virtual std::string apply_pools(PoolTransaction&& transaction) = 0;

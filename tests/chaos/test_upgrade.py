@@ -8,7 +8,7 @@ import unittest
 from appliance import Appliance, wait_until
 
 TIMEOUT_SECONDS = 300
-MAGIC, VERSION = 0x50474348, 2  # controlplane/transport/channel_messages.h
+MAGIC, VERSION = 0x50474348, 3  # controlplane/transport/channel_messages.h
 HELLO = 1
 FROM_ONE_RELEASE = "install both programs from one release"
 

@@ -2,7 +2,8 @@
 // Stands in the registrar's place on the data plane's channel: tests of the data plane say in words what the
 // pools are and see what the data plane tells. Reads lines from standard input:
 //   pool HANDLE ID,PROTOCOL,ADDRESS[+ADDRESS...],PORT[,REGISTRATION[,up|down|drain]] ...   one transaction:
-//   the pool's PEs remove HANDLE down HANDLE ID REGISTRATION found dead connect REQUEST ADDRESS PORT [enrp]
+//   the pool's PEs remove HANDLE down|alive|left HANDLE ID REGISTRATION found dead, alive after a report, or
+//   deleted by its home server connect REQUEST ADDRESS PORT [enrp]
 // and writes a line for each event. With --answer NAME it answers each message as poolgate-lab-echo does, and
 // acknowledges it.
 #include <CLI/CLI.hpp>
@@ -115,6 +116,14 @@ class Peer final : public transport::ChannelEvents {
       channel::PeDown down{handle, 0, 0};
       in >> down.pe_id >> down.registration;
       client_.send(down);
+    } else if (what == "alive" || what == "left") {
+      rserpool::PeId id = 0;
+      uint32_t registration = 0;
+      in >> id >> registration;
+      if (what == "alive")
+        client_.send(channel::PeAlive{handle, id, registration});
+      else
+        client_.send(channel::PeLeft{handle, id, registration});
     } else if (what == "connect") {
       channel::Connect connect;
       connect.request = std::stoull(handle);

@@ -60,7 +60,9 @@ inline std::vector<Down> down() {
                     true,
                     {pool_pe(1), pool_pe(2)}},
           PoolCommit{0x200000002},
-          PeDown{"EchoPool", 0x11111111, 4}};
+          PeDown{"EchoPool", 0x11111111, 4},
+          PeAlive{"EchoPool", 0x11111111, 5},
+          PeLeft{"EchoPool", 0x11111111, 6}};
 }
 
 }  // namespace poolgate::channel::samples

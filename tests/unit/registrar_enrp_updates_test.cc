@@ -120,11 +120,30 @@ TEST(EnrpUpdates, ENRP_3_3_2_2_what_its_owner_removes_is_gone_and_the_empty_pool
   World w;
   const auto e = peer_up(w);
   w.send(e, update(UpdateAction::add_pe, foreign(5)));
+  channel::PoolChunk table;
+  ASSERT_TRUE(w.registrar.pool_table("EchoPool", table));
   w.send(e, update(UpdateAction::del_pe, foreign(5)));
   EXPECT_EQ(w.registrar.pool_count(), 0u);
   EXPECT_THAT(w.all<channel::PeDown>(), IsEmpty()) << "it says neither dead nor drained";
+  const auto left = w.all<channel::PeLeft>();
+  ASSERT_THAT(left, SizeIs(1)) << "the data plane finds out";
+  EXPECT_EQ(left[0].pe_id, 5u);
+  EXPECT_EQ(left[0].registration, table.elements.at(0).registration);
   w.send(e, update(UpdateAction::del_pe, foreign(5)));
   EXPECT_THAT(w.sent(), IsEmpty());
+}
+
+TEST(EnrpUpdates, a_PE_of_another_server_is_that_servers_to_judge_and_here_alive_as_long_as_it_is_listed) {
+  World w;
+  const auto e = peer_up(w);
+  w.send(e, update(UpdateAction::add_pe, foreign(5)));
+  channel::PoolChunk table;
+  ASSERT_TRUE(w.registrar.pool_table("EchoPool", table));
+  w.registrar.pe_report(w.now, {"EchoPool", 5, table.elements.at(0).registration, "it answers again"});
+  w.collect();
+  EXPECT_THAT(w.sent<asap::EndpointKeepAlive>(), IsEmpty());
+  ASSERT_THAT(w.all<channel::PeAlive>(), SizeIs(1));
+  EXPECT_EQ(w.all<channel::PeAlive>()[0].registration, table.elements.at(0).registration);
 }
 
 TEST(EnrpUpdates, conformance_12_20_only_the_owner_removes) {

@@ -259,5 +259,66 @@ TEST(Registrar, a_suspicion_of_the_data_plane_starts_a_keep_alive_of_that_regist
   EXPECT_EQ(w.registrar.elements("EchoPool", w.now).at(0).bad_reports, 0u);
 }
 
+// ---- what the data plane noticed
+
+channel::PeReport noticed(World& w, PeId id) {
+  channel::PoolChunk table;
+  EXPECT_TRUE(w.registrar.pool_table("EchoPool", table));
+  channel::PeReport report{"EchoPool", id, 0, "prober: 3 SCTP INITs were not answered"};
+  for (const auto& element : table.elements)
+    if (element.id == id) report.registration = element.registration;
+  return report;
+}
+
+TEST(Registrar, a_report_of_the_data_plane_makes_a_keep_alive_and_its_answer_is_told) {
+  World w;
+  const auto a = w.up("10.0.0.1");
+  w.enroll(a, pe(1));
+  w.now += 200 * kMs;
+  const channel::PeReport report = noticed(w, 1);
+  w.registrar.pe_report(w.now, report);
+  w.collect();
+  ASSERT_EQ(w.sent<asap::EndpointKeepAlive>().size(), 1u);
+  EXPECT_THAT(w.all<channel::PeAlive>(), IsEmpty()) << "not before it answered";
+  w.send(a, asap::Message(asap::EndpointKeepAliveAck{"EchoPool", 1}));
+  const auto alive = w.all<channel::PeAlive>();
+  ASSERT_EQ(alive.size(), 1u);
+  EXPECT_EQ(alive[0].handle, "EchoPool");
+  EXPECT_EQ(alive[0].pe_id, 1u);
+  EXPECT_EQ(alive[0].registration, report.registration);
+  EXPECT_EQ(w.registrar.counters().data_plane_reports, 1u);
+  EXPECT_EQ(w.registrar.elements("EchoPool", w.now).at(0).bad_reports, 0u) << "it is no PU's report";
+}
+
+TEST(Registrar, an_acknowledgement_that_nobody_waits_for_is_not_told_to_the_data_plane) {
+  World w;
+  const auto a = w.up("10.0.0.1");
+  w.enroll(a, pe(1));
+  w.send(w.up("10.0.0.9"), unreachable(1));
+  w.send(a, asap::Message(asap::EndpointKeepAliveAck{"EchoPool", 1}));
+  EXPECT_THAT(w.all<channel::PeAlive>(), IsEmpty());
+}
+
+TEST(Registrar, a_PE_that_the_data_plane_reported_and_that_is_silent_is_dead) {
+  World w;
+  w.enroll(w.up("10.0.0.1"), pe(1));
+  w.registrar.pe_report(w.now, noticed(w, 1));
+  w.collect();
+  w.run(5 * kS);
+  EXPECT_THAT(w.there(), IsEmpty());
+  EXPECT_EQ(w.all<channel::PeDown>().size(), 1u);
+  EXPECT_THAT(w.all<channel::PeAlive>(), IsEmpty());
+}
+
+TEST(Registrar, a_report_of_a_former_registration_does_nothing) {
+  World w;
+  w.enroll(w.up("10.0.0.1"), pe(1));
+  channel::PeReport report = noticed(w, 1);
+  --report.registration;
+  w.registrar.pe_report(w.now, report);
+  w.collect();
+  EXPECT_THAT(w.sent(), IsEmpty());
+}
+
 }  // namespace
 }  // namespace poolgate::test

@@ -94,6 +94,7 @@ struct Log {
 };
 
 using Action = std::variant<channel::MessageDown, channel::Acknowledge, channel::Connect, channel::Close,
-                            channel::PeDown, JournalPut, PoolChanged, TcpSend, TcpClose, Announce, Log>;
+                            channel::PeDown, channel::PeAlive, channel::PeLeft, JournalPut, PoolChanged,
+                            TcpSend, TcpClose, Announce, Log>;
 
 }  // namespace poolgate::registrar

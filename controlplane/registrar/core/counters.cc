@@ -18,6 +18,7 @@ std::vector<std::pair<std::string_view, uint64_t>> Counters::list() const {
       {"keepalives_timed_out", keepalives_timed_out},
       {"keepalives_suppressed", keepalives_suppressed},
       {"unreachable_reports", unreachable_reports},
+      {"data_plane_reports", data_plane_reports},
       {"unreachable_limited", unreachable_limited},
       {"pes_found_dead", pes_found_dead},
       {"pes_expired", pes_expired},

@@ -23,6 +23,7 @@ struct Counters {
   uint64_t keepalives_timed_out = 0;
   uint64_t keepalives_suppressed = 0;  // asked for within the minimum gap
   uint64_t unreachable_reports = 0;
+  uint64_t data_plane_reports = 0;   // PeReport
   uint64_t unreachable_limited = 0;  // beyond the rate of one endpoint
   uint64_t pes_found_dead = 0;
   uint64_t pes_expired = 0;

@@ -86,6 +86,8 @@ void Elements::remove_foreign(PeIndex pe, Removal why) {
   ++(context_.counters.*what.counter);
   context_.out.log(Log::Level::info, "pe-out", pe_text(entry.pe.handle, record.id) + " is out: " + what.text);
   const rserpool::PoolHandle handle = entry.pe.handle;
+  if (why == Removal::deleted_by_owner)
+    context_.out.put(channel::PeLeft{handle, record.id, context_.space.registration(pe)});
   context_.space.deregister(pe);
   context_.out.put(JournalPut{std::move(entry), true});
   changed(handle);

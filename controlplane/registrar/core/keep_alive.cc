@@ -69,7 +69,13 @@ void KeepAlives::handle(const Request& request, const asap::EndpointKeepAliveAck
     return;
   }
   ++context_.counters.keepalives_acked;
-  if (const uint32_t sent = context_.space.notes(pe).number; sent != 0)
+  PeNotes& notes = context_.space.notes(pe);
+  if ((notes.flags & kSuspected) != 0) {
+    notes.flags &= ~kSuspected;
+    context_.out.put(channel::PeAlive{rserpool::PoolHandle(message.handle), message.pe_id,
+                                      context_.space.registration(pe)});
+  }
+  if (const uint32_t sent = notes.number; sent != 0)
     request.association->round_trip_ms = static_cast<uint32_t>(context_.clock.now_ms()) - sent;
   alive(pe);
 }
@@ -97,7 +103,14 @@ void KeepAlives::suspect(const channel::PeReport& report) {
   const PeIndex pe = context_.space.find(report.handle, report.pe_id);
   if (pe == kNoPe || context_.space.registration(pe) != report.registration) return;
   context_.out.log(Log::Level::info, "suspect",
-                   pe_text(report.handle, report.pe_id) + " does not answer: " + report.how);
+                   pe_text(report.handle, report.pe_id) + ": the data plane says: " + report.how);
+  ++context_.counters.data_plane_reports;
+  // Another server's is that server's to judge; here it is as that says: listed.
+  if (!elements_.ours(pe)) {
+    context_.out.put(channel::PeAlive{report.handle, report.pe_id, report.registration});
+    return;
+  }
+  context_.space.notes(pe).flags |= kSuspected;
   send_immediately(pe);
 }
 

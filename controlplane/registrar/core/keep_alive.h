@@ -17,7 +17,8 @@ class KeepAlives {
   void alive(rserpool::PeIndex pe);
   void handle(const Request& request, const rserpool::asap::EndpointKeepAliveAck& message);
   void handle(const Request& request, const rserpool::asap::EndpointUnreachable& message);
-  // The data plane's prober suspects the PE.
+  // The data plane noticed something of the PE: ask it now. The data plane hears of its answer (PeAlive), as
+  // it hears of its death.
   void suspect(const channel::PeReport& report);
   // A keep-alive could not be delivered.
   void undelivered(const rserpool::asap::EndpointKeepAlive& message, const channel::AssociationName& name);

@@ -17,6 +17,9 @@ inline constexpr uint32_t kContested = 8;
 // Claimed by us, and its turn to be told so is set.
 inline constexpr uint32_t kHasTurn = 16;
 
+// The data plane suspects it, and is told when it answers.
+inline constexpr uint32_t kSuspected = 32;
+
 // In the upper half: the life of the channel (Context::channel_life) in which its association was known to
 // live. So that the end of the channel, which puts all of them in doubt, need not touch each.
 inline constexpr uint32_t kFlagBits = 0xffff;

@@ -307,6 +307,8 @@ void RegistrarProcess::carry_out(Action& action) {
   if (auto* a = std::get_if<channel::MessageDown>(&action)) return send_down(*a);
   if (auto* a = std::get_if<channel::Acknowledge>(&action)) return send_down(*a);
   if (auto* a = std::get_if<channel::PeDown>(&action)) return send_down(*a);
+  if (auto* a = std::get_if<channel::PeAlive>(&action)) return send_down(*a);
+  if (auto* a = std::get_if<channel::PeLeft>(&action)) return send_down(*a);
   if (auto* a = std::get_if<channel::Connect>(&action)) return send_down(*a);
   if (auto* a = std::get_if<channel::Close>(&action)) return send_down(*a);
   if (auto* a = std::get_if<PoolChanged>(&action)) return pusher_->changed(a->handle);
