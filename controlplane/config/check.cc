@@ -67,6 +67,28 @@ void check_services(const Config& c, const toml::table& root, ErrorList& errors)
   }
 }
 
+// A pool has one prober, whoever names it, and it asks what the pool's elements speak.
+void check_probers(const Config& c, const toml::table& root, ErrorList& errors) {
+  const auto is_sctp = [](ProbeKind how) { return how == ProbeKind::sctp || how == ProbeKind::heartbeat; };
+  for (size_t i = 0; i < c.services.size(); ++i) {
+    const Service& s = c.services[i];
+    const auto where = place(root, "service", i);
+    const ProbeSettings holds = probe_settings(c, s.pool);
+    if (is_sctp(holds.how) && s.protocol != Protocol::sctp) {
+      errors.add(where, "service.prober",
+                 std::string("\"") + to_string(holds.how) + "\" asks SCTP, and the service is " +
+                     to_string(s.protocol) + ": take \"icmp\"");
+    }
+    const bool own = std::any_of(c.pools.begin(), c.pools.end(),
+                                 [&](const PoolSettings& p) { return p.handle == s.pool && p.probe; });
+    if (!own && s.probe.how != ProbeKind::off && s.probe != holds) {
+      errors.add(
+          where, "service.prober",
+          "differs from that of another service of pool \"" + s.pool + "\": say it once, in its [[pool]]");
+    }
+  }
+}
+
 }  // namespace
 
 void check(const Config& c, const toml::table& root, ErrorList& errors) {
@@ -81,6 +103,7 @@ void check(const Config& c, const toml::table& root, ErrorList& errors) {
   unique(
       c.pools, "pool", "handle", [](const PoolSettings& p) { return p.handle; }, root, errors);
   check_services(c, root, errors);
+  check_probers(c, root, errors);
 
   const toml::node* dataplane = root.get("dataplane");
   const auto where = dataplane ? dataplane->source() : root.source();

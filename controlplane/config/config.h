@@ -41,6 +41,7 @@ struct DataPlane {
   uint32_t sessions = 1'000'000;         // a worker
   std::string session_dir = "/dev/shm";  // or a hugetlbfs mount: the re-attachable session tables
   uint32_t half_open_sessions = 65'536;  // a worker
+  uint32_t probe_rate = 20'000;          // probes a second, of all pool elements together
 };
 
 // ---- [[port]]
@@ -78,6 +79,16 @@ struct Sctp {
   uint32_t max_associations = 20'000;
 };
 
+// How the data plane finds out that a pool element is gone (dataplane/probe): [[service]], or [[pool]] for
+// all its services.
+enum class ProbeKind : uint8_t { off, sctp, heartbeat, icmp };
+struct ProbeSettings {
+  ProbeKind how = ProbeKind::off;
+  uint32_t interval_ms = 100;
+  uint8_t count = 3;  // unanswered ones in a row: dead
+  bool operator==(const ProbeSettings&) const = default;
+};
+
 // ---- [[service]]
 enum class Protocol : uint8_t { sctp = 132, tcp = 6, udp = 17 };
 enum class Mode : uint8_t { l2, nat, ipip, gue };
@@ -100,6 +111,7 @@ struct Service {
   uint32_t abort_rate = 10'000;           // aborts a second after a PE's death, beyond the first burst
   double panic_share = 0.5;
   uint32_t panic_window_ms = 5000;
+  ProbeSettings probe;
 };
 
 // ---- [registrar]
@@ -114,6 +126,7 @@ struct PoolSettings {  // [[pool]] handle = "...", overrides
   std::optional<uint32_t> max_elements;
   std::optional<bool> answer_on_worker;
   std::optional<uint32_t> keepalive_interval_ms;
+  std::optional<ProbeSettings> probe;
 };
 struct RegistrarPeer {  // [[registrar.peer]] addresses = ["10.0.0.2:9901", "[fd00::2]:9901"], server_id = 2
   std::vector<rserpool::IpAddress> addresses;
@@ -194,5 +207,8 @@ Result<Config> parse(const std::string& text, const std::string& file_name);
 const char* to_string(Protocol);
 const char* to_string(Mode);
 const char* to_string(OnPeDeath);
+const char* to_string(ProbeKind);
+// What holds for a pool: its own, else that of its services.
+ProbeSettings probe_settings(const Config& config, rserpool::PoolHandleView pool);
 
 }  // namespace poolgate::config

@@ -19,6 +19,8 @@ constexpr std::pair<std::string_view, EmptyPool> kEmptyPool[] = {{"refuse", Empt
                                                                  {"drop", EmptyPool::drop}};
 constexpr std::pair<std::string_view, Selection> kSelections[] = {{"policy", Selection::policy},
                                                                   {"rendezvous", Selection::rendezvous}};
+constexpr std::pair<std::string_view, ProbeKind> kProbers[] = {
+    {"off", ProbeKind::off}, {"sctp", ProbeKind::sctp}, {"heartbeat", ProbeKind::heartbeat}, {"icmp", ProbeKind::icmp}};
 constexpr std::pair<std::string_view, LifeUnit> kLifeUnits[] = {{"s", LifeUnit::seconds},
                                                                 {"ms", LifeUnit::milliseconds}};
 constexpr std::pair<std::string_view, int> kLogLevels[] = {
@@ -53,6 +55,7 @@ void read_dataplane(Table t, DataPlane& out) {
   t.integer("sessions", out.sessions, 1024, 16'777'216);
   t.text("session_dir", out.session_dir);
   t.integer("half_open_sessions", out.half_open_sessions, 64, 4'194'304);
+  t.integer("probe_rate", out.probe_rate, 10, 1'000'000);
   t.finish();
 }
 
@@ -104,6 +107,16 @@ void read_sctp(Table t, Sctp& out) {
   t.finish();
 }
 
+// True: there is something of it.
+bool read_probe(Table& t, ProbeSettings& out) {
+  t.word("prober", out.how, kProbers);
+  t.integer("probe_interval_ms", out.interval_ms, 10, 60'000);
+  t.integer("probe_count", out.count, 1, 10);
+  for (const char* key : {"probe_interval_ms", "probe_count"})
+    if (t.has(key) && !t.has("prober")) t.error(key, "needs prober: by itself nothing is probed");
+  return t.has("prober");
+}
+
 void read_service(Table t, Service& out) {
   for (const char* key : {"name", "vips", "protocol", "port", "pool"}) t.require(key);
   t.text("name", out.name);
@@ -121,6 +134,7 @@ void read_service(Table t, Service& out) {
   t.integer("abort_rate", out.abort_rate, 1, 10'000'000);
   t.share("panic_share", out.panic_share);
   t.integer("panic_window_ms", out.panic_window_ms, 10, 600'000);
+  read_probe(t, out.probe);
   if (t.has("vips") && out.vips.empty()) t.error("vips", "names no address");
   if (!out.snat.empty() && out.mode != Mode::nat) t.error("snat", "is only for mode = \"nat\"");
   t.finish();
@@ -237,6 +251,7 @@ void read_pool(Table t, PoolSettings& out) {
   if (t.has("answer_on_worker")) t.boolean("answer_on_worker", out.answer_on_worker.emplace());
   if (t.has("keepalive_interval_ms"))
     t.integer("keepalive_interval_ms", out.keepalive_interval_ms.emplace(), 0, 3'600'000);
+  if (ProbeSettings probe; read_probe(t, probe)) out.probe = probe;
   t.finish();
 }
 
@@ -301,5 +316,14 @@ Result<Config> load(const std::string& path) {
 const char* to_string(Protocol p) { return name_of(p, kProtocols); }
 const char* to_string(Mode m) { return name_of(m, kModes); }
 const char* to_string(OnPeDeath d) { return name_of(d, kOnPeDeath); }
+const char* to_string(ProbeKind p) { return name_of(p, kProbers); }
+
+ProbeSettings probe_settings(const Config& config, rserpool::PoolHandleView pool) {
+  for (const PoolSettings& settings : config.pools)
+    if (settings.handle == pool && settings.probe) return *settings.probe;
+  for (const Service& service : config.services)
+    if (service.pool == pool && service.probe.how != ProbeKind::off) return service.probe;
+  return {};
+}
 
 }  // namespace poolgate::config

@@ -42,7 +42,7 @@ EndpointStage::~EndpointStage() {
 
 void EndpointStage::input(rte_mbuf* packet, const redirect::PacketInfo& info) {
   if (queued_ == kQueue) {
-    options_.drops->add(DropReason::endpoint_queue_full);
+    drops_->add(DropReason::endpoint_queue_full);
     rte_pktmbuf_free(packet);
     return;
   }
@@ -56,7 +56,7 @@ unsigned EndpointStage::run_input(uint64_t deadline, unsigned most) {
     if (const auto input = sctp_input(next.packet, next.info))
       endpoint_->input(*input);
     else
-      options_.drops->add(DropReason::header_split);
+      drops_->add(DropReason::header_split);
     rte_pktmbuf_free(next.packet);
     queue_head_ = (queue_head_ + 1) % kQueue;
     --queued_;
@@ -111,7 +111,7 @@ bool EndpointStage::tell(EndpointEvent event) {
   auto* entry = new EndpointEvent(std::move(event));
   ++told_;
   if (rte_ring_enqueue(events_.get(), entry) == 0) return true;
-  options_.drops->add(DropReason::endpoint_event_lost);
+  drops_->add(DropReason::endpoint_event_lost);
   delete entry;
   return false;
 }
@@ -146,7 +146,7 @@ void EndpointStage::message(const sctp::Message& message) {
 void EndpointStage::output(const sctp::OutputPacket& packet) {
   rte_mbuf* frame = sctp_frame(options_.pool, packet, options_.sctp.sctp.udp_encapsulation_port, ip_id_++);
   if (frame == nullptr) {
-    options_.drops->add(DropReason::no_mbuf);
+    drops_->add(DropReason::no_mbuf);
     return;
   }
   const drivers::NextHopIndex next_hop = options_.neighbours->lookup(packet.destination);

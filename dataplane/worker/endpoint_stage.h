@@ -49,7 +49,6 @@ struct EndpointStageOptions {
   std::vector<LocalAddress> local;
   const drivers::Neighbours* neighbours = nullptr;
   rte_mempool* pool = nullptr;
-  redirect::DropCounters* drops = nullptr;
   // Which pools' resolutions are answered here (PoolTable::resolutions()).
   const std::atomic<const pool::ResolutionDirectory*>* resolutions = nullptr;
   const pool::PeSlots* pe_slots = nullptr;
@@ -70,7 +69,10 @@ class EndpointStage final : public sctp::Network, public sctp::Events {
   ~EndpointStage() override;
 
   // ---- its worker
-  void attach(PacketSink* sink) { sink_ = sink; }
+  void attach(PacketSink* sink, redirect::DropCounters* drops) {
+    sink_ = sink;
+    drops_ = drops;
+  }
   // Takes the packet; it waits here for its turn, or is dropped if kQueue wait already.
   void input(rte_mbuf* packet, const redirect::PacketInfo& info);
   // Packets, commands, messages, timers, within the budget. True if anything was done; `told` if an event
@@ -113,6 +115,7 @@ class EndpointStage final : public sctp::Network, public sctp::Events {
 
   EndpointStageOptions options_;
   PacketSink* sink_ = nullptr;
+  redirect::DropCounters* drops_ = nullptr;
   Ring commands_;
   Ring events_;
   std::unique_ptr<Waiting[]> queue_;

@@ -201,6 +201,50 @@ TEST(Config, a_tunnel_needs_an_address_of_ours) {
   EXPECT_EQ(with("", "tunnel"), "f.toml:10: service.mode: \"tunnel\" is not one of l2, nat, ipip, gue");
 }
 
+std::string probed_service(const std::string& name, const std::string& protocol, const std::string& more) {
+  return "[[service]]\nname=\"" + name + "\"\nvips=[\"192.0.2.1\"]\nprotocol=\"" + protocol +
+         "\"\nport=" + std::to_string(80 + name.size()) + "\npool=\"A\"\n" + more;
+}
+
+TEST(Config, a_prober_is_its_services_or_its_pools_with_defaults_of_three_times_100_ms) {
+  auto r = parse(probed_service("a", "sctp", "prober=\"heartbeat\"\n") + probed_service("bb", "sctp", ""),
+                 "f.toml");
+  ASSERT_TRUE(r) << r.error().text;
+  EXPECT_EQ(probe_settings(*r, "A"), (ProbeSettings{ProbeKind::heartbeat, 100, 3}));
+  EXPECT_EQ(probe_settings(*r, "B").how, ProbeKind::off);
+  r = parse(probed_service("a", "sctp", "prober=\"sctp\"\n") +
+                "[[pool]]\nhandle=\"A\"\nprober=\"icmp\"\nprobe_interval_ms=10\nprobe_count=5\n",
+            "f.toml");
+  ASSERT_TRUE(r) << r.error().text;
+  EXPECT_EQ(probe_settings(*r, "A"), (ProbeSettings{ProbeKind::icmp, 10, 5}));
+  r = parse(probed_service("a", "sctp", "prober=\"sctp\"\n") + "[[pool]]\nhandle=\"A\"\nprober=\"off\"\n",
+            "f.toml");
+  ASSERT_TRUE(r) << r.error().text;
+  EXPECT_EQ(probe_settings(*r, "A").how, ProbeKind::off);
+}
+
+TEST(Config, what_cannot_be_of_probers_is_an_error) {
+  EXPECT_EQ(error_of(probed_service("a", "sctp", "prober=\"ping\"\n")),
+            "f.toml:7: service.prober: \"ping\" is not one of off, sctp, heartbeat, icmp");
+  EXPECT_EQ(error_of(probed_service("a", "sctp", "prober=\"sctp\"\nprobe_interval_ms=9\n")),
+            "f.toml:8: service.probe_interval_ms: 9 is not in 10 to 60000");
+  EXPECT_EQ(error_of(probed_service("a", "sctp", "prober=\"sctp\"\nprobe_count=11\n")),
+            "f.toml:8: service.probe_count: 11 is not in 1 to 10");
+  EXPECT_EQ(error_of(probed_service("a", "sctp", "probe_interval_ms=10\n")),
+            "f.toml:7: service.probe_interval_ms: needs prober: by itself nothing is probed");
+  EXPECT_EQ(error_of(probed_service("a", "tcp", "prober=\"sctp\"\n")),
+            "f.toml:1: service.prober: \"sctp\" asks SCTP, and the service is tcp: take \"icmp\"");
+  EXPECT_EQ(error_of(probed_service("a", "udp", "") + "[[pool]]\nhandle=\"A\"\nprober=\"heartbeat\"\n"),
+            "f.toml:1: service.prober: \"heartbeat\" asks SCTP, and the service is udp: take \"icmp\"");
+  EXPECT_EQ(
+      error_of(probed_service("a", "sctp", "prober=\"sctp\"\n") +
+               probed_service("bb", "sctp", "prober=\"icmp\"\n")),
+      "f.toml:8: service.prober: differs from that of another service of pool \"A\": say it once, in its "
+      "[[pool]]");
+  EXPECT_EQ(error_of("[dataplane]\nprobe_rate = 9\n"),
+            "f.toml:2: dataplane.probe_rate: 9 is not in 10 to 1000000");
+}
+
 TEST(Config, a_core_used_twice_is_refused) {
   EXPECT_NE(error_of("[dataplane]\nmain_core = 1\nworker_cores = [1]\n").find("core 1 is used twice"),
             std::string::npos);

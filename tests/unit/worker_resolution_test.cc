@@ -65,11 +65,10 @@ class WorkerResolution : public ::testing::Test, public worker::PacketSink {
     options.resolutions = &pools_->resolutions();
     options.pe_slots = &pools_->slots();
     options.pool = mbufs_;
-    options.drops = &drops_;
     auto stage = worker::EndpointStage::create(std::move(options));
     ASSERT_TRUE(stage.ok()) << stage.error().text;
     stage_ = std::move(*stage);
-    stage_->attach(this);
+    stage_->attach(this, &drops_);
     bridge_->attach(stage_.get());
   }
   void TearDown() override {
