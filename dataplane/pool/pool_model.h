@@ -17,6 +17,7 @@ struct PoolTable::Element {
   OperatorState operator_state = OperatorState::up;
   bool found_dead = false;
   bool held = false;
+  bool by_prober = false;
   PeView::Endpoint v4, v6;
 };
 

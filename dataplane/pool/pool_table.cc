@@ -132,9 +132,10 @@ void PoolTable::apply(Pool& pool, std::vector<channel::PoolPe>&& elements) {
     if (again && element.found_dead) revive(element);
     if (moved || (element.v4.slot == kNoPeSlot && element.v6.slot == kNoPeSlot)) bind(pool, element);
     // The registrar found it dead while we were not there to be told.
-    if (element.pe.state == channel::PeState::down && !element.found_dead) {
+    if (element.pe.state == channel::PeState::down) {
+      element.by_prober = false;
+      if (!element.found_dead) set_down(element, true, !registrar_guard_);
       element.found_dead = true;
-      set_down(element, true, !registrar_guard_);
     }
   }
   for (auto& [id, gone] : old) unbind(gone);
@@ -224,31 +225,64 @@ void PoolTable::set_down(const Element& element, bool down, bool dies) {
 void PoolTable::revive(Element& element) {
   element.found_dead = false;
   element.held = false;
+  element.by_prober = false;
   if (element.operator_state != OperatorState::block) set_down(element, false, false);
 }
 
 // ---- death
 
-bool PoolTable::pe_down(const channel::PeDown& message, uint64_t now_us) {
+bool PoolTable::pe_down(const channel::PeDown& message, uint64_t now_us, Finder finder) {
   Pool* const known = find(message.handle);
   if (known == nullptr) return false;
   const auto it = known->elements.find(message.pe_id);
   if (it == known->elements.end() || newer(it->second.pe.registration, message.registration)) return false;
-  if (!it->second.found_dead) die(*known, it->second, now_us);
+  Element& element = it->second;
+  const bool fresh = !element.found_dead;
+  if (fresh || finder == Finder::registrar) element.by_prober = finder == Finder::prober;
+  if (fresh) die(*known, element, now_us);
   return true;
 }
 
-void PoolTable::die(Pool& pool, Element& element, uint64_t now_us) {
+bool PoolTable::guarded(Pool& pool, size_t elements, uint64_t now_us) {
   auto& deaths = pool.deaths_us;
   const uint64_t window = uint64_t{pool.guard.window_ms} * 1000;
   while (!deaths.empty() && deaths.front() + window < now_us) deaths.pop_front();
   deaths.push_back(now_us);
-  pool.guard_active = registrar_guard_ || static_cast<double>(deaths.size()) >
-                                              pool.guard.share * static_cast<double>(pool.elements.size());
+  pool.guard_active = registrar_guard_ ||
+                      static_cast<double>(deaths.size()) > pool.guard.share * static_cast<double>(elements);
+  return pool.guard_active;
+}
+
+void PoolTable::die(Pool& pool, Element& element, uint64_t now_us) {
+  const bool guard = guarded(pool, pool.elements.size(), now_us);
   element.found_dead = true;
-  element.held = pool.guard_active;
-  set_down(element, true, !pool.guard_active);
+  element.held = guard;
+  set_down(element, true, !guard);
   mark_dirty(pool, now_us);
+}
+
+bool PoolTable::pe_alive(const channel::PeAlive& message, uint64_t now_us) {
+  Pool* const known = find(message.handle);
+  if (known == nullptr) return false;
+  const auto it = known->elements.find(message.pe_id);
+  if (it == known->elements.end() || it->second.pe.registration != message.registration) return false;
+  if (!it->second.found_dead || !it->second.by_prober) return false;
+  revive(it->second);
+  mark_dirty(*known, now_us);
+  return true;
+}
+
+bool PoolTable::left_dead(rserpool::PoolHandleView handle, PeSlotIndex slot, const PeIdentity& identity,
+                          uint64_t now_us) {
+  const auto orphan = orphan_of_.find(identity);
+  if (orphan == orphan_of_.end() || orphans_[orphan->second].slot != slot) return false;
+  Pool& left = pool(handle);
+  if (guarded(left, left.elements.size() + 1, now_us)) return false;
+  PeSlot& gone = (*slots_)[slot];
+  gone.deaths.store(gone.deaths.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  gone.down.store(true, std::memory_order_relaxed);
+  slots_->log(slot);
+  return true;
 }
 
 bool PoolTable::set_pe(rserpool::PoolHandleView handle, rserpool::PeId id, OperatorState state,
@@ -300,6 +334,7 @@ std::vector<PeView> PoolTable::elements(rserpool::PoolHandleView handle) const {
     view.operator_state = element.operator_state;
     view.found_dead = element.found_dead;
     view.held = element.held;
+    view.by_prober = element.by_prober;
     view.v4 = element.v4;
     view.v6 = element.v6;
   }

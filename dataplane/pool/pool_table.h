@@ -35,6 +35,9 @@ struct Route {
 };
 using RouteResolver = std::function<Route(const rserpool::IpAddress&)>;
 
+// Who found a PE dead. What the prober alone found, it may take back (PoolTable::pe_alive).
+enum class Finder : uint8_t { registrar, prober };
+
 enum class OperatorState : uint8_t { up, drain, block };
 
 struct PoolTableOptions {
@@ -70,7 +73,8 @@ struct PeView {
   channel::PeState state = channel::PeState::up;
   OperatorState operator_state = OperatorState::up;
   bool found_dead = false;
-  bool held = false;  // found dead, but the guard holds its sessions
+  bool held = false;       // found dead, but the guard holds its sessions
+  bool by_prober = false;  // found dead by the prober alone
   rserpool::PolicySettings policy;
   rserpool::Transport transport;
   struct Endpoint {
@@ -97,7 +101,16 @@ class PoolTable {
   void abandon_transaction();
   // Found dead: set at once, honoured by workers from their next burst on; only a newer registration clears
   // it. False: no such PE, or it has registered again since.
-  bool pe_down(const channel::PeDown& message, uint64_t now_us);
+  bool pe_down(const channel::PeDown& message, uint64_t now_us, Finder finder = Finder::registrar);
+  // The prober, which alone found it dead, finds it alive, and so does the registrar: it gets new sessions
+  // again. Those that ended have ended. False: no such PE, or the registrar found it dead, too.
+  bool pe_alive(const channel::PeAlive& message, uint64_t now_us);
+  // A PE that has left its pool (PeLeft) is dead: the sessions that it had at this address end. False: it has
+  // none, it is back, or the guard holds them.
+  bool left_dead(rserpool::PoolHandleView handle, PeSlotIndex slot, const PeIdentity& identity,
+                 uint64_t now_us);
+  // Grows with each change of a pool.
+  uint64_t changes() const { return changes_; }
   // The registrar lost all its associations: while true, no PE that is found dead has its sessions aborted.
   void set_registrar_guard(bool on) { registrar_guard_ = on; }
 
@@ -164,6 +177,7 @@ class PoolTable {
   PeSlotIndex take_orphan(const PeIdentity& identity);
   void forget_orphan(size_t at);
   void die(Pool& pool, Element& element, uint64_t now_us);
+  bool guarded(Pool& pool, size_t elements, uint64_t now_us);
   void revive(Element& element);
   void set_down(const Element& element, bool down, bool dies);
   void mark_dirty(Pool& pool, uint64_t now_us);
@@ -188,6 +202,7 @@ class PoolTable {
   std::atomic<const ResolutionDirectory*> resolutions_{nullptr};
   uint32_t resolution_cells_ = 0;
   uint32_t views_ = 0;
+  uint64_t changes_ = 0;
   uint64_t number_ = 0;
   bool registrar_guard_ = false;
 };

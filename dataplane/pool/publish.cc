@@ -49,6 +49,7 @@ std::unique_ptr<ViewGeneration> PoolTable::build(const Pool& pool, const Eligibi
 
 // The first change of a quiet pool goes out at once; those that follow within a millisecond go out together.
 void PoolTable::mark_dirty(Pool& pool, uint64_t now_us) {
+  ++changes_;
   if (pool.views.empty() && !pool.resolution) return;
   if (now_us >= pool.published_us + options_.min_publish_interval_us || pool.published_us == 0) {
     publish(pool, now_us);
