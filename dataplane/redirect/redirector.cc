@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "dataplane/redirect/echo_of_probe.h"
 #include "dataplane/redirect/impl.h"
 #include "dataplane/redirect/sctp_chunks.h"
 #include "dataplane/redirect/wire.h"
@@ -160,6 +161,11 @@ void Redirector::Impl::one(Packet& packet, SessionIndex candidate) {
     case PacketKind::fragment:
       return fragment(packet);
     case PacketKind::icmp:
+      if (is_echo_of_probe(info, packet.l4(), packet.l4_readable())) [[unlikely]] {
+        out->endpoint_info[out->n_endpoint] = info;
+        out->endpoint[out->n_endpoint++] = packet.mbuf;
+        return;
+      }
       if (services != nullptr && icmp_error(packet)) return;
       return exception(packet.mbuf);
     case PacketKind::other:

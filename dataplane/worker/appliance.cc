@@ -38,6 +38,7 @@ Appliance::~Appliance() {
   for (const ExceptionPath::Twin& twin : exceptions_ != nullptr ? exceptions_->twins() : twins_)
     ports.push_back(twin.port.port_id);
   exceptions_.reset();
+  failures_.reset();
   channel_.reset();
   workers_.clear();
   handover_.reset();
@@ -93,6 +94,7 @@ unsigned Appliance::work() {
   look_at_gap(now_us);
   unsigned done = exceptions_->run_rings(now_us / 1000);
   done += channel_->run();
+  done += failures_->run(now_us);
   done += requests_.run();
   pools_->tick(now_us);
   if (now_us - tick_us_ >= kTickUs) ticks(now_us);
@@ -104,6 +106,7 @@ void Appliance::ticks(uint64_t now_us) {
   tick_us_ = now_us;
   neighbours_->tick(now_us / 1000);
   exceptions_->tick(now_us / 1000);
+  failures_->tick(now_us);
   free_old_services();
   look_at_sessions();
   if (!waits_said_ && !channel_->server().registrar_connected()) {

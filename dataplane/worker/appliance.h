@@ -18,6 +18,8 @@
 #include "dataplane/worker/doorbell.h"
 #include "dataplane/worker/endpoint_stage.h"
 #include "dataplane/worker/exception_path.h"
+#include "dataplane/worker/failure_detector.h"
+#include "dataplane/worker/prober_stage.h"
 #include "dataplane/worker/requests.h"
 #include "dataplane/worker/session_alarm.h"
 #include "dataplane/worker/tsc_clock.h"
@@ -56,6 +58,8 @@ class Appliance {
   ExceptionPath& exceptions() { return *exceptions_; }
   ChannelBridge& channel() { return *channel_; }
   EndpointStage& endpoint() { return *endpoint_; }
+  FailureDetector& failures() { return *failures_; }
+  const ProberStage& prober() const { return *prober_; }
   drivers::Neighbours& neighbours() { return *neighbours_; }
   // Reads the configuration again: services only; what else differs is named and waits for a restart.
   Result<bool> reload();
@@ -119,6 +123,9 @@ class Appliance {
   std::unique_ptr<ChannelBridge> channel_;
   std::optional<pool::MappedFile> association_file_;
   std::unique_ptr<EndpointStage> endpoint_;
+  probe::Board probe_board_;
+  std::unique_ptr<FailureDetector> failures_;
+  std::unique_ptr<ProberStage> prober_;
   std::unique_ptr<redirect::Handover> handover_;  // null: one worker receives
   std::vector<std::unique_ptr<Worker>> workers_;
   std::unique_ptr<ExceptionPath> exceptions_;

@@ -29,6 +29,7 @@ Result<bool> Appliance::publish_services(const config::Config& config) {
   if (!built) return built.error();
   replace_services(std::move(*built));
   config_.services = config.services;
+  failures_->configure(config);
   pools_->answer_resolutions(resolutions_of(config), now_us());
   move_service_addresses(config);
   return true;

@@ -214,6 +214,10 @@ Result<bool> Appliance::start_channel_and_endpoint() {
     spdlog::info("{} SCTP associations of the former run: their peers are told, {} a second", former,
                  config_.sctp.init_rate);
   channel_->attach(endpoint_.get());
+  failures_ = std::make_unique<FailureDetector>(*pools_, probe_board_, [this](channel::PeReport report) {
+    channel_->server().submit(std::move(report));
+  });
+  channel_->attach(failures_.get());
   return true;
 }
 
@@ -279,6 +283,15 @@ Result<bool> Appliance::start_workers() {
   }
 
   workers_[endpoint_worker]->run_endpoint(endpoint_.get());
+  ProberStageOptions prober;
+  prober.board = &probe_board_;
+  prober.rate = settings.probe_rate;
+  prober.endpoint = endpoint_.get();
+  prober.neighbours = neighbours_.get();
+  prober.pool = mempool_;
+  prober.drops = workers_[endpoint_worker]->drop_counters();
+  prober_ = std::make_unique<ProberStage>(prober);
+  workers_[endpoint_worker]->run_prober(prober_.get());
   std::vector<Worker*> receivers;
   for (const auto& worker : workers_) {
     if (worker.get() == workers_[endpoint_worker].get()) continue;

@@ -71,6 +71,14 @@ bool ChannelBridge::pe_down(const channel::PeDown& down) {
   return true;
 }
 
+void ChannelBridge::pe_alive(const channel::PeAlive& alive) {
+  if (detector_ != nullptr) detector_->alive(alive, now_us_());
+}
+
+void ChannelBridge::pe_left(const channel::PeLeft& left) {
+  if (detector_ != nullptr) detector_->left(left, now_us_());
+}
+
 std::string ChannelBridge::apply_pools(dataplane::PoolTransaction&& transaction) {
   const auto reason = [](const Result<bool>& result) { return result ? std::string() : result.error().text; };
   if (auto why = reason(pools_.begin({transaction.transaction, transaction.full})); !why.empty()) return why;

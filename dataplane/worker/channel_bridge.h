@@ -11,6 +11,7 @@
 #include "dataplane/channel/channel_server.h"
 #include "dataplane/pool/pool_table.h"
 #include "dataplane/worker/endpoint_stage.h"
+#include "dataplane/worker/failure_detector.h"
 
 namespace poolgate::worker {
 
@@ -25,6 +26,9 @@ class ChannelBridge final : public dataplane::ChannelHandler {
   Result<bool> listen(const dataplane::ChannelServerOptions& options);
   void attach(EndpointStage* stage) { stage_ = stage; }
 
+  // Whose are PeAlive and PeLeft; null: nobody's.
+  void attach(FailureDetector* detector) { detector_ = detector; }
+
   // To be done on the endpoint's thread, in order, though its ring may be full now.
   void to_endpoint(EndpointCommand command);
 
@@ -38,6 +42,8 @@ class ChannelBridge final : public dataplane::ChannelHandler {
   bool connect(const channel::Connect& request) override;
   bool close(const channel::Close& request) override;
   bool pe_down(const channel::PeDown& down) override;
+  void pe_alive(const channel::PeAlive& alive) override;
+  void pe_left(const channel::PeLeft& left) override;
   std::string apply_pools(dataplane::PoolTransaction&& transaction) override;
   void block(const channel::AssociationName& association, bool blocked) override;
   void block_all(bool blocked) override;
@@ -50,6 +56,7 @@ class ChannelBridge final : public dataplane::ChannelHandler {
   pool::PoolTable& pools_;
   std::function<uint64_t()> now_us_;
   EndpointStage* stage_ = nullptr;
+  FailureDetector* detector_ = nullptr;
   std::unique_ptr<dataplane::ChannelServer> server_;
   uint64_t beat_us_ = 0;
   std::string refused_reason_;

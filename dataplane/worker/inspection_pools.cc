@@ -18,9 +18,24 @@ std::string state_of(const pool::PeView& pe) {
   const auto add = [&](const char* word) { state += (state.empty() ? "" : ",") + std::string(word); };
   if (pe.found_dead) add("dead");
   if (pe.held) add("held");
+  if (pe.found_dead && pe.by_prober) add("by-prober");
   if (pe.operator_state == pool::OperatorState::block) add("blocked");
   if (pe.operator_state == pool::OperatorState::drain || pe.state == channel::PeState::drain) add("draining");
   return state.empty() ? "up" : state;
+}
+
+std::string prober_of(const FailureDetector::View& view) {
+  if (view.how == config::ProbeKind::off) return "off";
+  return std::string(config::to_string(view.how)) + ":" + to_string(view.health) +
+         (view.refuses ? ",refuses" : "");
+}
+
+// "sctp 3x100ms"
+std::string probing_of(const config::ProbeSettings& probe) {
+  std::string text = config::to_string(probe.how);
+  if (probe.how != config::ProbeKind::off)
+    text += " " + std::to_string(probe.count) + "x" + std::to_string(probe.interval_ms) + "ms";
+  return text;
 }
 
 // The addresses that traffic goes to, with the slot's counters summed over the workers.
@@ -33,9 +48,10 @@ struct Traffic {
 
 void Inspection::describe_pool(Report& report, const std::string& handle) {
   pool::PoolTable& table = appliance_.pools();
-  auto& section = report.section("pool " + printable(handle),
-                                 {"pe", "transport", "addresses", "port", "policy", "weight", "load",
-                                  "registration", "state", "sessions", "packets", "bytes"});
+  auto& section =
+      report.section("pool " + printable(handle),
+                     {"pe", "transport", "addresses", "port", "policy", "weight", "load", "registration",
+                      "state", "sessions", "packets", "bytes", "prober", "probes", "probes_answered"});
   for (const pool::PeView& pe : table.elements(handle)) {
     Traffic traffic;
     for (const auto* endpoint : {&pe.v4, &pe.v6}) {
@@ -49,9 +65,11 @@ void Inspection::describe_pool(Report& report, const std::string& handle) {
         traffic.bytes += r.pe_bytes(endpoint->slot);
       }
     }
+    const FailureDetector::View probed = appliance_.failures().view(handle, pe.id);
     section.row({hex32(pe.id), rserpool::transport_name(pe.transport.type), traffic.addresses,
                  pe.transport.port, policy_name(pe.policy.type), pe.policy.weight, pe.policy.load,
-                 pe.registration, state_of(pe), traffic.sessions, traffic.packets, traffic.bytes});
+                 pe.registration, state_of(pe), traffic.sessions, traffic.packets, traffic.bytes,
+                 prober_of(probed), probed.sent, probed.answered});
   }
   if (table.guard_active(handle)) {
     report.note("ALARM: too many elements of " + printable(handle) +
@@ -99,7 +117,8 @@ void Inspection::describe_service(Report::Section& services, Report::Section& el
   for (const auto& vip : s.vips) vips.push_back(vip.to_string());
   services.row({s.name, config::to_string(s.protocol), vips, s.port, printable(s.pool),
                 config::to_string(s.mode), config::to_string(s.on_pe_death),
-                service.drained ? "draining" : "up", sessions, started, packets, bytes, refused, aborted});
+                service.drained ? "draining" : "up", sessions, started, packets, bytes, refused, aborted,
+                probing_of(appliance_.failures().settings(s.pool))});
   bool v4 = false, v6 = false;
   for (const auto& vip : s.vips) (vip.is_v4() ? v4 : v6) = true;
   for (const pool::PeView& pe : appliance_.pools().elements(s.pool)) {
@@ -117,8 +136,9 @@ Result<Report> Inspection::services(std::string_view wanted) {
   return on_main([this, wanted = std::string(wanted)]() -> Result<Report> {
     Report report;
     // Both sections before either is filled: adding one may move the other.
-    report.section("services", {"service", "protocol", "vips", "port", "pool", "mode", "on_pe_death", "state",
-                                "sessions", "new_sessions", "packets", "bytes", "refused", "aborted"});
+    report.section("services",
+                   {"service", "protocol", "vips", "port", "pool", "mode", "on_pe_death", "state", "sessions",
+                    "new_sessions", "packets", "bytes", "refused", "aborted", "prober"});
     report.section("elements", {"service", "clients", "pe", "eligible", "because"});
     bool found = wanted == "all";
     for (const auto& service : appliance_.services().services()) {

@@ -51,6 +51,16 @@ void describe(Report& report, const ResolverStats& stats) {
   report.section("resolutions", columns).row(std::move(row));
 }
 
+// The prober, and what came of it; of the detector, what any thread may read.
+void describe(Report& report, const ProberCounters& prober, const FailureDetector& detector) {
+  const FailureDetector::Counters& c = detector.counters();
+  report
+      .section("prober", {"probes", "answered", "dead", "alive_again", "left_dead", "left_drained", "reports",
+                          "reports_dropped", "no_room"})
+      .row({prober.sent.get(), prober.answered.get(), c.dead.get(), c.alive_again.get(), c.left_dead.get(),
+            c.left_drained.get(), c.reports.get(), c.reports_dropped.get(), c.no_room.get()});
+}
+
 }  // namespace
 
 Result<Report> Inspection::associations() {
@@ -155,6 +165,7 @@ Result<Report> Inspection::workers() {
   report.section("sessions",
                  {"worker", "sessions", "used", "capacity", "half_open", "half_open_quota", "reattached"});
   describe(report, appliance_.endpoint().resolver_stats());
+  describe(report, appliance_.prober().counters(), appliance_.failures());
   std::vector<std::vector<Report::Value>> handover;  // between workers that receive, when there are several
   for (const auto& worker : appliance_.workers()) {
     const WorkerStats& s = worker->stats();

@@ -75,7 +75,7 @@ Worker::~Worker() {
 
 void Worker::run_endpoint(EndpointStage* stage) {
   endpoint_ = stage;
-  stage->attach(this);
+  stage->attach(this, &drops_);
 }
 
 int Worker::run() {
@@ -146,6 +146,10 @@ void Worker::turn_timers() {
   redirector_->service_timers(now_us_, *output_);
   deliver();
   session_timer_cycles_ += rte_rdtsc() - began;
+  if (prober_ != nullptr) {
+    ring_bell_ |= prober_->run(now_us_, *this);
+    flush_own();
+  }
   stats_.timer_cycles.set(session_timer_cycles_ + (endpoint_ != nullptr ? endpoint_->timer_cycles() : 0));
 }
 
@@ -230,11 +234,12 @@ void Worker::to_main(rte_ring* ring, rte_mbuf** packets, unsigned n, DropReason 
   rte_pktmbuf_free_bulk(packets + taken, n - taken);
 }
 
+void Worker::endpoint_input(rte_mbuf* packet, const redirect::PacketInfo& info) {
+  if (prober_ == nullptr || !prober_->input(packet, info)) endpoint_->input(packet, info);
+}
+
 void Worker::to_endpoint(rte_mbuf* packet, const redirect::PacketInfo& info) {
-  if (endpoint_ != nullptr) {
-    endpoint_->input(packet, info);
-    return;
-  }
+  if (endpoint_ != nullptr) return endpoint_input(packet, info);
   if (rte_ring_enqueue(endpoint_via_, packet) == 0) {
     stats_.handed_over.add(1);
     return;
@@ -250,7 +255,7 @@ unsigned Worker::endpoint_from_ring() {
   if (n == 0) return 0;
   redirect::PacketInfo infos[redirect::kMaxBurst];
   redirect::parse_burst(packets, infos, n);
-  for (unsigned i = 0; i < n; ++i) endpoint_->input(packets[i], infos[i]);
+  for (unsigned i = 0; i < n; ++i) endpoint_input(packets[i], infos[i]);
   return n;
 }
 

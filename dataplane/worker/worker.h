@@ -13,6 +13,7 @@
 #include "dataplane/redirect/redirector.h"
 #include "dataplane/worker/doorbell.h"
 #include "dataplane/worker/endpoint_stage.h"
+#include "dataplane/worker/prober_stage.h"
 #include "dataplane/worker/ring.h"
 #include "dataplane/worker/tsc_clock.h"
 #include "dataplane/worker/worker_stats.h"
@@ -69,6 +70,8 @@ class Worker final : public PacketSink {
   void set_tx_route(uint16_t port_id, const TxRoute& route) { tx_routes_[port_id] = route; }
   // This worker runs the endpoint, or hands its packets to the one that does.
   void run_endpoint(EndpointStage* stage);
+  // Beside the endpoint: answers to probes come to our addresses, too.
+  void run_prober(ProberStage* stage) { prober_ = stage; }
   void hand_endpoint_to(rte_ring* ring) { endpoint_via_ = ring; }
 
   // The loop, on the worker's lcore, until stop().
@@ -116,6 +119,7 @@ class Worker final : public PacketSink {
   unsigned endpoint_from_ring();
   void redirect_burst(rte_mbuf** packets, unsigned n);
   void deliver();
+  void endpoint_input(rte_mbuf* packet, const redirect::PacketInfo& info);
   void to_endpoint(rte_mbuf* packet, const redirect::PacketInfo& info);
   void transmit(uint16_t port_id, rte_mbuf** packets, unsigned n);
   void to_main(rte_ring* ring, rte_mbuf** packets, unsigned n, redirect::DropReason full, Counter& counted);
@@ -135,6 +139,7 @@ class Worker final : public PacketSink {
   Ring exception_ring_;
   Ring hold_ring_;
   EndpointStage* endpoint_ = nullptr;
+  ProberStage* prober_ = nullptr;
   rte_ring* endpoint_via_ = nullptr;
   uint64_t timers_us_ = 0;
   uint64_t session_timer_cycles_ = 0;

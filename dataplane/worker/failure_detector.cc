@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "dataplane/worker/failure_detector.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+
+#include "controlplane/rserpool/text.h"
+
+namespace poolgate::worker {
+
+using probe::Health;
+using rserpool::hex32;
+using rserpool::printable;
+
+namespace {
+
+const char* what_is_sent(config::ProbeKind how) {
+  switch (how) {
+    case config::ProbeKind::sctp:
+      return "SCTP INITs";
+    case config::ProbeKind::heartbeat:
+      return "SCTP HEARTBEATs";
+    case config::ProbeKind::icmp:
+      return "ICMP echoes";
+    case config::ProbeKind::off:
+      break;
+  }
+  return "probes";
+}
+
+}  // namespace
+
+unsigned FailureDetector::run(uint64_t now_us) {
+  unsigned n = 0;
+  probe::TargetIndex index = probe::kNoTarget;
+  for (bool all = false; board_.news(index, all); ++n) {
+    if (!all) {
+      look(index, now_us);
+      continue;
+    }
+    for (probe::TargetIndex i = 0; i < by_index_.size(); ++i) look(i, now_us);
+  }
+  if (n > 0) judge_left(now_us);
+  if (!reports_.empty()) send_reports(now_us);
+  return n;
+}
+
+void FailureDetector::tick(uint64_t now_us) {
+  const bool changed = plan_due_ || pools_.changes() != planned_changes_;
+  if (changed && (planned_us_ == 0 || now_us - planned_us_ >= kPlanUs)) {
+    planned_us_ = now_us;
+    plan(now_us);
+  }
+  if (changes_due_) send_changes();
+  // A registrar that was not there, or whose answer was lost, is asked again.
+  for (const PeKey& key : dead_) judge(key, pes_.at(key), now_us);
+  judge_left(now_us);
+  send_reports(now_us);
+}
+
+// ---- judgement
+
+Health FailureDetector::health(const Entry& entry) const {
+  const probe::Status status = board_.status(entry.index);
+  if (status.incarnation != entry.incarnation) return Health::unknown;
+  if (entry.asked && (!entry.ask_sent || status.judged == entry.judged_before)) return Health::unknown;
+  return status.health;
+}
+
+// Of all addresses that a PE's traffic goes to.
+Health FailureDetector::health(const std::vector<Key>& keys, bool& refuses) const {
+  bool dead = false, unknown = keys.empty();
+  refuses = false;
+  for (const Key& key : keys) {
+    const Entry& entry = entries_.at(key);
+    const Health one = health(entry);
+    if (one == Health::alive) refuses = board_.status(entry.index).refuses;
+    if (one == Health::alive) return Health::alive;
+    dead |= one == Health::dead;
+    unknown |= one == Health::unknown;
+  }
+  return unknown ? Health::unknown : dead ? Health::dead : Health::silent;
+}
+
+void FailureDetector::look(probe::TargetIndex index, uint64_t now_us) {
+  if (index >= by_index_.size() || by_index_[index] == nullptr) return;
+  Entry& entry = entries_.at(*by_index_[index]);
+  const probe::Status status = board_.status(index);
+  if (status.incarnation != entry.incarnation) return;
+  if (entry.asked && entry.ask_sent && status.judged != entry.judged_before) entry.asked = false;
+  for (const PeKey& key : entry.users)
+    if (const auto pe = pes_.find(key); pe != pes_.end()) judge(pe->first, pe->second, now_us);
+}
+
+void FailureDetector::judge(const PeKey& key, Pe& pe, uint64_t now_us) {
+  bool refuses = false;
+  const Health now = health(pe.keys, refuses);
+  if (now == Health::unknown) return;
+  const probe::Target& target = entries_.at(pe.keys.front()).target;
+  const std::string asked =
+      std::to_string(target.count) + " " + what_is_sent(target.how) + " to " + target.address.to_string();
+  switch (now) {
+    case Health::dead:
+      if (pe.told_dead) break;
+      pe.told_dead = true;
+      dead_.insert(key);
+      pe.asked_us = 0;
+      counters_.dead.add(1);
+      spdlog::warn("element {} of {} is found dead by the prober: {} were not answered", hex32(key.id),
+                   printable(key.handle), asked);
+      if (!pools_.pe_down({key.handle, key.id, pe.registration}, now_us, pool::Finder::prober))
+        spdlog::debug("element {:#x} registered anew meanwhile", key.id);
+      report(key, pe, "prober: " + asked + " were not answered");
+      break;
+    case Health::silent:
+      if (pe.told_silent) break;
+      pe.told_silent = true;
+      spdlog::warn("element {} of {} has never answered the prober ({}): something may filter them",
+                   hex32(key.id), printable(key.handle), asked);
+      report(key, pe, "prober: " + asked + " were not answered, nor any before");
+      break;
+    case Health::alive:
+      if (refuses && !pe.told_refuses)
+        report(key, pe, "prober: " + asked + " were answered by ABORT: nobody listens there");
+      pe.told_refuses = refuses;
+      pe.told_silent = false;
+      if (!pe.told_dead || (pe.asked_us != 0 && now_us - pe.asked_us < kRecoveryUs)) break;
+      pe.asked_us = now_us;
+      report(key, pe, "prober: it answers again");
+      break;
+    case Health::unknown:
+      break;
+  }
+}
+
+// ---- what the registrar says
+
+void FailureDetector::alive(const channel::PeAlive& alive, uint64_t now_us) {
+  const auto found = pes_.find({alive.handle, alive.pe_id});
+  if (found == pes_.end() || found->second.registration != alive.registration) return;
+  Pe& pe = found->second;
+  bool refuses = false;
+  if (!pe.told_dead || health(pe.keys, refuses) != Health::alive) return;
+  if (!pools_.pe_alive(alive, now_us)) return;
+  pe.told_dead = false;
+  dead_.erase(found->first);
+  counters_.alive_again.add(1);
+  spdlog::info("element {} of {} is alive: it answers the prober again, and the registrar",
+               hex32(alive.pe_id), printable(alive.handle));
+}
+
+void FailureDetector::left(const channel::PeLeft& left, uint64_t now_us) {
+  const auto found = pes_.find({left.handle, left.pe_id});
+  if (found == pes_.end() || found->second.registration != left.registration) return;
+  Left gone{found->first, found->second.keys, {}, now_us + kPatienceUs};
+  for (const pool::PeView& view : pools_.elements(left.handle)) {
+    if (view.id != left.pe_id) continue;
+    for (const auto* endpoint : {&view.v4, &view.v6})
+      if (endpoint->slot != pool::kNoPeSlot)
+        gone.slots.emplace_back(endpoint->slot, pools_.slots()[endpoint->slot].identity);
+  }
+  if (gone.keys.empty()) return;
+  for (const Key& key : gone.keys) {
+    Entry& entry = entries_.at(key);
+    gone.until_us = std::max(
+        gone.until_us, now_us + kPatienceUs + uint64_t{2} * entry.target.count * entry.target.interval_us);
+    ask(entry);
+  }
+  left_.push_back(std::move(gone));
+  send_changes();
+}
+
+// Silence of one that has never answered says nothing: it is drained, as one that answers.
+void FailureDetector::judge_left(uint64_t now_us) {
+  const auto judged = [&](const Left& gone) {
+    bool refuses = false;
+    const Health now = health(gone.keys, refuses);
+    if (now == Health::unknown && now_us < gone.until_us) return false;
+    bool ended = false;
+    if (now == Health::dead)
+      for (const auto& [slot, identity] : gone.slots)
+        ended |= pools_.left_dead(gone.pe.handle, slot, identity, now_us);
+    (ended ? counters_.left_dead : counters_.left_drained).add(1);
+    spdlog::info("element {} of {}, deleted by its home server, is {}", hex32(gone.pe.id),
+                 printable(gone.pe.handle), ended ? "dead: its sessions end" : "drained: its sessions go on");
+    plan_due_ = true;
+    return true;
+  };
+  std::erase_if(left_, judged);
+}
+
+// ---- reports
+
+void FailureDetector::report(const PeKey& key, const Pe& pe, std::string how) {
+  if (reports_.size() == kReports) {
+    counters_.reports_dropped.add(1);
+    return;
+  }
+  reports_.push_back({key.handle, key.id, pe.registration, std::move(how)});
+}
+
+void FailureDetector::send_reports(uint64_t now_us) {
+  while (!reports_.empty() && report_pace_.take(now_us, kReportRate)) {
+    counters_.reports.add(1);
+    report_(std::move(reports_.front()));
+    reports_.pop_front();
+  }
+}
+
+config::ProbeSettings FailureDetector::settings(rserpool::PoolHandleView handle) const {
+  const auto found = settings_.find(handle);
+  return found != settings_.end() ? found->second : config::ProbeSettings{};
+}
+
+FailureDetector::View FailureDetector::view(rserpool::PoolHandleView handle, rserpool::PeId id) const {
+  View view;
+  const auto found = pes_.find({rserpool::PoolHandle(handle), id});
+  if (found == pes_.end()) return view;
+  view.health = health(found->second.keys, view.refuses);
+  for (const Key& key : found->second.keys) {
+    view.how = key.how;
+    const probe::TargetCounters& counters = board_.counters(entries_.at(key).index);
+    view.sent += counters.sent.load(std::memory_order_relaxed);
+    view.answered += counters.answered.load(std::memory_order_relaxed);
+  }
+  return view;
+}
+
+}  // namespace poolgate::worker

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A server's host that dies in silence: its links carry nothing any more, both ways, and its programs know nothing of it. The
+registrar's keep-alives are too slow to notice."""
+import json
+import os
+import subprocess
+import unittest
+
+from lib.dataplane import ChannelPeer, DataPlane, Echo, Lab
+from lib.lab import AGENT, TOOLS, run, wait_until
+from test_redirect import RunningClient
+
+TIMEOUT_SECONDS = 900
+SLOW = 30000  # ms between keep-alives
+
+
+def configure(lab, *changes):
+    with open(lab.config, encoding="utf-8") as f:
+        text = f.read()
+    for old, new in changes:
+        assert old in text, f"{old!r} is not in {lab.config}"
+        text = text.replace(old, new)
+    with open(lab.config, "w", encoding="utf-8") as f:
+        f.write(text)
+
+
+def probed(protocol, prober):
+    """The lab's services have the same lines but for these."""
+    return (f'pool = "Echo{protocol.capitalize()}"\n', f'pool = "Echo{protocol.capitalize()}"\nprober = "{prober}"\n')
+
+
+def cut(lab, pe):
+    """Both its links are pulled out of their switches. Its carrier stays."""
+    for device in ("eth0", "eth1"):
+        run("ip", "-n", lab.namespace("net"), "link", "set", f"{pe}.{device}", "nomaster")
+
+
+def mend(lab, pe):
+    for device, bridge in (("eth0", "br-pe"), ("eth1", "br-pe2")):
+        run("ip", "-n", lab.namespace("net"), "link", "set", f"{pe}.{device}", "master", bridge)
+
+
+def elements(lab, pool):
+    """`show pool`, by id."""
+    shown = json.loads(lab.cli("--json", "show", "pool", pool))
+    return {int(row["pe"], 16): row for row in shown[f"pool {pool}"]}
+
+
+def client_command(lab, transport, *options):
+    return lab.in_namespace("pu", os.path.join(TOOLS, "poolgate-lab-client"), "--transport", transport, "--to", "192.0.2.1:5000",
+                            "--json", *options)
+
+
+class HostDeath(unittest.TestCase):
+    """The whole appliance."""
+
+    def setUp(self):
+        self.lab = Lab("pgpb-")
+        self.lab.__enter__()
+        self.addCleanup(self.lab.script, "down")
+        configure(self.lab, probed("sctp", "heartbeat"), ("keepalive_interval_ms = 1000", f"keepalive_interval_ms = {SLOW}"))
+        self.lab.start()
+        for n in (1, 2, 3):
+            echo = Echo(self.lab, f"pe{n}", ["sctp"], "192.0.2.1")
+            self.addCleanup(echo.kill)
+            self.lab.spawn(f"pe{n}", f"agent{n}", AGENT, "register", "--registrar", "10.0.2.1:3863", "--sctp", "raw", "--pool",
+                           "EchoSctp", "--id", f"0x{n}", "--transport", "sctp", "--address", f"10.0.2.1{n}", "--port", "5000",
+                           "--lifetime", "600s")
+        wait_until(lambda: {n for n, e in self.elements().items() if e["prober"] == "heartbeat:alive"} == {1, 2, 3}, 20,
+                   "three elements that answer the prober")
+
+    def elements(self):
+        try:
+            return elements(self.lab, "EchoSctp")
+        except AssertionError:  # not there yet
+            return {}
+
+    def registrar(self):
+        return json.loads(self.lab.cli("--json", "show", "registrar"))
+
+    def test_its_client_gets_one_ABORT_and_is_served_by_another_before_any_keep_alive_is_due(self):
+        client = RunningClient(self, client_command(self.lab, "sctp", "--duration", "600", "--progress", "--rate", "20"))
+        victim = next(n for n, e in self.elements().items() if int(e["sessions"]) > 0)
+        others = tuple(f"pe{n}" for n in (1, 2, 3) if n != victim)
+        cut(self.lab, f"pe{victim}")
+        client.until(lambda line: line.startswith(others), 3)
+        log, counters = self.lab.log("dataplane"), self.registrar()
+        self.assertIn(f"element 0x0000000{victim} of EchoSctp is found dead by the prober: 3 SCTP HEARTBEATs to "
+                      f"10.0.2.1{victim} were not answered", log)
+        self.assertEqual(counters["counters"]["keepalives_timed_out"], 0, "the registrar has found nothing out")
+        wait_until(lambda: "the data plane says: prober: 3 SCTP HEARTBEATs" in self.lab.log("registrar"), 10, "the registrar was told")
+        report = client.report()
+        self.assertEqual(report["resets"], 1, report)
+        self.assertEqual(len(report["by_name"]), 2, report)
+        # Told, the registrar asks it at once, and then finds it dead itself.
+        wait_until(lambda: victim not in self.elements(), 30, "the registrar's own verdict")
+        self.assertEqual(set(self.elements()), {1, 2, 3} - {victim})
+
+    def test_one_whose_links_come_back_is_up_again_without_registering_anew(self):
+        before = self.elements()[2]["registration"]
+        cut(self.lab, "pe2")
+        wait_until(lambda: "by-prober" in self.elements()[2]["state"], 10, "its death")
+        mend(self.lab, "pe2")
+        wait_until(lambda: self.elements()[2]["state"] == "up", 20, "its return")
+        self.assertEqual(self.elements()[2]["registration"], before)
+        self.assertIn("element 0x00000002 of EchoSctp is alive", self.lab.log("dataplane"))
+
+
+class Probers(unittest.TestCase):
+    """The data plane; the test is in the registrar's place."""
+
+    def start(self, *changes):
+        self.lab = Lab("pgpb-")
+        self.lab.__enter__()
+        self.addCleanup(self.lab.script, "down")
+        configure(self.lab, *changes)
+        dataplane = DataPlane(self.lab)
+        self.addCleanup(dataplane.stop)
+        dataplane.start()
+        self.peer = ChannelPeer(self.lab)
+        self.addCleanup(self.peer.close)
+
+    def health(self, pool):
+        return {n: e["prober"] for n, e in elements(self.lab, pool).items()}
+
+    def echoes(self, *transports):
+        for n in (1, 2, 3):
+            echo = Echo(self.lab, f"pe{n}", list(transports))
+            self.addCleanup(echo.kill)
+
+    def fill(self, pool, protocol, address="10.0.2.1"):
+        self.peer.pool(pool, *(f"{n},{protocol},{address}{n},5000,1" for n in (1, 2, 3)))
+
+    def check_death(self, pool, prober, what):
+        wait_until(lambda: self.health(pool) == {n: f"{prober}:alive" for n in (1, 2, 3)}, 20, f"{prober}: all answer")
+        cut(self.lab, "pe3")
+        told = self.peer.wait_for("report 3 ", seconds=20)
+        self.assertEqual(told, [f"report 3 prober: 3 {what} were not answered"])
+        state = elements(self.lab, pool)
+        self.assertEqual({n: e["state"] for n, e in state.items()}, {1: "up", 2: "up", 3: "dead,by-prober"})
+        self.assertEqual(state[3]["prober"], f"{prober}:dead")
+        mend(self.lab, "pe3")
+        self.peer.wait_for("report 3 prober: it answers again", seconds=20)
+        self.assertEqual(elements(self.lab, pool)[3]["state"], "dead,by-prober", "the registrar has not said so")
+        self.peer.tell(f"alive {pool} 3 1")
+        wait_until(lambda: elements(self.lab, pool)[3]["state"] == "up", 10, "its return")
+
+    def test_SCTP_INIT(self):
+        self.start(probed("sctp", "sctp"), ('pool = "EchoSctp"\nprober = "sctp"\nmode = "l2"', 'pool = "EchoSctp"\nprober = "sctp"\nmode = "nat"'))
+        self.echoes("sctp")
+        self.fill("EchoSctp", "sctp")
+        self.check_death("EchoSctp", "sctp", "SCTP INITs to 10.0.2.13")
+        self.assertNotIn("refuses", str(self.health("EchoSctp")))
+
+    def test_ICMP_over_IPv4_and_IPv6_needs_no_server(self):
+        self.start(probed("udp", "icmp"))
+        self.fill("EchoUdp", "udp", "fd00:2::1")
+        wait_until(lambda: self.health("EchoUdp") == {n: "icmp:alive" for n in (1, 2, 3)}, 20, "IPv6")
+        self.fill("EchoUdp", "udp")
+        self.check_death("EchoUdp", "icmp", "ICMP echoes to 10.0.2.13")
+
+    def test_whoever_forges_answers_keeps_nobody_alive(self):
+        self.start(probed("udp", "icmp"))
+        self.fill("EchoUdp", "udp")
+        wait_until(lambda: self.health("EchoUdp") == {n: "icmp:alive" for n in (1, 2, 3)}, 20, "all answer")
+        forger = subprocess.Popen(self.lab.in_namespace("pu", "python3", "-c", """
+import sys
+from scapy.all import Ether, ICMP, IP, sendp
+frames = [Ether(dst=sys.argv[1]) / IP(src="10.0.2.13", dst="10.0.2.1") / ICMP(type=0, id=n * 257, seq=n) / (b"PGprobe1" + bytes([n] * 4))
+          for n in range(250)]
+sendp(frames, iface="eth0", verbose=False, loop=1)
+""", self.lab.mac("app", "app0")))
+        self.addCleanup(forger.wait)
+        self.addCleanup(forger.kill)
+        wait_until(lambda: "probe_answer" in self.lab.cli("show", "drops"), 20, "forged answers that are counted")
+        cut(self.lab, "pe3")
+        self.peer.wait_for("report 3 ", seconds=20)
+
+    def test_the_kernels_own_pings_still_reach_it(self):
+        self.start(probed("udp", "icmp"))
+        self.fill("EchoUdp", "udp")
+        self.lab.run("app", "ping", "-c2", "-W5", "10.0.2.11")
+
+
+if __name__ == "__main__":
+    unittest.main()
