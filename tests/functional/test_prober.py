@@ -4,6 +4,7 @@ registrar's keep-alives are too slow to notice."""
 import json
 import os
 import subprocess
+import sys
 import unittest
 
 from lib.dataplane import ChannelPeer, DataPlane, Echo, Lab
@@ -42,7 +43,7 @@ def mend(lab, pe):
 
 def elements(lab, pool):
     """`show pool`, by id."""
-    shown = json.loads(lab.cli("--json", "show", "pool", pool))
+    shown = json.loads(lab.cli("show", "pool", pool, "json"))
     return {int(row["pe"], 16): row for row in shown[f"pool {pool}"]}
 
 
@@ -58,15 +59,16 @@ class HostDeath(unittest.TestCase):
         self.lab = Lab("pgpb-")
         self.lab.__enter__()
         self.addCleanup(self.lab.script, "down")
-        configure(self.lab, probed("sctp", "heartbeat"), ("keepalive_interval_ms = 1000", f"keepalive_interval_ms = {SLOW}"))
+        configure(self.lab, probed("sctp", "sctp"), ("keepalive_interval_ms = 1000", f"keepalive_interval_ms = {SLOW}"))
         self.lab.start()
         for n in (1, 2, 3):
-            echo = Echo(self.lab, f"pe{n}", ["sctp"], "192.0.2.1")
+            # On the VIP for clients, and on the address that is asked.
+            echo = Echo(self.lab, f"pe{n}", ["sctp"], "192.0.2.1", f"10.0.2.1{n}")
             self.addCleanup(echo.kill)
             self.lab.spawn(f"pe{n}", f"agent{n}", AGENT, "register", "--registrar", "10.0.2.1:3863", "--sctp", "raw", "--pool",
                            "EchoSctp", "--id", f"0x{n}", "--transport", "sctp", "--address", f"10.0.2.1{n}", "--port", "5000",
                            "--lifetime", "600s")
-        wait_until(lambda: {n for n, e in self.elements().items() if e["prober"] == "heartbeat:alive"} == {1, 2, 3}, 20,
+        wait_until(lambda: {n for n, e in self.elements().items() if e["prober"] == "sctp:alive"} == {1, 2, 3}, 20,
                    "three elements that answer the prober")
 
     def elements(self):
@@ -76,7 +78,7 @@ class HostDeath(unittest.TestCase):
             return {}
 
     def registrar(self):
-        return json.loads(self.lab.cli("--json", "show", "registrar"))
+        return json.loads(self.lab.cli("show", "registrar", "json"))
 
     def test_its_client_gets_one_ABORT_and_is_served_by_another_before_any_keep_alive_is_due(self):
         client = RunningClient(self, client_command(self.lab, "sctp", "--duration", "600", "--progress", "--rate", "20"))
@@ -85,10 +87,10 @@ class HostDeath(unittest.TestCase):
         cut(self.lab, f"pe{victim}")
         client.until(lambda line: line.startswith(others), 3)
         log, counters = self.lab.log("dataplane"), self.registrar()
-        self.assertIn(f"element 0x0000000{victim} of EchoSctp is found dead by the prober: 3 SCTP HEARTBEATs to "
+        self.assertIn(f"element 0x0000000{victim} of EchoSctp is found dead by the prober: 3 SCTP INITs to "
                       f"10.0.2.1{victim} were not answered", log)
         self.assertEqual(counters["counters"]["keepalives_timed_out"], 0, "the registrar has found nothing out")
-        wait_until(lambda: "the data plane says: prober: 3 SCTP HEARTBEATs" in self.lab.log("registrar"), 10, "the registrar was told")
+        wait_until(lambda: "the data plane says: prober: 3 SCTP INITs" in self.lab.log("registrar"), 10, "the registrar was told")
         report = client.report()
         self.assertEqual(report["resets"], 1, report)
         self.assertEqual(len(report["by_name"]), 2, report)
@@ -151,6 +153,25 @@ class Probers(unittest.TestCase):
         self.fill("EchoSctp", "sctp")
         self.check_death("EchoSctp", "sctp", "SCTP INITs to 10.0.2.13")
         self.assertNotIn("refuses", str(self.health("EchoSctp")))
+
+    def test_HEARTBEAT_out_of_the_blue_is_answered_by_ABORT_with_the_T_bit(self):
+        """The lab's user-space SCTP keeps silent about what it does not know: scapy is the host's SCTP (RFC 9260 8.4 rule 8)."""
+        self.start(probed("sctp", "heartbeat"))
+        for n in (1, 2, 3):
+            host = subprocess.Popen(self.lab.in_namespace(f"pe{n}", sys.executable, "-u", "-c", """
+from scapy.all import *
+def answer(p):
+    assert p[SCTP].tag != 0 and SCTPChunkHeartbeatReq in p, p.summary()
+    send(IP(src=p[IP].dst, dst=p[IP].src) / SCTP(sport=p[SCTP].dport, dport=p[SCTP].sport, tag=p[SCTP].tag) /
+         SCTPChunkAbort(TCB=1), verbose=False)
+sniff(iface="eth0", filter="sctp and dst port 5000", prn=answer, store=False, started_callback=lambda: print("ready"))
+"""), stdout=subprocess.PIPE, text=True)
+            self.addCleanup(host.stdout.close)
+            self.addCleanup(host.wait)
+            self.addCleanup(host.kill)
+            self.assertEqual(host.stdout.readline(), "ready\n")
+        self.fill("EchoSctp", "sctp")
+        self.check_death("EchoSctp", "heartbeat", "SCTP HEARTBEATs to 10.0.2.13")
 
     def test_ICMP_over_IPv4_and_IPv6_needs_no_server(self):
         self.start(probed("udp", "icmp"))

@@ -195,7 +195,7 @@ TEST(ChannelClient, another_version_at_the_other_end_is_said_in_words) {
   ASSERT_GT(::send(peer, welcome.data(), welcome.size(), 0), 0);
   ASSERT_TRUE(run_until(nullptr, registrar, [&] { return !registrar.events.notes.empty(); }));
   EXPECT_EQ(registrar.events.notes[0], "waiting for the data plane at " + path +
-                                           ": channel: the peer speaks version 7, this program version 2: "
+                                           ": channel: the peer speaks version 7, this program version 3: "
                                            "install both programs from one release");
   EXPECT_TRUE(registrar.events.lines.empty());
   ::close(peer);

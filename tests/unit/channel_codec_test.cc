@@ -38,7 +38,7 @@ TEST(ChannelCodec, every_message_down_comes_back_as_it_was) { round_trip(samples
 TEST(ChannelCodec, a_message_up_is_these_bytes) {
   // Golden: little-endian, header of magic, version, type 5, length; then the fields in the contract's order.
   const unsigned char golden[] = {
-      0x48, 0x43, 0x47, 0x50, 2, 0, 5, 0, 51, 0, 0,   0,                 // header
+      0x48, 0x43, 0x47, 0x50, 3, 0, 5, 0, 51, 0, 0,   0,                 // header
       8,    7,    6,    5,    4, 3, 2, 1, 2,  0, 0,   0,   3,  0, 0, 0,  // epoch, stack, id
       9,    0,    0,    0,    0, 0, 0, 0, 1,  0,                         // sequence, replayed, unordered
       4,    0,    11,   0,    0, 0, 3, 0, 0,  0, 'a', 'b', 'c'};         // stream, ppid, payload
@@ -89,7 +89,7 @@ TEST(ChannelCodec, another_version_is_named_before_anything_else) {
   packet.resize(13, '\x7f');  // whatever version 9 looks like
   EXPECT_EQ(
       decode_down(packet).error().text,
-      "channel: the peer speaks version 9, this program version 2: install both programs from one release");
+      "channel: the peer speaks version 9, this program version 3: install both programs from one release");
 }
 
 TEST(ChannelCodec, magic_length_and_type_are_checked_with_a_precise_error) {

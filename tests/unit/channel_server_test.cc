@@ -127,12 +127,12 @@ TEST(ChannelServer, another_version_is_refused_in_words) {
   DataPlaneEnd plane;
   BareRegistrar registrar(plane.options.path);
   std::string hello = *encode(Down{Hello{1, 2}});
-  hello[4] = 3;
+  hello[4] = 4;
   registrar.send_bytes(hello);
   plane.run();
   EXPECT_EQ(
       std::get<Refused>(registrar.receive().value()).reason,
-      "channel: the peer speaks version 3, this program version 2: install both programs from one release");
+      "channel: the peer speaks version 4, this program version 3: install both programs from one release");
   EXPECT_EQ(plane.server->counters().registrars_refused, 1u);
   EXPECT_EQ(plane.handler.refusals.size(), 1u) << "said on this side, too";
 }
