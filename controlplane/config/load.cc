@@ -19,8 +19,10 @@ constexpr std::pair<std::string_view, EmptyPool> kEmptyPool[] = {{"refuse", Empt
                                                                  {"drop", EmptyPool::drop}};
 constexpr std::pair<std::string_view, Selection> kSelections[] = {{"policy", Selection::policy},
                                                                   {"rendezvous", Selection::rendezvous}};
-constexpr std::pair<std::string_view, ProbeKind> kProbers[] = {
-    {"off", ProbeKind::off}, {"sctp", ProbeKind::sctp}, {"heartbeat", ProbeKind::heartbeat}, {"icmp", ProbeKind::icmp}};
+constexpr std::pair<std::string_view, ProbeKind> kProbers[] = {{"off", ProbeKind::off},
+                                                               {"sctp", ProbeKind::sctp},
+                                                               {"heartbeat", ProbeKind::heartbeat},
+                                                               {"icmp", ProbeKind::icmp}};
 constexpr std::pair<std::string_view, LifeUnit> kLifeUnits[] = {{"s", LifeUnit::seconds},
                                                                 {"ms", LifeUnit::milliseconds}};
 constexpr std::pair<std::string_view, int> kLogLevels[] = {

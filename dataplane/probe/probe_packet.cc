@@ -50,7 +50,8 @@ size_t put_heartbeat(uint8_t* l4, const Probe& probe) {
 }
 
 size_t put_sctp(uint8_t* l4, const Probe& probe) {
-  const size_t n = probe.target->how == config::ProbeKind::sctp ? put_init(l4, probe) : put_heartbeat(l4, probe);
+  const size_t n =
+      probe.target->how == config::ProbeKind::sctp ? put_init(l4, probe) : put_heartbeat(l4, probe);
   put16(l4, kProbePort);
   put16(l4 + 2, probe.target->port);
   put_raw32(l4 + 8, redirect::sctp_checksum(l4, n));

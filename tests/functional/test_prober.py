@@ -31,9 +31,12 @@ def probed(protocol, prober):
 
 
 def cut(lab, pe):
-    """Both its links are pulled out of their switches. Its carrier stays."""
-    for device in ("eth0", "eth1"):
-        run("ip", "-n", lab.namespace("net"), "link", "set", f"{pe}.{device}", "nomaster")
+    """Both its links are pulled out of their switches. Its carrier stays, and so do the switches' own addresses, which else would
+    follow those of their ports."""
+    net = lab.namespace("net")
+    for device, bridge in (("eth0", "br-pe"), ("eth1", "br-pe2")):
+        run("ip", "-n", net, "link", "set", bridge, "address", lab.mac("net", bridge))
+        run("ip", "-n", net, "link", "set", f"{pe}.{device}", "nomaster")
 
 
 def mend(lab, pe):
@@ -62,9 +65,9 @@ class HostDeath(unittest.TestCase):
         configure(self.lab, probed("sctp", "sctp"), ("keepalive_interval_ms = 1000", f"keepalive_interval_ms = {SLOW}"))
         self.lab.start()
         for n in (1, 2, 3):
-            # On the VIP for clients, and on the address that is asked.
-            echo = Echo(self.lab, f"pe{n}", ["sctp"], "192.0.2.1", f"10.0.2.1{n}")
-            self.addCleanup(echo.kill)
+            # On the VIP for clients, and on the address that is asked. Two, as one would answer clients from either.
+            for address in ("192.0.2.1", f"10.0.2.1{n}"):
+                self.addCleanup(Echo(self.lab, f"pe{n}", ["sctp"], address).kill)
             self.lab.spawn(f"pe{n}", f"agent{n}", AGENT, "register", "--registrar", "10.0.2.1:3863", "--sctp", "raw", "--pool",
                            "EchoSctp", "--id", f"0x{n}", "--transport", "sctp", "--address", f"10.0.2.1{n}", "--port", "5000",
                            "--lifetime", "600s")
@@ -77,26 +80,23 @@ class HostDeath(unittest.TestCase):
         except AssertionError:  # not there yet
             return {}
 
-    def registrar(self):
-        return json.loads(self.lab.cli("show", "registrar", "json"))
-
     def test_its_client_gets_one_ABORT_and_is_served_by_another_before_any_keep_alive_is_due(self):
         client = RunningClient(self, client_command(self.lab, "sctp", "--duration", "600", "--progress", "--rate", "20"))
         victim = next(n for n, e in self.elements().items() if int(e["sessions"]) > 0)
         others = tuple(f"pe{n}" for n in (1, 2, 3) if n != victim)
         cut(self.lab, f"pe{victim}")
         client.until(lambda line: line.startswith(others), 3)
-        log, counters = self.lab.log("dataplane"), self.registrar()
+        log = self.lab.log("dataplane")
         self.assertIn(f"element 0x0000000{victim} of EchoSctp is found dead by the prober: 3 SCTP INITs to "
                       f"10.0.2.1{victim} were not answered", log)
-        self.assertEqual(counters["counters"]["keepalives_timed_out"], 0, "the registrar has found nothing out")
-        wait_until(lambda: "the data plane says: prober: 3 SCTP INITs" in self.lab.log("registrar"), 10, "the registrar was told")
         report = client.report()
         self.assertEqual(report["resets"], 1, report)
         self.assertEqual(len(report["by_name"]), 2, report)
         # Told, the registrar asks it at once, and then finds it dead itself.
         wait_until(lambda: victim not in self.elements(), 30, "the registrar's own verdict")
         self.assertEqual(set(self.elements()), {1, 2, 3} - {victim})
+        told, found = "the data plane says: prober: 3 SCTP INITs", "is found dead"
+        self.assertIn(told, self.lab.log("registrar").split(found)[0], "it had not found out before it was told")
 
     def test_one_whose_links_come_back_is_up_again_without_registering_anew(self):
         before = self.elements()[2]["registration"]
