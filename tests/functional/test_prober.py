@@ -127,7 +127,8 @@ class Probers(unittest.TestCase):
 
     def echoes(self, *transports):
         for n in (1, 2, 3):
-            echo = Echo(self.lab, f"pe{n}", list(transports))
+            # On the address that is asked: an SCTP server on all of them may answer from another.
+            echo = Echo(self.lab, f"pe{n}", list(transports), f"10.0.2.1{n}")
             self.addCleanup(echo.kill)
 
     def fill(self, pool, protocol, address="10.0.2.1"):
@@ -184,7 +185,7 @@ sniff(iface="eth0", filter="sctp and dst port 5000", prn=answer, store=False, st
         self.start(probed("udp", "icmp"))
         self.fill("EchoUdp", "udp")
         wait_until(lambda: self.health("EchoUdp") == {n: "icmp:alive" for n in (1, 2, 3)}, 20, "all answer")
-        forger = subprocess.Popen(self.lab.in_namespace("pu", "python3", "-c", """
+        forger = subprocess.Popen(self.lab.in_namespace("pu", sys.executable, "-c", """
 import sys
 from scapy.all import Ether, ICMP, IP, sendp
 frames = [Ether(dst=sys.argv[1]) / IP(src="10.0.2.13", dst="10.0.2.1") / ICMP(type=0, id=n * 257, seq=n) / (b"PGprobe1" + bytes([n] * 4))
