@@ -134,11 +134,6 @@ class Side:
     def join(self):
         self.guest.run("ip link set up0 master br0; ip link set up1 master br1")
 
-    def part(self, parted):
-        """The registrar and r3 do not reach each other, or do again; all others reach both, and what they send is seen."""
-        state = "on" if parted else "off"
-        self.guest.run(f"bridge link set dev up0 isolated {state}; bridge link set dev r3-eth0 isolated {state}")
-
 
 class RsplibSide(Side):
     """RSPLIB's own registrar, in a namespace of the guest."""
