@@ -9,9 +9,6 @@ from testing.report import Report
 from testing.run import run
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-# What "ci" leaves out of "all": of the interop files those in which only RSPLIB runs.
-CI_INTEROP = ["appliance_on_pci", "kernel_sctp", "poolgate"]
-CI_CHAOS = ["dataplane_death", "registrar_death", "disk", "pause", "upgrade"]
 
 
 def build(report, kind):
@@ -79,7 +76,7 @@ def fuzz_stage(report, seconds):
 def main():
     options = argparse.ArgumentParser(prog="scripts/test")
     options.add_argument("what", nargs="?", default="all",
-                         choices=["unit", "functional", "chaos", "soak", "interop", "lint", "asan", "tsan", "fuzz", "ci", "all"])
+                         choices=["unit", "functional", "chaos", "soak", "interop", "lint", "asan", "tsan", "fuzz", "all"])
     options.add_argument("names", nargs="*", help="only files whose name holds one of these (functional, chaos, soak, interop)")
     options.add_argument("--fuzz-seconds", type=int, default=60)
     chosen = options.parse_args()
@@ -87,16 +84,16 @@ def main():
     stages = {
         "unit": lambda: unit(report),
         "functional": lambda: functional(report, chosen.names),
-        "chaos": lambda: chaos(report, CI_CHAOS if chosen.what == "ci" else chosen.names),
+        "chaos": lambda: chaos(report, chosen.names),
         "soak": lambda: chaos(report, chosen.names, soak=True),
-        "interop": lambda: interop(report, CI_INTEROP if chosen.what == "ci" else chosen.names),
+        "interop": lambda: interop(report, chosen.names),
         "lint": lambda: lint_stage(report),
         "asan": lambda: unit(report, "asan"),
         "tsan": lambda: unit(report, "tsan"),
         "fuzz": lambda: fuzz_stage(report, chosen.fuzz_seconds),
     }
     for name, stage in stages.items():
-        if chosen.what == name or (chosen.what in ("all", "ci") and name != "soak"):
+        if chosen.what == name or (chosen.what == "all" and name != "soak"):
             stage()
     os.makedirs(os.path.join(ROOT, "build"), exist_ok=True)
     return report.finish(os.path.join(ROOT, "build", "junit.xml"))
