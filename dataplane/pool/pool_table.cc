@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "dataplane/pool/pool_model.h"
+#include "dataplane/pool/single_writer.h"
 
 namespace poolgate::pool {
 namespace {
@@ -216,7 +217,7 @@ void PoolTable::set_down(const Element& element, bool down, bool dies) {
   for (const PeSlotIndex i : {element.v4.slot, element.v6.slot}) {
     if (i == kNoPeSlot) continue;
     PeSlot& slot = (*slots_)[i];
-    if (dies) slot.deaths.store(slot.deaths.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+    if (dies) add(slot.deaths, 1);
     slot.down.store(down, std::memory_order_relaxed);
     slots_->log(i);
   }
@@ -279,7 +280,7 @@ bool PoolTable::left_dead(rserpool::PoolHandleView handle, PeSlotIndex slot, con
   Pool& left = pool(handle);
   if (guarded(left, left.elements.size() + 1, now_us)) return false;
   PeSlot& gone = (*slots_)[slot];
-  gone.deaths.store(gone.deaths.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  add(gone.deaths, 1);
   gone.down.store(true, std::memory_order_relaxed);
   slots_->log(slot);
   return true;

@@ -6,6 +6,7 @@
 #include "dataplane/redirect/checksum.h"
 #include "dataplane/redirect/crc32c.h"
 #include "dataplane/redirect/echo_of_probe.h"
+#include "dataplane/redirect/ip_header.h"
 #include "dataplane/redirect/sctp_chunks.h"
 #include "dataplane/redirect/wire.h"
 
@@ -15,7 +16,6 @@ namespace {
 using namespace redirect::wire;
 namespace chunks = redirect::sctp;
 
-constexpr uint8_t kHopLimit = 64;
 constexpr uint8_t kEcho = 8, kEcho6 = 128;
 constexpr size_t kTagOfEcho = redirect::kEchoHeader + sizeof redirect::kEchoMark;
 
@@ -58,14 +58,9 @@ size_t put_sctp(uint8_t* l4, const Probe& probe) {
   return n;
 }
 
-// RFC 4443 §2.3 counts a pseudo-header; RFC 792 does not.
-uint16_t icmp_checksum(const uint8_t* addresses, bool v6, const uint8_t* l4, size_t n) {
-  uint32_t sum = 0;
-  if (v6) sum = redirect::checksum_add(addresses, 32) + swap16(kIcmp6) + swap16(static_cast<uint16_t>(n));
-  return redirect::checksum_finish(redirect::checksum_add(l4, n, sum));
-}
-
-size_t put_echo(uint8_t* l4, const uint8_t* addresses, bool v6, const Probe& probe) {
+size_t put_echo(uint8_t* l4, const rserpool::IpAddress& source, const Probe& probe) {
+  const rserpool::IpAddress& destination = probe.target->address;
+  const bool v6 = destination.is_v6();
   l4[0] = v6 ? kEcho6 : kEcho;
   l4[1] = 0;
   put16(l4 + 2, 0);
@@ -73,40 +68,31 @@ size_t put_echo(uint8_t* l4, const uint8_t* addresses, bool v6, const Probe& pro
   put16(l4 + 6, probe.sequence);
   std::memcpy(l4 + redirect::kEchoHeader, redirect::kEchoMark, sizeof redirect::kEchoMark);
   put32(l4 + kTagOfEcho, probe.token.tag);
-  put_raw16(l4 + 2, icmp_checksum(addresses, v6, l4, redirect::kEchoOfProbe));
+  const uint32_t sum =
+      v6 ? redirect::pseudo_header(source.data(), destination.data(), 16, kIcmp6, redirect::kEchoOfProbe) : 0;
+  put_raw16(l4 + 2, redirect::checksum_finish(redirect::checksum_add(l4, redirect::kEchoOfProbe, sum)));
   return redirect::kEchoOfProbe;
 }
 
 }  // namespace
 
 size_t build_probe(uint8_t* frame, const Probe& probe, const rserpool::IpAddress& source, uint16_t ip_id) {
-  const bool v6 = probe.target->address.is_v6();
-  const size_t n = v6 ? 16 : 4;
-  const size_t l3_length = v6 ? kIpv6Header : kIpv4Header;
+  const rserpool::IpAddress& destination = probe.target->address;
+  const bool v6 = destination.is_v6(), icmp = probe.target->how == config::ProbeKind::icmp;
   uint8_t* l3 = frame + kEtherHeader;
-  uint8_t* l4 = l3 + l3_length;
-  std::memset(frame, 0, kEtherHeader + l3_length);
+  uint8_t* l4 = l3 + (v6 ? kIpv6Header : kIpv4Header);
+  std::memset(frame, 0, 12);
   put16(frame + 12, v6 ? kEtherIpv6 : kEtherIpv4);
-  uint8_t* addresses = l3 + (v6 ? 8 : 12);
-  std::memcpy(addresses, source.data(), n);
-  std::memcpy(addresses + n, probe.target->address.data(), n);
-  const bool icmp = probe.target->how == config::ProbeKind::icmp;
-  const size_t length = icmp ? put_echo(l4, addresses, v6, probe) : put_sctp(l4, probe);
+  const size_t length = icmp ? put_echo(l4, source, probe) : put_sctp(l4, probe);
   const uint8_t protocol = !icmp ? kSctp : v6 ? kIcmp6 : kIcmp;
-  if (v6) {
-    put32(l3, 6u << 28);
-    put16(l3 + 4, static_cast<uint16_t>(length));
-    l3[6] = protocol;
-    l3[7] = kHopLimit;
-  } else {
-    l3[0] = 0x45;
-    put16(l3 + 2, static_cast<uint16_t>(l3_length + length));
-    put16(l3 + 4, ip_id);
-    l3[8] = kHopLimit;
-    l3[9] = protocol;
-    put_raw16(l3 + 10, redirect::checksum_finish(redirect::checksum_add(l3, kIpv4Header)));
-  }
-  return kEtherHeader + l3_length + length;
+  return kEtherHeader + length +
+         redirect::put_ip_header(l3, {.family = static_cast<uint8_t>(v6 ? 6 : 4),
+                                      .protocol = protocol,
+                                      .from = source.data(),
+                                      .to = destination.data(),
+                                      .payload = length,
+                                      .id = ip_id,
+                                      .dont_fragment = false});
 }
 
 std::optional<Answer> parse_answer(const redirect::PacketInfo& info, const uint8_t* frame, size_t readable) {
@@ -118,7 +104,8 @@ std::optional<Answer> parse_answer(const redirect::PacketInfo& info, const uint8
   Answer answer;
   answer.address = v6 ? rserpool::IpAddress::v6(addresses) : rserpool::IpAddress::v4(addresses);
   if (info.kind == redirect::PacketKind::icmp) {
-    if (!redirect::is_echo_of_probe(info, l4, length) || icmp_checksum(addresses, v6, l4, length) != 0)
+    if (!redirect::is_echo_of_probe(info, l4, length) ||
+        redirect::icmp_checksum(info.flow.family, addresses, l4, length) != 0)
       return std::nullopt;
     answer.how = config::ProbeKind::icmp;
     answer.token = {get32(l4 + kTagOfEcho), get16(l4 + 4)};

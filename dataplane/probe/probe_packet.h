@@ -8,6 +8,7 @@
 
 #include "dataplane/probe/target.h"
 #include "dataplane/redirect/packet.h"
+#include "dataplane/redirect/wire.h"
 
 namespace poolgate::probe {
 
@@ -25,8 +26,8 @@ size_t build_probe(uint8_t* frame, const Probe& probe, const rserpool::IpAddress
 
 // Whether it is SCTP to the probes' port.
 inline bool is_to_probe_port(const redirect::PacketInfo& info) {
-  return info.kind == redirect::PacketKind::l4 && info.flow.protocol == 132 &&
-         info.flow.destination_port == __builtin_bswap16(kProbePort);
+  return info.kind == redirect::PacketKind::l4 && info.flow.protocol == redirect::wire::kSctp &&
+         info.flow.destination_port == redirect::wire::swap16(kProbePort);
 }
 
 // What a packet to us says as an answer to a probe:

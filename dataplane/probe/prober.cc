@@ -6,6 +6,8 @@
 #include <cstring>
 #include <utility>
 
+#include "dataplane/pool/single_writer.h"
+
 namespace poolgate::probe {
 
 const char* to_string(Health health) {
@@ -161,8 +163,7 @@ bool Prober::next(Probe& probe) {
     if (!pace_.take(time_us_, rate_)) return false;
     ready_ = s.next_due;
     ++s.sent;
-    auto& sent = board_.counters(index).sent;
-    sent.store(sent.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+    pool::add(board_.counters(index).sent, 1);
     // From when it really leaves: a target that had to wait is not asked in haste.
     schedule(index, time_us_ + s.target.interval_us);
     probe = {index, &s.target, token(index, s.sent), static_cast<uint16_t>(s.sent)};
@@ -173,8 +174,7 @@ bool Prober::next(Probe& probe) {
 
 void Prober::unsent(const Probe& probe) {
   State& s = states_[probe.index];
-  auto& sent = board_.counters(probe.index).sent;
-  sent.store(sent.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
+  pool::add(board_.counters(probe.index).sent, UINT64_MAX);
   // All before it might have been answered meanwhile: begin to count again.
   --s.sent;
   s.counted = s.sent;
@@ -229,8 +229,7 @@ void Prober::heard(TargetIndex index, uint32_t number, bool refused) {
   State& s = states_[index];
   const auto ahead = static_cast<int32_t>(number - s.counted);
   if (s.heard && ahead <= 0) return;  // nothing new
-  auto& answered = board_.counters(index).answered;
-  answered.store(answered.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  pool::add(board_.counters(index).answered, 1);
   s.heard = true;
   s.refused = refused ? static_cast<uint8_t>(std::min(s.refused + 1, UINT8_MAX)) : uint8_t{0};
   s.run = ahead == 1 ? static_cast<uint8_t>(std::min(s.run + 1, UINT8_MAX)) : uint8_t{1};

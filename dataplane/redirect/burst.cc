@@ -70,7 +70,6 @@ struct Redirector::Impl::Burst {
   };
   const session::BucketIndex::Bucket* buckets[kMaxBurst];
   Session* sessions[kMaxBurst];  // candidates; entry 0 where there is none
-  uint64_t odd = 0;              // bit i: packet i is not of the commonest shape
   ServiceTally tally;
   Output::Port* port = nullptr;  // the last that a packet left by
   uint32_t port_id = UINT32_MAX;
@@ -86,13 +85,9 @@ struct Redirector::Impl::Burst {
 inline void Redirector::Impl::read(Burst& b, unsigned n) {
   for (unsigned i = 0; i < n; ++i) {
     PacketInfo& info = b.infos[i];
-    if (!parse_plain(b.mbufs[i], info) || has_device_notes(b.mbufs[i])) [[unlikely]] {
-      parse_slowly(b.mbufs[i], info);
-      b.odd |= uint64_t{info.plain == 0} << i;
-      if (info.flow.family == 6) {
-        const Packet packet{b.mbufs[i], info};
-        session::set_v6_words(info.flow, packet.addresses(), sessions.secret());
-      }
+    if (!parse_mbuf(b.mbufs[i], info) && info.flow.family == 6) [[unlikely]] {
+      const Packet packet{b.mbufs[i], info};
+      session::set_v6_words(info.flow, packet.addresses(), sessions.secret());
     }
     info.hash = session::hash_flow(info.flow, sessions.secret());
     b.buckets[i] = sessions.bucket(info.hash);
@@ -182,7 +177,7 @@ inline void Redirector::Impl::redirect(Burst& b, unsigned n) {
     rte_mbuf* const mbuf = b.mbufs[i];
     Session& s = *b.sessions[i];
     // Entry 0 is nobody's: its key is no packet's, so that "no candidate" needs no question of its own.
-    if (is_plain(s, info.flow) && (b.odd >> i & 1) == 0 && redirect_plain(b, mbuf, info, s)) [[likely]]
+    if (info.plain != 0 && is_plain(s, info.flow) && redirect_plain(b, mbuf, info, s)) [[likely]]
       continue;
     if ((s.kind == session::Kind::alias) & ((s.flags & session::kFromPe) != 0) & (info.plain != 0) &&
         session::same_key(s.key, info.flow) && nat_back(mbuf, info, s, b.tally))

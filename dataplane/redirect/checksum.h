@@ -39,4 +39,19 @@ inline uint16_t checksum_finish(uint32_t sum) {
   return static_cast<uint16_t>(~sum);
 }
 
+// What TCP, UDP and ICMPv6 count beside their own bytes (RFC 9293 §3.1, RFC 8200 §8.1). `n`: bytes of an
+// address.
+inline uint32_t pseudo_header(const uint8_t* from, const uint8_t* to, size_t n, uint8_t protocol,
+                              size_t length) {
+  return checksum_add(from, n, checksum_add(to, n)) + wire::swap16(protocol) +
+         wire::swap16(static_cast<uint16_t>(length));
+}
+
+// Of a packet whose addresses stand one after the other: what goes into its checksum field while that is 0,
+// and 0 if it is right. RFC 4443 §2.3 counts a pseudo-header; RFC 792 does not.
+inline uint16_t icmp_checksum(uint8_t family, const uint8_t* addresses, const uint8_t* icmp, size_t length) {
+  const uint32_t sum = family == 6 ? pseudo_header(addresses, addresses + 16, 16, wire::kIcmp6, length) : 0;
+  return checksum_finish(checksum_add(icmp, length, sum));
+}
+
 }  // namespace poolgate::redirect

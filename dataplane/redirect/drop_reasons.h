@@ -8,6 +8,8 @@
 #include <cstdint>
 #include <string_view>
 
+#include "dataplane/pool/single_writer.h"
+
 namespace poolgate::redirect {
 
 // X(name, what an operator reads)
@@ -91,10 +93,7 @@ inline constexpr std::array<DropReasonName, kDropReasons> kDropReasonNames = {{{
 struct alignas(64) DropCounters {
   std::array<std::atomic<uint64_t>, kDropReasons> n{};
 
-  void add(DropReason reason, uint64_t count = 1) {
-    auto& c = n[static_cast<size_t>(reason)];
-    c.store(c.load(std::memory_order_relaxed) + count, std::memory_order_relaxed);
-  }
+  void add(DropReason reason, uint64_t count = 1) { pool::add(n[static_cast<size_t>(reason)], count); }
   uint64_t get(DropReason reason) const {
     return n[static_cast<size_t>(reason)].load(std::memory_order_relaxed);
   }

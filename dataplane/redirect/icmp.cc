@@ -57,10 +57,8 @@ bool parse_quote(uint8_t* p, size_t length, uint8_t family, Quote& quote) {
 }
 
 uint16_t icmp_checksum(const Packet& packet) {
-  uint32_t sum = 0;
-  if (packet.info.flow.family == 6)
-    sum = checksum_add(packet.addresses(), 32) + swap16(kIcmp6) + swap16(packet.info.l4_length);
-  return checksum_finish(checksum_add(packet.l4(), packet.info.l4_length, sum));
+  return redirect::icmp_checksum(packet.info.flow.family, packet.addresses(), packet.l4(),
+                                 packet.info.l4_length);
 }
 
 }  // namespace

@@ -84,6 +84,10 @@ struct Redirector::Impl {
   void hit(Packet& packet, SessionIndex entry);
   void miss(Packet& packet);
   void exception(rte_mbuf* mbuf) const { out->exception[out->n_exception++] = mbuf; }
+  void endpoint(const Packet& packet) const {
+    out->endpoint_info[out->n_endpoint] = packet.info;
+    out->endpoint[out->n_endpoint++] = packet.mbuf;
+  }
   void drop(rte_mbuf* mbuf, DropReason reason) {
     drops.add(reason);
     rte_pktmbuf_free(mbuf);

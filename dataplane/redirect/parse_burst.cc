@@ -5,14 +5,16 @@
 
 namespace poolgate::redirect {
 
-void parse_slowly(rte_mbuf* m, PacketInfo& info) {
-  if (!parse_plain(m, info) && !parse(rte_pktmbuf_mtod(m, const uint8_t*), m->data_len, m->pkt_len, info)) {
-    if (rte_pktmbuf_linearize(m) != 0 ||
-        !parse(rte_pktmbuf_mtod(m, const uint8_t*), m->data_len, m->pkt_len, info)) {
-      info.kind = PacketKind::bad;
-      info.drop = DropReason::header_split;
-    }
-  }
+void parse_whole(rte_mbuf* m, PacketInfo& info) {
+  const auto parsed = [&] {
+    return parse(rte_pktmbuf_mtod(m, const uint8_t*), m->data_len, m->pkt_len, info);
+  };
+  if (parsed() || (rte_pktmbuf_linearize(m) == 0 && parsed())) return;
+  info.kind = PacketKind::bad;
+  info.drop = DropReason::header_split;
+}
+
+void note_device(const rte_mbuf* m, PacketInfo& info) {
   if (m->ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED) info.vlan_tci = m->vlan_tci;
   if ((m->ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK) == RTE_MBUF_F_RX_IP_CKSUM_BAD) {
     info.kind = PacketKind::bad;

@@ -51,18 +51,21 @@ inline bool parse_plain(const rte_mbuf* m, PacketInfo& info) {
   return true;
 }
 
-// What parse_plain() leaves: joins segments where headers are split, and takes what the device says of tags
-// and checksums.
-void parse_slowly(rte_mbuf* m, PacketInfo& info);
+// What parse_plain() leaves: parse(), after joining segments where headers are split.
+void parse_whole(rte_mbuf* m, PacketInfo& info);
+// What the device says of tags and checksums.
+void note_device(const rte_mbuf* m, PacketInfo& info);
 
-// False only of device flags that ask for more: nearly never.
-inline bool has_device_notes(const rte_mbuf* m) {
-  return (m->ol_flags & (RTE_MBUF_F_RX_VLAN_STRIPPED | RTE_MBUF_F_RX_IP_CKSUM_MASK)) != 0;
-}
-
-inline void parse_mbuf(rte_mbuf* m, PacketInfo& info) {
-  if (!parse_plain(m, info) || has_device_notes(m)) [[unlikely]]
-    parse_slowly(m, info);
+// Returns info.plain.
+inline bool parse_mbuf(rte_mbuf* m, PacketInfo& info) {
+  const bool plain = parse_plain(m, info);
+  if (!plain) [[unlikely]]
+    parse_whole(m, info);
+  if (m->ol_flags & (RTE_MBUF_F_RX_VLAN_STRIPPED | RTE_MBUF_F_RX_IP_CKSUM_MASK)) [[unlikely]] {
+    note_device(m, info);
+    return info.plain != 0;
+  }
+  return plain;
 }
 
 }  // namespace poolgate::redirect

@@ -161,11 +161,8 @@ void Redirector::Impl::one(Packet& packet, SessionIndex candidate) {
     case PacketKind::fragment:
       return fragment(packet);
     case PacketKind::icmp:
-      if (is_echo_of_probe(info, packet.l4(), packet.l4_readable())) [[unlikely]] {
-        out->endpoint_info[out->n_endpoint] = info;
-        out->endpoint[out->n_endpoint++] = packet.mbuf;
-        return;
-      }
+      if (is_echo_of_probe(info, packet.l4(), packet.l4_readable())) [[unlikely]]
+        return endpoint(packet);
       if (services != nullptr && icmp_error(packet)) return;
       return exception(packet.mbuf);
     case PacketKind::other:
@@ -247,9 +244,7 @@ void Redirector::Impl::miss(Packet& packet) {
       if (nat_find_init_ack(packet)) return;
       return drop(packet.mbuf, DropReason::nat_no_session);
     case Destination::endpoint:
-      out->endpoint_info[out->n_endpoint] = packet.info;
-      out->endpoint[out->n_endpoint++] = packet.mbuf;
-      return;
+      return endpoint(packet);
     case Destination::exception:
       // To a client, in `nat` without SNAT.
       if (nat_find_init_ack(packet)) return;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The redirect stage of one worker: takes a parsed burst, sends what belongs to a service to a live PE, and
+// The redirect stage of one worker: takes a burst, sends what belongs to a service to a live PE, and
 // says where the rest goes. One a worker; no locks, no system calls, no allocation in process().
 #pragma once
 
@@ -12,6 +12,7 @@
 
 #include "controlplane/rserpool/result.h"
 #include "dataplane/pool/pool_table.h"
+#include "dataplane/pool/single_writer.h"
 #include "dataplane/redirect/classify.h"
 #include "dataplane/redirect/drop_reasons.h"
 #include "dataplane/redirect/packet.h"
@@ -79,10 +80,7 @@ struct RedirectorOptions {
   uint16_t snat_first_port = 1024, snat_last_port = 65535;  // shared out: port modulo the number of workers
 };
 
-// To a counter that the calling worker alone writes; any thread may read it.
-inline void add(std::atomic<uint64_t>& counter, uint64_t n) {
-  counter.store(counter.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
-}
+using pool::add;
 
 // Counters that the worker alone writes, each a relaxed store; any thread may read them.
 struct alignas(64) ServiceCounters {

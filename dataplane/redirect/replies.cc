@@ -5,6 +5,7 @@
 
 #include "dataplane/redirect/checksum.h"
 #include "dataplane/redirect/crc32c.h"
+#include "dataplane/redirect/ip_header.h"
 #include "dataplane/redirect/sctp_chunks.h"
 #include "dataplane/redirect/wire.h"
 
@@ -12,8 +13,6 @@ namespace poolgate::redirect {
 namespace {
 
 using namespace wire;
-
-constexpr uint8_t kTtl = 64;
 
 // Ethernet, 802.1Q where the client has it, and the IP header (RFC 791 §3.1, RFC 8200 §3) for `payload`
 // bytes. Returns where the payload goes.
@@ -27,35 +26,15 @@ size_t build_headers(uint8_t* frame, const ReplyPath& path, uint8_t protocol, si
   }
   put16(frame + at, path.family == 6 ? kEtherIpv6 : kEtherIpv4);
   at += 2;
-  uint8_t* ip = frame + at;
-  if (path.family == 6) {
-    put32(ip, 6u << 28);
-    put16(ip + 4, static_cast<uint16_t>(payload));
-    ip[6] = protocol;
-    ip[7] = kTtl;
-    std::memcpy(ip + 8, path.from, 16);
-    std::memcpy(ip + 24, path.to, 16);
-    return at + kIpv6Header;
-  }
-  ip[0] = 0x45;
-  ip[1] = 0;
-  put16(ip + 2, static_cast<uint16_t>(kIpv4Header + payload));
-  put16(ip + 4, 0);
-  put16(ip + 6, 0x4000);  // DF: the ID may then be 0 (RFC 6864)
-  ip[8] = kTtl;
-  ip[9] = protocol;
-  put16(ip + 10, 0);
-  std::memcpy(ip + 12, path.from, 4);
-  std::memcpy(ip + 16, path.to, 4);
-  put_raw16(ip + 10, checksum_finish(checksum_add(ip, kIpv4Header)));
-  return at + kIpv4Header;
+  return at + put_ip_header(frame + at, {.family = path.family,
+                                         .protocol = protocol,
+                                         .from = path.from,
+                                         .to = path.to,
+                                         .payload = payload});
 }
 
-// RFC 9293 §3.1, RFC 8200 §8.1.
 uint32_t pseudo_header(const ReplyPath& path, uint8_t protocol, size_t length) {
-  const size_t n = path.family == 6 ? 16 : 4;
-  uint32_t sum = checksum_add(path.from, n, checksum_add(path.to, n));
-  return sum + swap16(protocol) + swap16(static_cast<uint16_t>(length));
+  return redirect::pseudo_header(path.from, path.to, path.family == 6 ? 16 : 4, protocol, length);
 }
 
 size_t build_sctp(uint8_t* frame, const ReplyPath& path, uint32_t tag, uint8_t type, uint8_t flags) {

@@ -3,8 +3,12 @@
 
 #include <algorithm>
 
+#include "dataplane/redirect/wire.h"
+
 namespace poolgate::sctp {
 namespace {
+
+using redirect::wire::get16;
 
 constexpr size_t kChunkHeaderSize = 4;
 constexpr size_t kInitFixedSize = 20;  // chunk header, tag, window, streams out and in, TSN: RFC 9260 §3.3.2
@@ -12,11 +16,7 @@ constexpr size_t kParameterHeaderSize = 4;
 constexpr uint16_t kIpv4Address = 5;
 constexpr uint16_t kIpv6Address = 6;
 
-uint16_t load16(const uint8_t* p) { return static_cast<uint16_t>(p[0] << 8 | p[1]); }
-void store16(uint8_t* p, size_t value) {
-  p[0] = static_cast<uint8_t>(value >> 8);
-  p[1] = static_cast<uint8_t>(value);
-}
+void put16(uint8_t* p, size_t value) { redirect::wire::put16(p, static_cast<uint16_t>(value)); }
 constexpr size_t padded(size_t n) { return (n + 3) & ~size_t{3}; }
 
 }  // namespace
@@ -28,20 +28,20 @@ void append_addresses(std::vector<uint8_t>& packet, std::span<const IpAddress> a
   for (const IpAddress& address : addresses) {
     const size_t at = packet.size();
     packet.resize(at + kParameterHeaderSize);
-    store16(&packet[at], address.is_v4() ? kIpv4Address : kIpv6Address);
-    store16(&packet[at + 2], kParameterHeaderSize + address.size());
+    put16(&packet[at], address.is_v4() ? kIpv4Address : kIpv6Address);
+    put16(&packet[at + 2], kParameterHeaderSize + address.size());
     packet.insert(packet.end(), address.data(), address.data() + address.size());
   }
-  store16(&packet[kCommonHeaderSize + 2], packet.size() - kCommonHeaderSize);
+  put16(&packet[kCommonHeaderSize + 2], packet.size() - kCommonHeaderSize);
 }
 
 std::vector<IpAddress> read_addresses(std::span<const uint8_t> chunk) {
   std::vector<IpAddress> found;
   if (chunk.size() < kChunkHeaderSize) return found;
-  const size_t end = std::min<size_t>(load16(&chunk[2]), chunk.size());
+  const size_t end = std::min<size_t>(get16(&chunk[2]), chunk.size());
   for (size_t at = kInitFixedSize; at + kParameterHeaderSize <= end && found.size() < kMaxPeerAddresses;) {
-    const uint16_t type = load16(&chunk[at]);
-    const size_t length = load16(&chunk[at + 2]);
+    const uint16_t type = get16(&chunk[at]);
+    const size_t length = get16(&chunk[at + 2]);
     if (length < kParameterHeaderSize || at + length > end) break;
     IpAddress address;
     const uint8_t* value = &chunk[at] + kParameterHeaderSize;

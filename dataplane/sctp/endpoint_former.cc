@@ -5,20 +5,18 @@
 #include <array>
 #include <cstring>
 
+#include "dataplane/redirect/wire.h"
 #include "dataplane/sctp/address_parameters.h"
 #include "dataplane/sctp/endpoint_impl.h"
 
 namespace poolgate::sctp {
 namespace {
 
+using redirect::wire::put16, redirect::wire::put32;
+
 // Each is told again, as the first may be lost while its neighbour is asked for.
 constexpr unsigned kRounds = 2;
 constexpr uint64_t kBetweenRoundsUs = 2'000'000;
-
-void put16(uint8_t* p, uint16_t value) {
-  p[0] = static_cast<uint8_t>(value >> 8);
-  p[1] = static_cast<uint8_t>(value);
-}
 
 IpAddress address_of(uint8_t family, const uint8_t* bytes) {
   return family == 6 ? IpAddress::v6(bytes) : IpAddress::v4(bytes);
@@ -64,8 +62,7 @@ void Endpoint::Impl::abort_former(const AssociationRecord& record) {
   std::array<uint8_t, kCommonHeaderSize + 4> packet{};
   put16(&packet[0], record.local_port);
   put16(&packet[2], record.peer_port);
-  put16(&packet[4], static_cast<uint16_t>(record.peer_tag >> 16));
-  put16(&packet[6], static_cast<uint16_t>(record.peer_tag));
+  put32(&packet[4], record.peer_tag);
   packet[kCommonHeaderSize] = static_cast<uint8_t>(ChunkType::abort);
   put16(&packet[kCommonHeaderSize + 2], 4);
   transmit(local, peer.address, peer.udp_port, packet);

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "dataplane/redirect/wire.h"
 #include "dataplane/sctp/address_parameters.h"
 #include "dataplane/sctp/crc32c.h"
 #include "dataplane/sctp/endpoint_impl.h"
@@ -12,13 +13,12 @@ namespace {
 constexpr size_t kChunkHeaderSize = 4;
 constexpr size_t kSmallestPacket = kCommonHeaderSize + kChunkHeaderSize;
 
-uint16_t load16(const uint8_t* p) { return static_cast<uint16_t>(p[0] << 8 | p[1]); }
-uint32_t load32(const uint8_t* p) { return static_cast<uint32_t>(load16(p)) << 16 | load16(p + 2); }
+using redirect::wire::get16, redirect::wire::get32;
 
 // The first chunk, as much of it as the packet has.
 std::span<const uint8_t> first_chunk(const InputPacket& packet) {
   const uint8_t* chunk = packet.data + kCommonHeaderSize;
-  return {chunk, std::min<size_t>(load16(chunk + 2), packet.length - kCommonHeaderSize)};
+  return {chunk, std::min<size_t>(get16(chunk + 2), packet.length - kCommonHeaderSize)};
 }
 
 bool contains(const std::vector<IpAddress>& addresses, const IpAddress& address) {
@@ -38,7 +38,7 @@ void Endpoint::Impl::input(const InputPacket& packet) {
     std::memcpy(&checksum, packet.data + 8, sizeof(checksum));
     if (checksum != packet_checksum(packet.data, packet.length)) return drop(Drop::bad_checksum);
   }
-  const CommonHeader header{load16(packet.data), load16(packet.data + 2), load32(packet.data + 4)};
+  const CommonHeader header{get16(packet.data), get16(packet.data + 2), get32(packet.data + 4)};
   const auto type = static_cast<ChunkType>(packet.data[kCommonHeaderSize]);
   if (type == ChunkType::init) return input_init(packet, header);
   if (type == ChunkType::cookie_echo) return input_cookie_echo(packet, header);

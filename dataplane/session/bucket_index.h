@@ -31,7 +31,7 @@ class BucketIndex {
   };
   static_assert(sizeof(Bucket) == 64);
 
-  // Two thirds full when `entries` are in it: one in a hundred then finds its own bucket full.
+  // Seven of twelve when `entries` are in it: one in a hundred and fifty then finds its own bucket full.
   static uint32_t buckets_for(uint32_t entries) { return entries / 7 + 4; }
   // A chain longer than this is an attack or a bad secret: insert() fails.
   static constexpr uint32_t kMaxProbe = 32;

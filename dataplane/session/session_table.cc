@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "dataplane/pool/single_writer.h"
+
 namespace poolgate::session {
 namespace {
 
@@ -137,7 +139,7 @@ void SessionTable::link(SessionIndex session) {
   s.next_of_pe = line.first_session;
   if (line.first_session != kNone) entries_[line.first_session].previous_of_pe = session;
   line.first_session = session;
-  line.sessions.store(line.sessions.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  pool::add(line.sessions, 1);
 }
 
 void SessionTable::unlink(SessionIndex session) {
@@ -146,7 +148,7 @@ void SessionTable::unlink(SessionIndex session) {
   if (s.previous_of_pe != kNone) entries_[s.previous_of_pe].next_of_pe = s.next_of_pe;
   if (s.next_of_pe != kNone) entries_[s.next_of_pe].previous_of_pe = s.previous_of_pe;
   if (line.first_session == session) line.first_session = s.next_of_pe;
-  line.sessions.store(line.sessions.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
+  pool::add(line.sessions, UINT32_MAX);
 }
 
 // An entry with this key, in the index but not whole: the caller sets its generation last.
@@ -214,7 +216,6 @@ SessionIndex SessionTable::insert_remote(const FlowKey& key, uint32_t hash, cons
 
 void SessionTable::give(SessionIndex i) {
   Session& e = entries_[i];
-  ++erased_;
   e.generation = 0;  // first: from here on nobody takes it for whole
   buckets_.erase(hash_flow(e.key, secret_), i);
   e.key.family == 6 ? pool_.give_pair(i) : pool_.give_single(i);

@@ -47,11 +47,10 @@ class SessionTable {
   // that session), then matches or find.
   const BucketIndex::Bucket* bucket(uint32_t hash) const { return buckets_.home(hash); }
   void prefetch(SessionIndex i) const { __builtin_prefetch(&entries_[i], 1); }
-  // All that there is to compare of IPv4; of IPv6, necessary.
-  bool key_matches(SessionIndex i, const FlowKey& key) const { return same_key(entries_[i].key, key); }
   // `v6`: both addresses as in the header, for IPv6 keys.
   bool matches(SessionIndex i, const FlowKey& key, const uint8_t* v6) const {
-    return key_matches(i, key) && (key.family == 4 || std::memcmp(second(i).addresses, v6, 32) == 0);
+    return same_key(entries_[i].key, key) &&
+           (key.family == 4 || std::memcmp(second(i).addresses, v6, 32) == 0);
   }
   // The entry (a session or an alias) with this key; kNone.
   SessionIndex find(const FlowKey& key, uint32_t hash, const uint8_t* v6) const {
@@ -94,9 +93,6 @@ class SessionTable {
   uint32_t half_open() const { return half_open_; }
   uint32_t half_open_lines() const { return half_open_lines_; }  // theirs and their aliases'
   uint32_t sessions() const { return sessions_; }
-  uint64_t erased() const {
-    return erased_;
-  }  // entries, ever: an index that was found before may name another since
   uint32_t reattached() const { return reattached_; }
   uint32_t lost() const { return lost_; }                   // entries that a former process left half made
   const std::string& note() const { return file_.note(); }  // why a file was begun anew
@@ -135,7 +131,6 @@ class SessionTable {
   uint32_t sessions_ = 0;
   uint32_t reattached_ = 0;
   uint32_t lost_ = 0;
-  uint64_t erased_ = 0;
 };
 
 }  // namespace poolgate::session

@@ -167,8 +167,7 @@ void FailureDetector::left(const channel::PeLeft& left, uint64_t now_us) {
         gone.until_us, now_us + kPatienceUs + uint64_t{2} * entry.target.count * entry.target.interval_us);
     ask(entry);
   }
-  left_.push_back(std::move(gone));
-  send_changes();
+  left_.push_back(std::move(gone));  // asked at the next tick, with all that leave by then
 }
 
 // Silence of one that has never answered says nothing: it is drained, as one that answers.

@@ -10,42 +10,16 @@
 
 #include <cstring>
 
+#include "dataplane/redirect/ip_header.h"
+
 namespace poolgate::worker {
 namespace {
 
 using rserpool::IpAddress;
 
-constexpr uint8_t kHopLimit = 64;
-
 IpAddress address_at(const uint8_t* l3, bool v6, bool source) {
   if (v6) return IpAddress::v6(l3 + (source ? 8 : 24));
   return IpAddress::v4(l3 + (source ? 12 : 16));
-}
-
-void put_ipv4(uint8_t* at, const sctp::OutputPacket& packet, uint16_t payload, uint8_t protocol,
-              uint16_t ip_id) {
-  rte_ipv4_hdr header{};
-  header.version_ihl = RTE_IPV4_VHL_DEF;
-  header.total_length = rte_cpu_to_be_16(static_cast<uint16_t>(sizeof header + payload));
-  header.packet_id = rte_cpu_to_be_16(ip_id);
-  header.fragment_offset = rte_cpu_to_be_16(RTE_IPV4_HDR_DF_FLAG);
-  header.time_to_live = kHopLimit;
-  header.next_proto_id = protocol;
-  std::memcpy(&header.src_addr, packet.source.data(), 4);
-  std::memcpy(&header.dst_addr, packet.destination.data(), 4);
-  header.hdr_checksum = rte_ipv4_cksum(&header);
-  std::memcpy(at, &header, sizeof header);
-}
-
-void put_ipv6(uint8_t* at, const sctp::OutputPacket& packet, uint16_t payload, uint8_t protocol) {
-  rte_ipv6_hdr header{};
-  header.vtc_flow = rte_cpu_to_be_32(6u << 28);
-  header.payload_len = rte_cpu_to_be_16(payload);
-  header.proto = protocol;
-  header.hop_limits = kHopLimit;
-  std::memcpy(header.src_addr, packet.source.data(), 16);
-  std::memcpy(header.dst_addr, packet.destination.data(), 16);
-  std::memcpy(at, &header, sizeof header);
 }
 
 // RFC 768; mandatory over IPv6, and over IPv4 what RFC 6951 §5.4 asks for.
@@ -107,10 +81,12 @@ rte_mbuf* sctp_frame(rte_mempool* pool, const sctp::OutputPacket& packet, uint16
   uint8_t* l4 = l3 + l3_length;
   const uint8_t protocol = udp ? IPPROTO_UDP : IPPROTO_SCTP;
   std::memcpy(l4 + udp_length, packet.data, packet.length);
-  if (v6)
-    put_ipv6(l3, packet, static_cast<uint16_t>(payload), protocol);
-  else
-    put_ipv4(l3, packet, static_cast<uint16_t>(payload), protocol, ip_id);
+  redirect::put_ip_header(l3, {.family = static_cast<uint8_t>(v6 ? 6 : 4),
+                               .protocol = protocol,
+                               .from = packet.source.data(),
+                               .to = packet.destination.data(),
+                               .payload = payload,
+                               .id = ip_id});
   if (udp) put_udp(l3, l4, v6, static_cast<uint16_t>(payload), encapsulation_port, packet.udp_port);
   if (!packet.checksum_done) {
     made->l2_len = RTE_ETHER_HDR_LEN;

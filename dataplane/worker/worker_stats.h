@@ -4,14 +4,14 @@
 #include <atomic>
 #include <cstdint>
 
+#include "dataplane/pool/single_writer.h"
+
 namespace poolgate::worker {
 
 // One thread adds, any thread may read.
 class Counter {
  public:
-  void add(uint64_t n) {
-    value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
-  }
+  void add(uint64_t n) { pool::add(value_, n); }
   void set(uint64_t n) { value_.store(n, std::memory_order_relaxed); }
   uint64_t get() const { return value_.load(std::memory_order_relaxed); }
 
