@@ -13,7 +13,7 @@ namespace poolgate::perf {
 inline bool start_eal(char* program) {
   const char* huge[] = {program, "--no-pci", "--in-memory", "--no-telemetry", "-l", "1", "--log-level=error"};
   const char* plain[] = {program, "--no-pci", "--no-huge", "--no-shconf", "--no-telemetry",
-                         "-m",    "64",       "-l",        "1",           "--log-level=error"};
+                         "-m",    "1024",     "-l",        "1",           "--log-level=error"};
   FILE* f = std::fopen("/proc/sys/vm/nr_hugepages", "r");
   unsigned pages = 0;
   const bool known = f != nullptr && std::fscanf(f, "%u", &pages) == 1;

@@ -21,6 +21,7 @@
 #include "controlplane/registrar/journal/journal.h"
 #include "controlplane/rserpool/wire/asap.h"
 #include "controlplane/rserpool/wire/code_points.h"
+#include "perf/scratch_folder.h"
 
 namespace poolgate::perf {
 
@@ -34,19 +35,6 @@ inline double cpu_milliseconds() {
   clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
   return static_cast<double>(now.tv_sec) * 1e3 + static_cast<double>(now.tv_nsec) / 1e6;
 }
-
-class ScratchFolder {
- public:
-  ScratchFolder() { path_ = ::mkdtemp(pattern_); }
-  ~ScratchFolder() { std::filesystem::remove_all(path_); }
-  ScratchFolder(const ScratchFolder&) = delete;
-  ScratchFolder& operator=(const ScratchFolder&) = delete;
-  const std::string& path() const { return path_; }
-
- private:
-  char pattern_[32] = "/dev/shm/poolgate-perf-XXXXXX";
-  std::string path_;
-};
 
 class EnrpRig {
  public:

@@ -71,4 +71,13 @@ inline void report_figure(benchmark::State& state, const std::string& unit, doub
   state.SetLabel(unit + "|");
 }
 
+// The end of every main(): what has been registered, as the command line chooses; main()'s result.
+inline int run_benchmarks(int argc, char** argv) {
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
+  benchmark::RunSpecifiedBenchmarks();
+  benchmark::Shutdown();
+  return 0;
+}
+
 }  // namespace poolgate::perf

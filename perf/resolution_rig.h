@@ -18,6 +18,7 @@
 #include "dataplane/channel/channel_server.h"
 #include "dataplane/pool/pool_table.h"
 #include "dataplane/worker/resolver.h"
+#include "perf/scratch_folder.h"
 #include "tests/unit/sctp_crowd.h"
 
 namespace poolgate::perf {
@@ -25,7 +26,7 @@ namespace poolgate::perf {
 class ResolutionRig : private dataplane::ChannelHandler {
  public:
   // `on_worker`: the pool's resolutions are answered by the endpoint's side.
-  ResolutionRig(unsigned elements, bool on_worker) : folder_(make_folder()) {
+  ResolutionRig(unsigned elements, bool on_worker) {
     start_server();
     start_registrar();
     auto pools = pool::PoolTable::create({});
@@ -67,7 +68,6 @@ class ResolutionRig : private dataplane::ChannelHandler {
   ~ResolutionRig() override {
     process_.reset();
     server_.reset();
-    std::filesystem::remove_all(folder_);
   }
   ResolutionRig(const ResolutionRig&) = delete;
   ResolutionRig& operator=(const ResolutionRig&) = delete;
@@ -95,11 +95,6 @@ class ResolutionRig : private dataplane::ChannelHandler {
     std::fprintf(stderr, "resolution rig: %s\n", what);
     std::abort();
   }
-  static std::string make_folder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "poolgate-XXXXXX").string();
-    need(::mkdtemp(pattern.data()) != nullptr, "no temporary folder");
-    return pattern;
-  }
   template <class T>
   static std::string encoded(const T& message) {
     std::string out;
@@ -115,7 +110,7 @@ class ResolutionRig : private dataplane::ChannelHandler {
 
   void start_server() {
     dataplane::ChannelServerOptions options;
-    options.path = folder_ + "/channel.sock";
+    options.path = folder_.path() + "/channel.sock";
     options.welcome.asap_port = 3863;
     options.welcome.enrp_port = 9901;
     auto server = dataplane::ChannelServer::listen(options, *this);
@@ -124,8 +119,8 @@ class ResolutionRig : private dataplane::ChannelHandler {
   }
   void start_registrar() {
     config::Config config;
-    config.general.run_dir = folder_;
-    config.general.state_dir = folder_ + "/state";
+    config.general.run_dir = folder_.path();
+    config.general.state_dir = folder_.path() + "/state";
     config.general.log_level = "error";
     config.registrar.keepalive_interval_ms = 0;
     config.registrar.peer_message_rate = kRate;
@@ -181,7 +176,7 @@ class ResolutionRig : private dataplane::ChannelHandler {
 
   static constexpr uint32_t kRate = 100'000'000;
 
-  std::string folder_;
+  ScratchFolder folder_;
   std::unique_ptr<pool::PoolTable> pools_;
   std::unique_ptr<worker::Resolver> resolver_;
   uint64_t taken_ = 0;

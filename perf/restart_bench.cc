@@ -13,6 +13,7 @@
 #include "controlplane/registrar/journal/journal.h"
 #include "dataplane/session/session_table.h"
 #include "perf/paired.h"
+#include "perf/scratch_folder.h"
 
 namespace {
 
@@ -35,19 +36,6 @@ void read_file(const std::string& path) {
   benchmark::DoNotOptimize(sum);
   ::close(fd);
 }
-
-class Folder {
- public:
-  Folder() {
-    std::string pattern = "/dev/shm/poolgate-perf-XXXXXX";
-    path_ = ::mkdtemp(pattern.data());
-  }
-  ~Folder() { fs::remove_all(path_); }
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
 
 constexpr rserpool::ServerId kServer = 0x5e;
 
@@ -80,7 +68,7 @@ std::optional<registrar::Registrar> restart(const std::string& folder) {
 }
 
 void bench_registrar(benchmark::State& state, uint32_t elements) {
-  const Folder folder;
+  const perf::ScratchFolder folder;
   {
     auto opened = registrar::Journal::open(folder.path(), "perf",
                                            [](const registrar::Identity&, registrar::JournalRecord&&) {});
@@ -106,7 +94,7 @@ void bench_registrar(benchmark::State& state, uint32_t elements) {
 
 void bench_data_plane(benchmark::State& state, uint32_t sessions) {
   constexpr uint32_t kSlots = 1024;
-  const Folder folder;
+  const perf::ScratchFolder folder;
   const std::string file = folder.path() + "/sessions";
   const auto open = [&](pool::PeLine* lines) {
     auto made = session::SessionTable::open(file, sessions, lines, kSlots, 1000);
@@ -156,9 +144,5 @@ void register_benchmarks() {
 
 int main(int argc, char** argv) {
   register_benchmarks();
-  benchmark::Initialize(&argc, argv);
-  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
-  benchmark::RunSpecifiedBenchmarks();
-  benchmark::Shutdown();
-  return 0;
+  return poolgate::perf::run_benchmarks(argc, argv);
 }

@@ -6,11 +6,13 @@
 #include <rte_mbuf.h>
 #include <rte_mempool.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
 #include <vector>
 
+#include "dataplane/redirect/crc32c.h"
 #include "dataplane/redirect/handover.h"
 #include "dataplane/redirect/redirector.h"
 #include "dataplane/redirect/wire.h"
@@ -74,13 +76,24 @@ inline void init(rte_mbuf* m, const Client& c, unsigned addresses = 3) {
     put32(chunk + 20 + 8 * a, 5u << 16 | 8);
     put_raw32(chunk + 24 + 8 * a, c.address[a]);
   }
+  auto* sctp = rte_pktmbuf_mtod(m, uint8_t*) + 34;
+  put_raw32(sctp + 8, redirect::sctp_checksum(sctp, kSctpHeader + n));  // `nat` looks at an INIT's
 }
-inline void small(rte_mbuf* m, const Client& c, unsigned address, uint8_t type) {
-  uint8_t* chunk = header(m, c.address[address], c.port, c.tag, 20);
+// Of one chunk; its first bytes alone are written.
+inline void packet(rte_mbuf* m, const Client& c, unsigned address, uint8_t type, uint16_t length = 20) {
+  uint8_t* chunk = header(m, c.address[address], c.port, c.tag, length);
   std::memset(chunk, 0, 20);
   chunk[0] = type;
   chunk[1] = 3;
-  put16(chunk + 2, 20);
+  put16(chunk + 2, length);
+}
+inline constexpr uint8_t kDataChunk = 0, kCookieEcho = 10;
+
+inline uint64_t random_word() {
+  static uint64_t s = 88172645463325252;
+  s ^= s << 13;
+  s ^= s >> 7;
+  return s ^= s << 17;
 }
 
 inline std::vector<rte_mbuf*> buffers(unsigned n) {
@@ -191,5 +204,23 @@ class World {
   std::vector<std::unique_ptr<redirect::Redirector>> stages_;
   std::vector<std::unique_ptr<redirect::Output>> outputs_;
 };
+
+// Clients 0 to flows - 1 of the first worker, by one address each, in bursts by way of these kBurst mbufs.
+inline void associate(World& world, rte_mbuf** mbufs, uint32_t flows, uint64_t now_us = kNow) {
+  for (uint32_t first = 0; first < flows; first += kBurst) {
+    for (const bool opening : {true, false}) {
+      for (unsigned i = 0; i < kBurst; ++i) {
+        const Client c(std::min(first + i, flows - 1));
+        opening ? init(mbufs[i], c, 0) : packet(mbufs[i], c, 0, kCookieEcho);
+      }
+      if (world.burst(0, mbufs, kBurst, now_us) == kBurst) continue;
+      std::fprintf(stderr, "associate: a packet of clients %u and on was not forwarded\n", first);
+      std::abort();
+    }
+  }
+  if (world.stage(0).session_stats().sessions == flows) return;
+  std::fprintf(stderr, "associate: not %u associations\n", flows);
+  std::abort();
+}
 
 }  // namespace poolgate::perf

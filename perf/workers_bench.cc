@@ -45,7 +45,7 @@ void new_association(benchmark::State& state) {
           if (first)
             init(mbufs[i], Client(next + i));
           else
-            small(mbufs[i], Client(next + i), 0, 10);
+            packet(mbufs[i], Client(next + i), 0, kCookieEcho);
         }
         const uint64_t start = rte_rdtsc_precise();
         unsigned sent = 0;
@@ -100,33 +100,15 @@ void beside_rte_hash(benchmark::State& state, uint32_t flows) {
   if (hash == nullptr) std::abort();
   std::vector<perf::FloorEntry> entries(flows);
   std::vector<perf::FloorBackend> backends(kPes);
-  for (uint32_t first = 0; first < flows; first += kBurst) {
-    for (const bool opening : {true, false}) {
-      for (unsigned i = 0; i < kBurst; ++i) {
-        const Client c(std::min(first + i, flows - 1));
-        if (opening)
-          init(mbufs[i], c, 0);
-        else
-          small(mbufs[i], c, 0, 10);
-      }
-      world.burst(0, mbufs.data(), kBurst);
-    }
-  }
-  expect(world.stage(0).session_stats().sessions, flows, "associations");
+  associate(world, mbufs.data(), flows);
   for (uint32_t i = 0; i < flows; ++i) {
     const Client c(i);
     entries[i].key = {c.address[0], kVip, c.port, swap16(kPort), kSctp};
     if (rte_hash_add_key_data(hash, &entries[i].key, reinterpret_cast<void*>(uintptr_t{i})) != 0)
       std::abort();
   }
-  uint64_t random = 88172645463325252;
   const auto fill = [&] {
-    for (auto* m : mbufs) {
-      random ^= random << 13;
-      random ^= random >> 7;
-      random ^= random << 17;
-      small(m, Client(static_cast<uint32_t>(random % flows)), 0, 0);
-    }
+    for (auto* m : mbufs) packet(m, Client(static_cast<uint32_t>(random_word() % flows)), 0, kDataChunk);
   };
   const auto measure = [&](auto&& burst) {
     std::vector<double> cycles;
@@ -211,7 +193,7 @@ double together(unsigned threads, Work&& work) {
   return sum;
 }
 
-void associate(World& world, uint32_t flows, bool several) {
+void associate_each(World& world, uint32_t flows, bool several) {
   auto one = buffers(1);
   const auto pump = [&] {
     for (unsigned i = 0; several && i < 8; ++i)
@@ -224,7 +206,7 @@ void associate(World& world, uint32_t flows, bool several) {
       if (opening)
         init(one[0], c);
       else
-        small(one[0], c, 0, 10);
+        packet(one[0], c, 0, kCookieEcho);
       world.burst(owner, one.data(), 1);
       pump();
     }
@@ -235,8 +217,8 @@ void associate(World& world, uint32_t flows, bool several) {
 void handover(benchmark::State& state, unsigned percent) {
   constexpr uint32_t kFlows = 20'000;
   World world({.workers = 2, .lines = 100'000}), alone({.lines = 100'000});
-  associate(world, kFlows, true);
-  associate(alone, kFlows, false);
+  associate_each(world, kFlows, true);
+  associate_each(alone, kFlows, false);
   expect(world.stage(0).session_stats().sessions + world.stage(1).session_stats().sessions, kFlows,
          "associations");
   expect(alone.stage(0).session_stats().sessions, kFlows, "associations of one worker");
@@ -263,9 +245,9 @@ void handover(benchmark::State& state, unsigned percent) {
       const bool is_over = i * 37 % 100 < percent;
       const auto& from = is_over ? others[w] : own[w];
       over[w] += is_over;
-      small(sets[w][i], Client(from[i * 7919 % from.size()]), is_over ? away : 0, 0);
-      small(floor_sets[w][i], Client(own[w][i * 7919 % own[w].size()]), 0, 0);
-      if (w == 0) small(alone_set[i], Client(i * 7919 % kFlows), 0, 0);
+      packet(sets[w][i], Client(from[i * 7919 % from.size()]), is_over ? away : 0, kDataChunk);
+      packet(floor_sets[w][i], Client(own[w][i * 7919 % own[w].size()]), 0, kDataChunk);
+      if (w == 0) packet(alone_set[i], Client(i * 7919 % kFlows), 0, kDataChunk);
     }
   }
   std::atomic<uint64_t> failed{0};
@@ -339,7 +321,5 @@ int main(int argc, char** argv) {
         ->Iterations(1);
   benchmark::RegisterBenchmark("handover/0", handover, 0)->Iterations(1);
   benchmark::RegisterBenchmark("handover/30", handover, 30)->Iterations(1);
-  benchmark::Initialize(&argc, argv);
-  benchmark::RunSpecifiedBenchmarks();
-  return 0;
+  return perf::run_benchmarks(argc, argv);
 }
