@@ -2,36 +2,15 @@
 """Two appliances of one scope, each with its own data plane and registrar, and a PE: replication, takeover, return."""
 import json
 import os
-import shutil
 import subprocess
 import time
 import unittest
 
-from lib.lab import AGENT, BUILD, run, wait_until
+from lib.lab import AGENT, wait_until
+from lib.lan import Lan, LanAppliance
 
 PREFIX = "pgsc-"
-DIR = "/run/poolgate-lab/pgsc"
-DATAPLANE = os.path.join(BUILD, "dataplane", "poolgate-dataplane")
-REGISTRAR = os.path.join(BUILD, "controlplane", "registrar", "process", "poolgate-registrar")
-CLI = os.path.join(BUILD, "dataplane", "cli", "poolgate-cli")
-CONFIG = """
-[general]
-name = "pgsc{n}"
-run_dir = "{dir}/run"
-state_dir = "{dir}/state"
-[dataplane]
-eal = ["--no-huge", "-m", "256", "--no-pci", "--file-prefix=pgsc{n}"]
-main_core = 0
-worker_cores = [{core}]
-idle_sleep_us = 200
-mbufs = 8191
-sessions = 1024
-half_open_sessions = 1024
-session_dir = "{dir}/sessions"
-[[port]]
-name = "lan"
-device = "net_af_packet0,iface=eth0,framecnt=1024"
-addresses = ["10.0.2.{n}/24"]
+REGISTRAR = """
 [registrar]
 server_id = {n}
 keepalive_interval_ms = 1000
@@ -46,47 +25,21 @@ addresses = ["10.0.2.{other}:9901"]
 """
 
 
-def ns(name, *command, **how):
-    return run("ip", "netns", "exec", PREFIX + name, *command, **how)
-
-
-class Appliance:
-    def __init__(self, n):
-        self.n = n
-        self.dir = f"{DIR}/{n}"
-        self.config = f"{self.dir}/poolgate.toml"
-        self.processes = {}
-        for folder in ("run", "state", "sessions"):
-            os.makedirs(f"{self.dir}/{folder}")
-        with open(self.config, "w", encoding="utf-8") as f:
-            f.write(CONFIG.format(n=n, other=3 - n, dir=self.dir, core=min(1, os.cpu_count() - 1)))
-
-    def start(self, name, binary):
-        log = open(f"{self.dir}/{name}.log", "a", encoding="utf-8")
-        self.processes[name] = subprocess.Popen(["ip", "netns", "exec", f"{PREFIX}a{self.n}", binary, "--config", self.config],
-                                                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        log.close()
+class Appliance(LanAppliance):
+    def __init__(self, lan, n):
+        super().__init__(lan, n, REGISTRAR.format(n=n, other=3 - n), idle_sleep_us=200)
 
     def start_all(self):
-        self.start("dataplane", DATAPLANE)
+        self.start("dataplane")
         wait_until(lambda: os.path.exists(f"{self.dir}/run/channel.sock"), 30, "the data plane's channel")
-        self.start("registrar", REGISTRAR)
+        self.start("registrar")
         self.wait_for_registrar()
 
     def wait_for_registrar(self):
-        def answers():
-            return run(CLI, "--config", self.config, "show", "registrar", "peers", "json", check=False)
-        wait_until(answers, 20, "the registrar's answer")
-
-    def kill(self, *names):
-        for name in names or list(self.processes):
-            process = self.processes.pop(name, None)
-            if process:
-                process.kill()
-                process.wait(10)
+        wait_until(lambda: self.show_json("registrar", "peers", check=False), 20, "the registrar's answer")
 
     def show(self, *words):
-        return json.loads(run(CLI, "--config", self.config, "show", *words, "json"))
+        return json.loads(self.show_json(*words))
 
     def homes(self, pool="Echo"):
         """Owner by PE of the registrar's table."""
@@ -103,40 +56,17 @@ class Appliance:
     def peers(self):
         return self.show("registrar", "peers")["peers"]
 
-    def log(self, name):
-        with open(f"{self.dir}/{name}.log", encoding="utf-8", errors="replace") as f:
-            return f.read()
-
 
 class ScopeTest(unittest.TestCase):
     def setUp(self):
-        self.down()
-        self.addCleanup(self.down)
-        run("ip", "netns", "add", PREFIX + "net")
-        ns("net", "ip", "link", "add", "name", "lan", "type", "bridge", "forward_delay", "0", "mcast_snooping", "0")
-        ns("net", "ip", "link", "set", "lan", "up")
-        for name in ("a1", "a2", "pe"):
-            run("ip", "netns", "add", PREFIX + name)
-            run("ip", "link", "add", "name", "eth0", "netns", PREFIX + name, "type", "veth", "peer", "name", name, "netns", PREFIX + "net")
-            for where, device in ((name, "eth0"), ("net", name)):
-                ns(where, "ethtool", "-K", device, "tx", "off", "tso", "off", "gso", "off", "gro", "off", check=False)
-                ns(where, "ip", "link", "set", device, "up")
-            ns("net", "ip", "link", "set", name, "master", "lan")
-            ns(name, "ip", "link", "set", "lo", "up")
-            ns(name, "sysctl", "-q", "-w", "net.ipv4.conf.all.arp_ignore=1", "net.ipv4.conf.default.arp_ignore=1")
-        ns("pe", "ip", "addr", "add", "10.0.2.11/24", "dev", "eth0")
-        self.appliances = [Appliance(1), Appliance(2)]
+        self.lan = Lan(PREFIX, (1, 2))
+        self.lan.down()
+        self.addCleanup(self.lan.down)
+        self.lan.up()
+        self.appliances = [Appliance(self.lan, 1), Appliance(self.lan, 2)]
         for appliance in self.appliances:
             self.addCleanup(appliance.kill)
             appliance.start_all()
-
-    def down(self):
-        for name in ("a1", "a2", "pe", "net"):
-            if os.path.exists(f"/run/netns/{PREFIX}{name}"):
-                for pid in run("ip", "netns", "pids", PREFIX + name).split():
-                    subprocess.run(["kill", "-9", pid], check=False)
-                run("ip", "netns", "del", PREFIX + name)
-        shutil.rmtree(DIR, ignore_errors=True)
 
     def agent(self, pe, registrars):
         process = subprocess.Popen(["ip", "netns", "exec", PREFIX + "pe", AGENT, "register", "--registrar", registrars, "--pool", "Echo",
@@ -168,7 +98,7 @@ class ScopeTest(unittest.TestCase):
             two.start_all()
             wait_until(lambda: two.homes() == {"0x00000011": "0x00000001"}, 30, "what it missed")
         except AssertionError as e:
-            raise AssertionError(f"{e}\n" + "\n".join(f"--- {a.n} {n}\n{a.log(n)[-4000:]}" for a in self.appliances
+            raise AssertionError(f"{e}\n" + "\n".join(f"--- {a.n} {n}\n{a.log(n, 4000)}" for a in self.appliances
                                                       for n in ("registrar", "dataplane"))) from None
 
     def test_a_registrar_that_is_killed_and_comes_back_is_noticed_by_nobody(self):
@@ -180,7 +110,7 @@ class ScopeTest(unittest.TestCase):
         wait_until(lambda: one.homes() == two.homes() == both, 20, "both PEs at both")
         before = two.show("registrar")["counters"]
         one.kill("registrar")
-        one.start("registrar", REGISTRAR)
+        one.start("registrar")
         one.wait_for_registrar()
         wait_until(lambda: one.homes() == both, 10, "the table, from the journal")
         time.sleep(3)  # six heartbeats

@@ -3,42 +3,19 @@
 10.0.2.4, on one bridge; agents on this machine at 10.0.2.11, RSPLIB's servers in the guest at 10.0.2.12.
 """
 import json
-import os
 import re
-import shutil
 import signal
 import subprocess
 
 from churn_schedule import POOLGATES, RSPLIB
-from lib.lab import AGENT, BUILD, run, wait_until
+from lib.lab import AGENT, wait_until
+from lib.lan import Lan, LanAppliance
 from linux_guest import Guest, Nic
 from scenario import OPTIONS
 from sides import rspregistrar
 
-PREFIX, DIR = "pgch-", "/run/poolgate-lab/pgch"
-BINARIES = {"dataplane": os.path.join(BUILD, "dataplane", "poolgate-dataplane"),
-            "registrar": os.path.join(BUILD, "controlplane", "registrar", "process", "poolgate-registrar")}
-CLI = os.path.join(BUILD, "dataplane", "cli", "poolgate-cli")
-NAMESPACES = ("a1", "a2", "a3", "pe", "net")  # the bridge's last: it goes when nobody is on it
-
-CONFIG = """
-[general]
-name = "pgch{n}"
-run_dir = "{dir}/run"
-state_dir = "{dir}/state"
-[dataplane]
-eal = ["--no-huge", "-m", "256", "--no-pci", "--file-prefix=pgch{n}"]
-main_core = 0
-worker_cores = [{core}]
-idle_sleep_us = 500
-mbufs = 8191
-sessions = 1024
-half_open_sessions = 1024
-session_dir = "{dir}/sessions"
-[[port]]
-name = "lan"
-device = "net_af_packet0,iface=eth0,framecnt=1024"
-addresses = ["10.0.2.{n}/24"]
+PREFIX = "pgch-"
+REST = """
 [sctp]
 heartbeat_ms = 1000
 rto_min_ms = 100
@@ -77,39 +54,15 @@ ip netns exec {name} sysctl -qw net.sctp.rto_min=300 net.sctp.rto_initial=300 ne
 """
 
 
-def ns(name, *command, **how):
-    return run("ip", "netns", "exec", PREFIX + name, *command, **how)
-
-
 def resident_kb(pid):
     with open(f"/proc/{pid}/status", encoding="utf-8") as f:
         return int(re.search(r"^VmRSS:\s+(\d+) kB", f.read(), re.MULTILINE)[1])
 
 
-class Poolgate:
-    def __init__(self, n):
-        self.n, self.dir, self.processes = n, f"{DIR}/{n}", {}
-        self.config = f"{self.dir}/poolgate.toml"
-        for folder in ("run", "state", "sessions"):
-            os.makedirs(f"{self.dir}/{folder}")
+class Poolgate(LanAppliance):
+    def __init__(self, lan, n):
         peers = "".join(f'[[registrar.peer]]\naddresses = ["10.0.2.{other}:9901"]\n' for other in (*POOLGATES, RSPLIB) if other != n)
-        with open(self.config, "w", encoding="utf-8") as f:
-            f.write(CONFIG.format(n=n, dir=self.dir, core=min(1, os.cpu_count() - 1)) + peers)
-
-    def start(self):
-        """Whatever of it does not run."""
-        for name, binary in BINARIES.items():
-            if name not in self.processes:
-                with open(f"{self.dir}/{name}.log", "a", encoding="utf-8") as log:
-                    self.processes[name] = subprocess.Popen(["ip", "netns", "exec", f"{PREFIX}a{self.n}", binary, "--config", self.config],
-                                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-
-    def kill(self, *names):
-        for name in names or tuple(self.processes):
-            process = self.processes.pop(name, None)
-            if process:
-                process.kill()
-                process.wait(30)
+        super().__init__(lan, n, REST.format(n=n) + peers, idle_sleep_us=500)
 
     def ended(self):
         """Processes that ended of their own accord."""
@@ -118,7 +71,7 @@ class Poolgate:
     def show(self, *words):
         """None: nobody answers."""
         try:
-            return json.loads(run(CLI, "--config", self.config, "show", *words, "json", check=False))
+            return json.loads(self.show_json(*words, check=False))
         except ValueError:
             return None
 
@@ -134,10 +87,6 @@ class Poolgate:
 
     def resident_kb(self):
         return {name: resident_kb(process.pid) for name, process in self.processes.items()}
-
-    def log(self, name, size=6000):
-        with open(f"{self.dir}/{name}.log", encoding="utf-8", errors="replace") as f:
-            return f.read()[-size:]
 
 
 class Rsplib:
@@ -172,8 +121,8 @@ class Rsplib:
 class Elements:
     """The pool elements, by name."""
 
-    def __init__(self, guest, schedule):
-        self.guest, self.by_name, self.running = guest, {e.name: e for e in schedule.elements}, {}
+    def __init__(self, guest, schedule, folder):
+        self.folder, self.guest, self.by_name, self.running = folder, guest, {e.name: e for e in schedule.elements}, {}
 
     def start(self, name):
         e = self.by_name[name]
@@ -185,7 +134,7 @@ class Elements:
                 f"-poolhandle={e.pool} -logfile=/share/{name}.log", f"{name}.out")
             return
         registrars = [word for r in e.registrars for word in ("--registrar", f"10.0.2.{r}:3863")]
-        with open(f"{DIR}/{name}.log", "a", encoding="utf-8") as log:
+        with open(f"{self.folder}/{name}.log", "a", encoding="utf-8") as log:
             self.running[name] = subprocess.Popen(
                 ["ip", "netns", "exec", f"{PREFIX}pe", AGENT, "register", *registrars, "--pool", e.pool, "--transport", "sctp", "--port",
                  str(number), "--address", "10.0.2.11", "--id", hex(e.pe), "--lifetime", "infinite", "--control"],
@@ -209,13 +158,13 @@ class Scope:
     """In a `with`; all four run, no element does."""
 
     def __init__(self, schedule):
-        self.schedule = schedule
+        self.schedule, self.lan = schedule, Lan(PREFIX, POOLGATES, taps=("tap0",))
 
     def __enter__(self):
-        self.down()
+        self.lan.down()
         try:
-            self.network()
-            self.poolgates = {n: Poolgate(n) for n in POOLGATES}
+            self.lan.up()
+            self.poolgates = {n: Poolgate(self.lan, n) for n in POOLGATES}
             for poolgate in self.poolgates.values():
                 poolgate.start()
             self.guest = Guest(nics=[Nic(tap="tap0", mac="52:54:00:10:02:ff")], netns=f"{PREFIX}net", modules=("sctp", "veth", "bridge"))
@@ -224,7 +173,7 @@ class Scope:
             self.rsplib = Rsplib(self.guest)
             self.registrars = {**self.poolgates, RSPLIB: self.rsplib}
             self.rsplib.start()
-            self.elements = Elements(self.guest, self.schedule)
+            self.elements = Elements(self.guest, self.schedule, self.lan.dir)
         except BaseException:
             self.__exit__()
             raise
@@ -236,33 +185,7 @@ class Scope:
                 getattr(self, part).close() if part == "elements" else self.guest.__exit__()
         for poolgate in getattr(self, "poolgates", {}).values():
             poolgate.kill()
-        self.down()
-
-    def network(self):
-        run("ip", "netns", "add", PREFIX + "net")
-        ns("net", "ip", "link", "add", "name", "lan", "type", "bridge", "forward_delay", "0", "mcast_snooping", "0")
-        ns("net", "ip", "link", "set", "lan", "up")
-        ns("net", "ip", "tuntap", "add", "tap0", "mode", "tap")
-        for name in NAMESPACES[:-1]:
-            run("ip", "netns", "add", PREFIX + name)
-            run("ip", "link", "add", "name", "eth0", "netns", PREFIX + name, "type", "veth", "peer", "name", name, "netns", PREFIX + "net")
-            ns(name, "ethtool", "-K", "eth0", "tx", "off", "tso", "off", "gso", "off", "gro", "off", check=False)
-            ns(name, "ip", "link", "set", "eth0", "up")
-            ns(name, "ip", "link", "set", "lo", "up")
-            # What comes by eth0 is the data plane's: its addresses are those of a TAP, and the kernel must not answer for it.
-            ns(name, "sysctl", "-q", "-w", "net.ipv4.conf.all.arp_ignore=1", f"net.ipv4.conf.eth0.rp_filter={int(name != 'pe')}")
-        for device in (*NAMESPACES[:-1], "tap0"):
-            ns("net", "ethtool", "-K", device, "tx", "off", "tso", "off", "gso", "off", "gro", "off", check=False)
-            ns("net", "ip", "link", "set", device, "master", "lan", "up")
-        ns("pe", "ip", "addr", "add", "10.0.2.11/24", "dev", "eth0")
-
-    def down(self):
-        for name in NAMESPACES:
-            if os.path.exists(f"/run/netns/{PREFIX}{name}"):
-                for pid in run("ip", "netns", "pids", PREFIX + name).split():
-                    subprocess.run(["kill", "-9", pid], check=False)
-                run("ip", "netns", "del", PREFIX + name)
-        shutil.rmtree(DIR, ignore_errors=True)
+        self.lan.down()
 
     def apply(self, event):
         if event.what in ("start", "kill", "end"):

@@ -34,6 +34,13 @@ class FailureDetector : public ::testing::Test {
     for (const PeSpec& pe : pes) answering.insert(ip(pe.address));
     pass_ms(500);
   }
+  // The first of them.
+  void die_and_register_anew(std::vector<PeSpec> pes) {
+    answering.erase(ip("10.0.0.11"));
+    pass_ms(450);
+    pes[0].registration = 2;
+    rig->set_pool(pes);
+  }
   void pass_ms(unsigned ms) {
     for (unsigned i = 0; i < ms; ++i) {
       rig->tick(1000);
@@ -165,11 +172,7 @@ TEST_F(FailureDetector, the_question_is_repeated_each_second_until_the_registrar
 
 TEST_F(FailureDetector, DESIGN_4_a_newer_registration_is_up_at_once_and_asked_anew) {
   begin(kThree);
-  answering.erase(ip("10.0.0.11"));
-  pass_ms(450);
-  auto again = kThree;
-  again[0].registration = 2;
-  rig->set_pool(again);
+  die_and_register_anew(kThree);
   EXPECT_FALSE(down(11));
   answering.insert(ip("10.0.0.11"));
   pass_ms(1000);
@@ -180,11 +183,7 @@ TEST_F(FailureDetector, DESIGN_4_a_newer_registration_is_up_at_once_and_asked_an
 
 TEST_F(FailureDetector, one_that_registered_anew_and_is_silent_is_dead_again) {
   begin(kThree);
-  answering.erase(ip("10.0.0.11"));
-  pass_ms(450);
-  auto again = kThree;
-  again[0].registration = 2;
-  rig->set_pool(again);
+  die_and_register_anew(kThree);
   pass_ms(250);
   EXPECT_FALSE(down(11));
   pass_ms(450);

@@ -52,6 +52,21 @@ class JournalTest : public ::testing::Test {
       ASSERT_TRUE(run.journal->commit());
     }
   }
+  // A journal of a former version: its identity and three records.
+  template <class RecordOf>
+  void write_as_version(char version, RecordOf&& record_of) {
+    auto file = RecordFile::create(path());
+    ASSERT_TRUE(file.ok());
+    const auto append = [&](uint8_t type, const auto& value) {
+      std::string bytes(1, version);
+      transport::FieldWriter writer(bytes);
+      fields(writer, value);
+      (*file)->append(type, bytes);
+    };
+    append(1, Identity{"m1", 0x5e, 1});
+    for (unsigned i = 0; i < 3; ++i) append(2, record_of(i));
+    ASSERT_TRUE((*file)->commit().ok());
+  }
   static JournalRecord record(unsigned i) {
     JournalRecord r;
     r.change = i % 3 == 2 ? JournalRecord::Change::remove : JournalRecord::Change::put;
@@ -396,19 +411,7 @@ TEST_F(JournalTest, a_full_disk_is_said_once_and_does_not_stop_it_and_compaction
 
 // What the version before subscriptions were kept has written.
 TEST_F(JournalTest, a_journal_of_version_2_is_read_and_goes_on_as_version_3) {
-  {
-    auto file = RecordFile::create(path());
-    ASSERT_TRUE(file.ok());
-    const auto append = [&](uint8_t type, const auto& value) {
-      std::string bytes(1, '\2');
-      transport::FieldWriter writer(bytes);
-      fields(writer, value);
-      (*file)->append(type, bytes);
-    };
-    append(1, Identity{"m1", 0x5e, 1});
-    for (unsigned i = 0; i < 3; ++i) append(2, record(i));
-    ASSERT_TRUE((*file)->commit().ok());
-  }
+  ASSERT_NO_FATAL_FAILURE(write_as_version('\2', [](unsigned i) { return record(i); }));
   JournalRecord subscription;
   subscription.change = JournalRecord::Change::subscribe;
   subscription.association = {1, 2, 3};
@@ -427,19 +430,7 @@ TEST_F(JournalTest, a_journal_of_version_2_is_read_and_goes_on_as_version_3) {
 
 // What the version before peers were kept has written.
 TEST_F(JournalTest, a_journal_of_version_1_is_read_and_goes_on_as_version_3) {
-  {
-    auto file = RecordFile::create(path());
-    ASSERT_TRUE(file.ok());
-    const auto append = [&](uint8_t type, const auto& value) {
-      std::string bytes(1, '\1');
-      transport::FieldWriter writer(bytes);
-      fields(writer, value);
-      (*file)->append(type, bytes);
-    };
-    append(1, Identity{"m1", 0x5e, 1});
-    for (unsigned i = 0; i < 3; ++i) append(2, JournalRecordV1{record(i)});
-    ASSERT_TRUE((*file)->commit().ok());
-  }
+  ASSERT_NO_FATAL_FAILURE(write_as_version('\1', [](unsigned i) { return JournalRecordV1{record(i)}; }));
   JournalRecord peer;
   peer.change = JournalRecord::Change::peer;
   peer.peer = {7, {*rserpool::IpAddress::parse("10.0.0.2")}, 9901};

@@ -39,12 +39,16 @@ registrar::Settings settings() {
   return s;
 }
 
-TEST(RegistrarSweep, PEs_that_are_not_back_after_the_grace_time_go_some_hundred_a_step) {
-  World w(settings());
-  fill(w);
+void restart_data_plane(World& w) {
   w.welcome.epoch = 2;
   w.registrar.channel_up(w.now, w.welcome);
   w.registrar.replay_done(w.now);
+}
+
+TEST(RegistrarSweep, PEs_that_are_not_back_after_the_grace_time_go_some_hundred_a_step) {
+  World w(settings());
+  fill(w);
+  restart_data_plane(w);
   EXPECT_EQ(removals(w.collect()), 0u);
   EXPECT_EQ(removals(w.run(30 * kS - kMs)), 0u) << "neither keep-alive nor life counts in the grace time";
   std::vector<size_t> steps;
@@ -83,9 +87,7 @@ TEST(RegistrarSweep, a_PE_that_is_back_before_the_sweep_comes_to_it_stays) {
 TEST(RegistrarSweep, a_channel_that_is_lost_again_ends_it) {
   World w(settings());
   fill(w);
-  w.welcome.epoch = 2;
-  w.registrar.channel_up(w.now, w.welcome);
-  w.registrar.replay_done(w.now);
+  restart_data_plane(w);
   w.run(30 * kS - kMs);
   w.now += kMs;
   w.registrar.tick(w.now);
