@@ -38,12 +38,6 @@ std::vector<std::string_view> split(std::string_view text, char by) {
   }
 }
 
-std::string format(const char* pattern, double value) {
-  char text[40];
-  std::snprintf(text, sizeof text, pattern, value);
-  return text;
-}
-
 }  // namespace
 
 Result<std::chrono::milliseconds> parse_duration(std::string_view text) {
@@ -134,8 +128,6 @@ Result<rserpool::PeId> parse_pe_id(std::string_view text) {
   return id;
 }
 
-std::string percent(uint32_t load) { return format("%.3g%%", load * 100.0 / 0xffffffff); }
-
 std::string to_text(const rserpool::endpoint::ServerAddress& address) {
   std::string out;
   for (const auto& a : address.addresses) {
@@ -149,6 +141,10 @@ std::string to_text(const rserpool::PolicySettings& policy) {
   using enum rserpool::PolicyType;
   std::string out(rserpool::policy_name(policy.type));
   if (!rserpool::is_known(policy.type)) return out + " " + hex32(static_cast<uint32_t>(policy.type));
+  const std::string delay = policy.delay_factor == 0 && policy.distance == 0
+                                ? std::string()
+                                : " delay factor " + rserpool::percent(policy.delay_factor) + " distance " +
+                                      std::to_string(policy.distance) + " ms";
   switch (policy.type) {
     case round_robin:
     case random:
@@ -156,15 +152,15 @@ std::string to_text(const rserpool::PolicySettings& policy) {
     case weighted_round_robin:
     case weighted_random:
     case weighted_random_dpf:
-      return out + " weight " + std::to_string(policy.weight);
+      return out + " weight " + std::to_string(policy.weight) + delay;
     case priority:
       return out + " " + std::to_string(policy.weight);
     default:
       break;
   }
-  out += " load " + percent(policy.load);
-  if (policy.load_degradation != 0) out += " degradation " + percent(policy.load_degradation);
-  return out;
+  out += " load " + rserpool::percent(policy.load);
+  if (policy.load_degradation != 0) out += " degradation " + rserpool::percent(policy.load_degradation);
+  return out + delay;
 }
 
 std::string addresses(const rserpool::Transport& transport) {

@@ -26,7 +26,6 @@ Result<uint32_t> parse_load(std::string_view text);
 // "0x1234abcd" or decimal, not 0.
 Result<rserpool::PeId> parse_pe_id(std::string_view text);
 
-std::string percent(uint32_t load);
 std::string to_text(const rserpool::endpoint::ServerAddress& address);
 std::string to_text(const rserpool::PolicySettings& policy);
 std::string addresses(const rserpool::Transport& transport);  // "10.0.0.1:80, 10.1.0.1:80"

@@ -13,6 +13,12 @@ std::string hex32(uint32_t value) {
   return text;
 }
 
+std::string percent(uint32_t fraction) {
+  char text[16];
+  std::snprintf(text, sizeof text, "%.2f %%", fraction * 100.0 / 0xffffffff);
+  return text;
+}
+
 const char* transport_name(TransportType type) {
   switch (type) {
     case TransportType::dccp:

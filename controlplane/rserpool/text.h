@@ -16,6 +16,9 @@ namespace poolgate::rserpool {
 // 0x0000002a
 std::string hex32(uint32_t value);
 
+// "37.50 %": of the loads, degradations and delay factors of RFC 5356, whose 0xffffffff is 100 %.
+std::string percent(uint32_t fraction);
+
 // "sctp", "udp-lite", ...; "unknown" if it is none of RFC 5354's.
 const char* transport_name(TransportType type);
 

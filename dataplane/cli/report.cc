@@ -25,6 +25,12 @@ std::string shown(const Report::Value& v) {
   return v.dump();
 }
 
+std::string shown(const Report::Section& s, size_t column, const Report::Value& v) {
+  for (const auto& [name, as] : s.formats)
+    if (name == s.columns[column] && !v.is_null()) return as(v);
+  return shown(v);
+}
+
 void pad(std::string& line, const std::string& cell, size_t width, bool right) {
   const std::string fill(width > cell.size() ? width - cell.size() : 0, ' ');
   line += right ? fill + cell : cell + fill;
@@ -39,7 +45,7 @@ std::string table(const Report::Section& s) {
     widths.push_back(s.columns[c].size());
     numeric.push_back(!s.rows.empty());
     for (const auto& row : s.rows) {
-      widths[c] = std::max(widths[c], shown(row[c]).size());
+      widths[c] = std::max(widths[c], shown(s, c, row[c]).size());
       if (!row[c].is_number() && !row[c].is_null()) numeric[c] = false;
     }
   }
@@ -54,7 +60,7 @@ std::string table(const Report::Section& s) {
     text += line + "\n";
   };
   add_line([&](size_t c) { return s.columns[c]; });
-  for (const auto& row : s.rows) add_line([&](size_t c) { return shown(row[c]); });
+  for (const auto& row : s.rows) add_line([&](size_t c) { return shown(s, c, row[c]); });
   return text;
 }
 
@@ -67,7 +73,7 @@ std::string transposed(const Report::Section& s) {
     for (size_t c = 0; c < s.columns.size(); ++c) {
       std::string line = "  ";
       pad(line, s.columns[c] + ":", width + 2, false);
-      text += line + shown(s.rows[r][c]) + "\n";
+      text += line + shown(s, c, s.rows[r][c]) + "\n";
     }
   }
   return text;
@@ -76,7 +82,7 @@ std::string transposed(const Report::Section& s) {
 }  // namespace
 
 Report::Section& Report::section(std::string name, std::vector<std::string> columns, bool transposed) {
-  sections_.push_back(Section{std::move(name), std::move(columns), {}, transposed});
+  sections_.push_back(Section{std::move(name), std::move(columns), {}, transposed, {}});
   return sections_.back();
 }
 

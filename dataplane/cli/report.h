@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace poolgate::cli {
@@ -15,13 +16,18 @@ class Report {
  public:
   using Value = nlohmann::json;  // integers, texts, booleans, null (shown as "-"), lists of texts
 
+  using Format = std::string (*)(const Value&);
+
   struct Section {
     std::string name;                  // a JSON key; the heading in text
     std::vector<std::string> columns;  // JSON keys; the column heads in text
     std::vector<std::vector<Value>> rows;
     bool transposed = false;  // in text: one line a column, for few rows of many columns
+    std::vector<std::pair<std::string, Format>> formats = {};
 
     void row(std::vector<Value> values) { rows.push_back(std::move(values)); }
+    // How people read this column's values; JSON keeps them as they are.
+    void format(std::string column, Format as) { formats.emplace_back(std::move(column), as); }
   };
 
   Section& section(std::string name, std::vector<std::string> columns, bool transposed = false);

@@ -48,10 +48,12 @@ struct Traffic {
 
 void Inspection::describe_pool(Report& report, const std::string& handle) {
   pool::PoolTable& table = appliance_.pools();
-  auto& section =
-      report.section("pool " + printable(handle),
-                     {"pe", "transport", "addresses", "port", "policy", "weight", "load", "registration",
-                      "state", "sessions", "packets", "bytes", "prober", "probes", "probes_answered"});
+  auto& section = report.section(
+      "pool " + printable(handle),
+      {"pe", "transport", "addresses", "port", "policy", "weight", "load", "degradation", "registration",
+       "state", "sessions", "packets", "bytes", "prober", "probes", "probes_answered"});
+  for (const char* column : {"load", "degradation"})
+    section.format(column, [](const Report::Value& v) { return rserpool::percent(v.get<uint32_t>()); });
   for (const pool::PeView& pe : table.elements(handle)) {
     Traffic traffic;
     for (const auto* endpoint : {&pe.v4, &pe.v6}) {
@@ -68,8 +70,8 @@ void Inspection::describe_pool(Report& report, const std::string& handle) {
     const FailureDetector::View probed = appliance_.failures().view(handle, pe.id);
     section.row({hex32(pe.id), rserpool::transport_name(pe.transport.type), traffic.addresses,
                  pe.transport.port, policy_name(pe.policy.type), pe.policy.weight, pe.policy.load,
-                 pe.registration, state_of(pe), traffic.sessions, traffic.packets, traffic.bytes,
-                 prober_of(probed), probed.sent, probed.answered});
+                 pe.policy.load_degradation, pe.registration, state_of(pe), traffic.sessions, traffic.packets,
+                 traffic.bytes, prober_of(probed), probed.sent, probed.answered});
   }
   if (table.guard_active(handle)) {
     report.note("ALARM: too many elements of " + printable(handle) +

@@ -60,6 +60,22 @@ class CliTest(unittest.TestCase):
         for word in ("start", "stop", "quit", "show port", "clear port", "set pe"):
             self.assertIn(word, text)
 
+    def test_RFC_5356_loads_are_percentages_for_people_and_as_on_the_wire_in_json(self):
+        self.lab.spawn("pe1", "agent-lu", AGENT, "register", "--registrar", "10.0.2.1:3863", "--pool", "Loads", "--transport", "udp",
+                       "--port", "5000", "--address", "10.0.2.11", "--id", "0x1", "--sctp", "raw", "--lifetime", "30s", "--policy",
+                       "lud:37.5%:5%")
+        wait_until(lambda: "Loads" in self.lab.cli("show", "pool", "all"), 30, "the pool to be in the data plane")
+        raw = (0x60000000, round(0.05 * 0xffffffff))
+        for words, rows in ((("pool", "Loads"), lambda shown: shown["pool Loads"]),
+                            (("registrar", "pool", "all"),
+                             lambda shown: [p for p in shown["pools"] if p["handle"] == "Loads"][0]["elements"])):
+            text = self.lab.cli("show", *words)
+            self.assertIn(" 37.50 %", text)
+            self.assertIn(" 5.00 %", text)
+            self.assertNotIn(str(raw[0]), text)
+            self.assertEqual([(pe["load"], pe["degradation"]) for pe in rows(self.show(*words))], [raw])
+        self.lab.kill("agent-lu", "TERM")
+
     def test_a_drained_pe_gets_no_new_flow_and_up_brings_it_back(self):
         self.lab.cli("set", "pe", "EchoUdp", "0x1", "drain")
         report = self.served_by()

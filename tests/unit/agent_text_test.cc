@@ -65,6 +65,15 @@ TEST(AgentText, loads_are_fractions_of_0xffffffff) {
     EXPECT_FALSE(parse_load(wrong).ok()) << wrong;
 }
 
+TEST(AgentText, RFC_5356_5_policies_are_shown_with_loads_as_percentages) {
+  EXPECT_EQ(to_text(rserpool::PolicySettings{PolicyType::least_used, 0, 0x60000000}),
+            "LeastUsed load 37.50 %");
+  EXPECT_EQ(to_text(rserpool::PolicySettings{PolicyType::least_used_degradation, 0, 0x80000000, 0x0ccccccc}),
+            "LeastUsedDegradation load 50.00 % degradation 5.00 %");
+  const rserpool::PolicySettings dpf{PolicyType::least_used_dpf, 0, 0x40000000, 0, 0x80000000, 20};
+  EXPECT_TRUE(to_text(dpf).ends_with(" load 25.00 % delay factor 50.00 % distance 20 ms")) << to_text(dpf);
+}
+
 TEST(AgentText, pe_ids_are_hexadecimal_or_decimal_and_never_0) {
   EXPECT_EQ(*parse_pe_id("0x1234abcd"), 0x1234abcdu);
   EXPECT_EQ(*parse_pe_id("17"), 17u);

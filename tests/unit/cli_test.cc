@@ -130,6 +130,17 @@ TEST(CliReport, a_table_aligns_numbers_right_and_text_left) {
   EXPECT_EQ(r.text(), "ports\n  port       rx\n  p0          5\n  uplink  12345\n");
 }
 
+TEST(CliReport, a_column_with_a_format_is_readable_in_text_and_raw_in_json) {
+  Report r;
+  auto& s = r.section("pool", {"pe", "load"});
+  s.format("load", [](const Report::Value& load) { return rserpool::percent(load.get<uint32_t>()); });
+  s.row({"a", 0x60000000});
+  s.row({"b", 0xffffffff});
+  s.row({"c", nullptr});
+  EXPECT_EQ(r.text(), "pool\n  pe      load\n  a    37.50 %\n  b   100.00 %\n  c          -\n");
+  EXPECT_NE(r.json().find("\"load\": 1610612736"), std::string::npos) << r.json();
+}
+
 TEST(CliReport, an_empty_section_says_none) {
   Report r;
   r.section("pools", {"pool"});

@@ -41,5 +41,12 @@ TEST(Text, numbers_and_transports_read_the_same_everywhere) {
   EXPECT_STREQ(transport_name(static_cast<TransportType>(99)), "unknown");
 }
 
+TEST(Text, RFC_5356_5_1_loads_are_percentages_of_0xffffffff) {
+  EXPECT_EQ(percent(0), "0.00 %");
+  EXPECT_EQ(percent(0x60000000), "37.50 %");
+  EXPECT_EQ(percent(0x0010624d), "0.02 %");
+  EXPECT_EQ(percent(0xffffffff), "100.00 %");
+}
+
 }  // namespace
 }  // namespace poolgate::rserpool

@@ -28,6 +28,7 @@ Json pe_json(const PeInfo& pe) {
   out["policy"] = policy_name(pe.element.policy.type);
   out["weight"] = pe.element.policy.weight;
   out["load"] = pe.element.policy.load;
+  out["degradation"] = pe.element.policy.load_degradation;
   out["registration"] = pe.registration;
   out["expires_in_ms"] = pe.expires_in ? Json(*pe.expires_in / 1000) : Json(nullptr);
   out["confirmed"] = pe.confirmed;
@@ -102,11 +103,19 @@ std::string table_text(const Json& list) {
   return text;
 }
 
+// JSON has loads as the wire has them; people read percentages.
+Json with_percentages(Json elements) {
+  for (Json& pe : elements)
+    for (const char* field : {"load", "degradation"})
+      pe[field] = rserpool::percent(pe[field].get<uint32_t>());
+  return elements;
+}
+
 std::string pools_text(const Json& pools) {
   std::string text;
   for (const Json& pool : pools["pools"]) {
     text += "pool " + value_text(pool["handle"]) + ": " + value_text(pool["policy"]) + ", " +
-            value_text(pool["size"]) + " PEs\n" + table_text(pool["elements"]);
+            value_text(pool["size"]) + " PEs\n" + table_text(with_percentages(pool["elements"]));
   }
   if (pools["pools"].empty()) text = "no pools\n";
   if (pools.contains("notes")) text += value_text(pools["notes"][0]) + "\n";
