@@ -59,6 +59,15 @@ Result<Report> run(const ParsedCommand& c, Source& source) {
       return source.clear_drops();
     case CommandId::show_worker:
       return source.workers();
+    case CommandId::capture: {
+      const auto frames = number(w[3], "a count of frames");
+      if (!frames) return frames.error();
+      return source.capture(w[1], w[2], *frames);
+    }
+    case CommandId::capture_stop:
+      return source.capture_stop(w[1]);
+    case CommandId::show_capture:
+      return source.captures();
     case CommandId::set_pe: {
       const auto id = number(w[3], "a PE identifier (decimal, or 0x and hexadecimal)");
       if (!id) return id.error();

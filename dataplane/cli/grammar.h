@@ -28,6 +28,9 @@ enum class CommandId {
   clear_drops,
   show_worker,
   show_registrar,
+  show_capture,
+  capture_stop,
+  capture,
   set_pe,
   set_service,
 };

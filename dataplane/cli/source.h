@@ -34,6 +34,10 @@ class Source {
   virtual Result<Report> workers() = 0;
   virtual Result<Report> start() = 0;
   virtual Result<Report> stop() = 0;
+  // `file` must not exist; `stop` ends one before it has its frames.
+  virtual Result<Report> capture(std::string_view port, std::string_view file, uint32_t frames) = 0;
+  virtual Result<Report> capture_stop(std::string_view port) = 0;
+  virtual Result<Report> captures() = 0;
   // `state` is "up", "drain" or "block".
   virtual Result<Report> set_pe(std::string_view pool, uint32_t pe_id, std::string_view state) = 0;
   virtual Result<Report> set_service(std::string_view service, std::string_view state) = 0;

@@ -50,6 +50,7 @@ class Appliance {
   // What must be asked of the main lcore: pools, services, associations, neighbours.
   Requests& requests() { return requests_; }
   const std::vector<std::unique_ptr<Worker>>& workers() const { return workers_; }
+  rte_rcu_qsbr* rcu() const { return rcu_; }                // its readers: the workers
   const config::Config& config() const { return config_; }  // as started; services(): as reloaded
 
   // ---- main lcore only (or by requests())

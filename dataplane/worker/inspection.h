@@ -2,8 +2,11 @@
 #pragma once
 
 #include <functional>
+#include <map>
+#include <memory>
 #include <string>
 
+#include "dataplane/capture/capture.h"
 #include "dataplane/cli/source.h"
 #include "dataplane/worker/appliance.h"
 
@@ -29,6 +32,9 @@ class Inspection final : public cli::Source {
   Result<cli::Report> workers() override;
   Result<cli::Report> start() override;
   Result<cli::Report> stop() override;
+  Result<cli::Report> capture(std::string_view port, std::string_view file, uint32_t frames) override;
+  Result<cli::Report> capture_stop(std::string_view port) override;
+  Result<cli::Report> captures() override;
   Result<cli::Report> set_pe(std::string_view pool, uint32_t pe_id, std::string_view state) override;
   Result<cli::Report> set_service(std::string_view service, std::string_view state) override;
 
@@ -45,6 +51,7 @@ class Inspection final : public cli::Source {
   using Drops = std::vector<std::array<uint64_t, redirect::kDropReasons>>;
   Drops read_drops() const;
   Drops drops_zero_;
+  std::map<std::string, std::unique_ptr<capture::Capture>> captures_;  // by port: the last of each
 };
 
 }  // namespace poolgate::worker

@@ -49,7 +49,7 @@ class CliTest(unittest.TestCase):
 
     def test_every_show_command_answers_as_text_and_as_json(self):
         for words in ("port stats all", "port xstats all", "port info pu", "config fwd", "config all", "pool all", "pool EchoUdp",
-                      "service all", "service echo-udp", "session all", "session 3", "assoc all", "drops", "worker all", "registrar",
+                      "service all", "service echo-udp", "session all", "session 3", "assoc all", "drops", "worker all", "capture", "registrar",
                       "registrar pool all"):
             with self.subTest(words):
                 self.assertTrue(self.lab.cli("show", *words.split()).strip())

@@ -35,6 +35,11 @@ class EchoSource : public Source {
   Result<Report> workers() override { return said("workers"); }
   Result<Report> start() override { return said("start"); }
   Result<Report> stop() override { return said("stop"); }
+  Result<Report> capture(std::string_view p, std::string_view f, uint32_t n) override {
+    return said("capture " + std::string(p) + " " + std::string(f) + " " + std::to_string(n));
+  }
+  Result<Report> capture_stop(std::string_view p) override { return said("capture_stop " + std::string(p)); }
+  Result<Report> captures() override { return said("captures"); }
   Result<Report> set_pe(std::string_view p, uint32_t id, std::string_view s) override {
     return said("set_pe " + std::string(p) + " " + rserpool::hex32(id) + " " + std::string(s));
   }
@@ -67,6 +72,15 @@ TEST(Cli, commands_reach_their_source) {
   EXPECT_EQ(run("  show   pool\tall  # all of them"), said("pools all"));
 }
 
+TEST(Cli, capture_takes_a_port_a_file_and_a_count_or_stop) {
+  EXPECT_EQ(run("capture pu /tmp/a.pcapng 100"), said("capture pu /tmp/a.pcapng 100"));
+  EXPECT_EQ(run("capture pu stop"), said("capture_stop pu"));
+  EXPECT_EQ(run("show capture"), said("captures"));
+  EXPECT_EQ(run("capture pu /tmp/a.pcapng many"), "error: \"many\" is not a count of frames");
+  EXPECT_EQ(run("capture pu /tmp/a.pcapng -1"), "error: \"-1\" is not a count of frames");
+  EXPECT_EQ(run("capture pu"), "error: after \"capture pu\" comes stop or <file>, not the end of the line");
+}
+
 TEST(Cli, json_may_follow_every_show) {
   EXPECT_EQ(run("show drops json"), "{\n  \"said\": [\n    {\n      \"what\": \"drops\"\n    }\n  ]\n}\n");
 }
@@ -82,7 +96,7 @@ TEST(Cli, an_error_says_what_was_expected) {
   EXPECT_EQ(run("show port bits all"), "error: after \"show port\" comes stats|xstats|info, not \"bits\"");
   EXPECT_EQ(run("show sessions"),
             "error: after \"show\" comes port or config or pool or service or session or assoc or drops or "
-            "worker or "
+            "worker or capture or "
             "registrar, not \"sessions\"");
   EXPECT_EQ(run("set pe A 1"), "error: after \"set pe A 1\" comes up|drain|block, not the end of the line");
   EXPECT_EQ(run("set pe A 1 up now"),
