@@ -104,29 +104,17 @@ inline std::vector<rte_mbuf*> buffers(unsigned n) {
   return all;
 }
 
-// A pool, a service, and the redirect stages of some workers.
-class World {
+// A pool of kPes in 10.99.0.0, as `options` resolve them, and a service of it at kVip.
+class ServedPool {
  public:
-  struct Options {
-    unsigned workers = 1;
-    uint32_t lines = 0;  // of each worker's session table
-    config::Mode mode = config::Mode::l2;
-    uint16_t pe_port = kPort;
-  };
-  explicit World(const Options& given) {
-    const unsigned workers = given.workers;
-    hops_ = std::make_unique<drivers::NextHop[]>(kPes);
-    for (unsigned i = 0; i < kPes; ++i) hops_[i].state = drivers::NextHop::resolved;
-    pool::PoolTableOptions pools;
-    pools.resolve = [](const rserpool::IpAddress& a) { return pool::Route{a.data()[3], true}; };
-    pools.max_elements = kPes;
-    pools.workers = workers;
-    pools_ = std::move(*pool::PoolTable::create(pools));
+  ServedPool(pool::PoolTableOptions options, config::Mode mode, uint16_t pe_port) {
+    options.max_elements = kPes;
+    pools_ = std::move(*pool::PoolTable::create(std::move(options)));
     channel::PoolChunk chunk{.transaction = 1, .handle = "pool", .elements = {}};
     for (unsigned i = 0; i < kPes; ++i) {
       channel::PoolPe pe{.id = i + 1, .registration = 1};
       const uint8_t address[4] = {10, 99, 0, static_cast<uint8_t>(i)};
-      pe.transport = {.type = rserpool::TransportType::sctp, .port = given.pe_port};
+      pe.transport = {.type = rserpool::TransportType::sctp, .port = pe_port};
       pe.transport.addresses = {rserpool::IpAddress::v4(address)};
       chunk.elements.push_back(pe);
     }
@@ -137,8 +125,31 @@ class World {
     service.vips = {rserpool::IpAddress::v4(&kVip)};
     service.port = kPort;
     service.pool = "pool";
-    service.mode = given.mode;
+    service.mode = mode;
     services_ = std::move(*redirect::ServiceTable::build(config, {}, *pools_, nullptr, 1));
+  }
+  pool::PoolTable& pools() { return *pools_; }
+  const redirect::ServiceTable* services() const { return services_.get(); }
+
+ private:
+  std::unique_ptr<pool::PoolTable> pools_;
+  std::unique_ptr<redirect::ServiceTable> services_;
+};
+
+// The pool, the service, and the redirect stages of some workers.
+class World {
+ public:
+  struct Options {
+    unsigned workers = 1;
+    uint32_t lines = 0;  // of each worker's session table
+    config::Mode mode = config::Mode::l2;
+    uint16_t pe_port = kPort;
+  };
+  explicit World(const Options& given)
+      : hops_(std::make_unique<drivers::NextHop[]>(kPes)),
+        pool_(table_options(given.workers), given.mode, given.pe_port) {
+    const unsigned workers = given.workers;
+    for (unsigned i = 0; i < kPes; ++i) hops_[i].state = drivers::NextHop::resolved;
     std::vector<uint8_t> all;
     for (unsigned w = 0; w < workers; ++w) all.push_back(static_cast<uint8_t>(w));
     if (workers > 1) handover_ = std::move(*redirect::Handover::create(all, redirect::Spread::even(all, 2)));
@@ -148,14 +159,14 @@ class World {
       options.sessions = given.lines;
       options.half_open_sessions = given.lines;
       options.tunnel_sources.fill({rserpool::IpAddress::v4("\x0a\x00\x00\x01"), {}});
-      options.pools = pools_.get();
+      options.pools = &pool_.pools();
       options.next_hops = hops_.get();
       options.max_next_hops = kPes;
       drops_.push_back(std::make_unique<redirect::DropCounters>());
       options.drops = drops_.back().get();
       options.handover = handover_.get();
       stages_.push_back(std::move(*redirect::Redirector::create(options)));
-      stages_.back()->set_services(services_.get());
+      stages_.back()->set_services(pool_.services());
       outputs_.push_back(std::make_unique<redirect::Output>());
     }
   }
@@ -184,6 +195,12 @@ class World {
   redirect::Redirector& stage(unsigned worker) { return *stages_[worker]; }
 
  private:
+  static pool::PoolTableOptions table_options(unsigned workers) {
+    pool::PoolTableOptions options;
+    options.resolve = [](const rserpool::IpAddress& a) { return pool::Route{a.data()[3], true}; };
+    options.workers = workers;
+    return options;
+  }
   unsigned left(unsigned worker) {
     redirect::Output& out = *outputs_[worker];
     unsigned n = 0;
@@ -197,8 +214,7 @@ class World {
   }
 
   std::unique_ptr<drivers::NextHop[]> hops_;
-  std::unique_ptr<pool::PoolTable> pools_;
-  std::unique_ptr<redirect::ServiceTable> services_;
+  ServedPool pool_;
   std::unique_ptr<redirect::Handover> handover_;
   std::vector<std::unique_ptr<redirect::DropCounters>> drops_;
   std::vector<std::unique_ptr<redirect::Redirector>> stages_;

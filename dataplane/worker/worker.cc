@@ -95,6 +95,7 @@ int Worker::run() {
   }
   rte_rcu_qsbr_thread_offline(options_.rcu, options_.index);
   rte_rcu_qsbr_thread_unregister(options_.rcu, options_.index);
+  stopping_.store(false, std::memory_order_relaxed);
   return 0;
 }
 

@@ -74,7 +74,7 @@ class Worker final : public PacketSink {
   void run_prober(ProberStage* stage) { prober_ = stage; }
   void hand_endpoint_to(rte_ring* ring) { endpoint_via_ = ring; }
 
-  // The loop, on the worker's lcore, until stop().
+  // The loop, on the worker's lcore, until stop(). It may be run again.
   int run();
   // After run(), main lcore: sends what the endpoint said at its end.
   void flush_after_stop() { flush_own(); }
