@@ -57,13 +57,14 @@ def is_request(frame: bytes) -> bool:
 
 
 def received(s: socket.socket):
-    """Frames that came in (not those that left) and those that left: (frame, incoming)."""
+    """Frames that came to this host, and those that left: (frame, incoming). Not those for others, which a bridge floods."""
     while True:
         try:
             frame, address = s.recvfrom(2048)
         except BlockingIOError:
             return
-        yield frame, address[2] != socket.PACKET_OUTGOING
+        if address[2] in (socket.PACKET_HOST, socket.PACKET_OUTGOING):
+            yield frame, address[2] == socket.PACKET_HOST
 
 
 class Lab:
