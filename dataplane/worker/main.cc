@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <rte_eal.h>
+#include <rte_errno.h>
+#include <rte_pdump.h>
 #include <signal.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
@@ -63,6 +65,9 @@ int main(int argc, char** argv) {
     spdlog::critical("{}", eal.error().text);
     return 1;
   }
+  // For dpdk-dumpcap, a second process: it asks for callbacks like those of our own `capture`; until then,
+  // nothing.
+  if (rte_pdump_init() != 0) spdlog::info("dpdk-dumpcap cannot attach: {}", rte_strerror(rte_errno));
   int status = 1;
   if (auto appliance = poolgate::worker::Appliance::start(*config, signals); appliance) {
     if (auto console = poolgate::worker::Console::open(**appliance, commands); console) {
