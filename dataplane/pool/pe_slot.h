@@ -63,7 +63,8 @@ struct alignas(64) PeLine {
   uint32_t first_session = UINT32_MAX;  // head of the list of its sessions in the worker's table
   uint8_t address[16] = {};
   std::atomic<uint32_t> sessions{0};
-  uint32_t unused = 0;
+  uint32_t answers =
+      0;  // `nat`: its packets to clients that had none of it yet; wraps. Only its worker reads it
   std::atomic<uint64_t> packets{0};
   std::atomic<uint64_t> bytes{0};
 };

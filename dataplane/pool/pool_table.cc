@@ -316,6 +316,21 @@ void PoolTable::routes_changed(uint64_t now_us) {
   }
 }
 
+std::vector<PoolTable::PeName> PoolTable::elements_at(PeSlotIndex slot,
+                                                      const rserpool::IpAddress& address) const {
+  std::vector<PeName> found;
+  for (const auto& [handle, pool] : pools_) {
+    for (const auto& [id, element] : pool->elements) {
+      for (const PeView::Endpoint* endpoint : {&element.v4, &element.v6}) {
+        const bool at =
+            address.is_set() ? endpoint->address == address : slot != kNoPeSlot && endpoint->slot == slot;
+        if (at) found.push_back({handle, id, element.pe.registration});
+      }
+    }
+  }
+  return found;
+}
+
 // ---- for show
 
 std::vector<std::string> PoolTable::handles() const {

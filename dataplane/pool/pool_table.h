@@ -109,6 +109,13 @@ class PoolTable {
   // none, it is back, or the guard holds them.
   bool left_dead(rserpool::PoolHandleView handle, PeSlotIndex slot, const PeIdentity& identity,
                  uint64_t now_us);
+  // The PEs whose traffic goes to a slot (at most one), or to an address. Looks at all pools.
+  struct PeName {
+    std::string handle;
+    rserpool::PeId id = 0;
+    uint32_t registration = 0;
+  };
+  std::vector<PeName> elements_at(PeSlotIndex slot, const rserpool::IpAddress& address) const;
   // Grows with each change of a pool.
   uint64_t changes() const { return changes_; }
   // The registrar lost all its associations: while true, no PE that is found dead has its sessions aborted.

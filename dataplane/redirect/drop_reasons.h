@@ -55,6 +55,7 @@ namespace poolgate::redirect {
   X(handover_full, "the ring to the worker that owns the session was full")                        \
   X(handover_loop, "handed from worker to worker too often")                                       \
   X(notice_lost, "no room for another worker's word of whose a flow or tag is (no packet)")        \
+  X(suspicion_lost, "too many signs that a pool element is gone: one not passed on (no packet)")   \
   X(probe_answer, "answer to no probe of ours: forged, late, or of a kind that was not asked for") \
   X(probe_no_route, "probe not sent: no route to the pool element, or no address of ours on it")   \
   X(endpoint_queue_full, "too many packets wait for our SCTP endpoint")                            \

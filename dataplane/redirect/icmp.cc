@@ -69,10 +69,11 @@ bool Redirector::Impl::icmp_error(Packet& packet) {
   const uint8_t family = info.flow.family;
   if (!is_error(family, packet.l4()[0])) return false;
   if (packet.mbuf->nb_segs > 1 && rte_pktmbuf_linearize(packet.mbuf) != 0) return false;
+  if (packet.l4_readable() < kIcmpHeader) return false;
   Quote quote;
-  if (packet.l4_readable() < kIcmpHeader ||
-      !parse_quote(packet.l4() + kIcmpHeader, packet.l4_readable() - kIcmpHeader, family, quote))
-    return false;
+  const size_t quoted = packet.l4_readable() - kIcmpHeader;
+  tunnel_error(packet, packet.l4() + kIcmpHeader, quoted);
+  if (!parse_quote(packet.l4() + kIcmpHeader, quoted, family, quote)) return false;
   // An error goes to whom the packet came from.
   const size_t n = packet.address_size();
   if (std::memcmp(packet.destination(), quote.addresses, n) != 0) return false;
@@ -104,13 +105,15 @@ bool Redirector::Impl::icmp_error(Packet& packet) {
     drop(packet.mbuf, DropReason::icmp_no_session);
     return true;
   }
+  const SessionIndex i = sessions.session_of(packet.entry);
+  const Session& s = sessions.at(i);
+  const bool to_client_side = (sessions.at(packet.entry).flags & session::kFromPe) != 0;
+  if (to_client_side && is_unreachable(family, packet.l4()[0], packet.l4()[1]))
+    suspect({Suspicion::Why::unreachable, s.key.protocol, packet.l4()[1], 0, s.pe, {}});
   if (!may_send_icmp_error()) {
     rte_pktmbuf_free(packet.mbuf);
     return true;
   }
-  const SessionIndex i = sessions.session_of(packet.entry);
-  const Session& s = sessions.at(i);
-  const bool to_client_side = (sessions.at(packet.entry).flags & session::kFromPe) != 0;
   if ((s.flags & session::kNat) != 0 && !icmp_rewrite(packet, quote.addresses, quote.l4, quote.l4_length))
     return true;
   if (to_client_side) {

@@ -12,6 +12,7 @@
 #include "dataplane/redirect/client_hops.h"
 #include "dataplane/redirect/fragment_table.h"
 #include "dataplane/redirect/nat_sctp.h"
+#include "dataplane/redirect/passive.h"
 #include "dataplane/redirect/peers.h"
 #include "dataplane/redirect/redirector.h"
 #include "dataplane/redirect/replies.h"
@@ -202,6 +203,12 @@ struct Redirector::Impl {
   void abort_some(unsigned budget, bool first);
   Verdict dead_pe(Packet& packet, SessionIndex i, bool from_pe);
 
+  // ---- passive.cc: what is noticed of PEs
+  void watch(const Packet& packet, SessionIndex i);
+  void look_at_watched();
+  void tunnel_error(const Packet& packet, const uint8_t* quoted, size_t length);
+  void suspect(const Suspicion& suspicion);
+
   // ---- ageing.cc
   void age();
   uint32_t timeout_ms(const Session& s) const;
@@ -242,6 +249,9 @@ struct Redirector::Impl {
   uint32_t random_state;
   std::unique_ptr<Peers> others;  // null: this worker is the only one that receives
   uint16_t outer_id = 0;          // IPv4 ID of the last tunnel packet that may be fragmented
+
+  PassiveWatch passive;
+  Suspicions suspicions;
 
   // Of the call in progress.
   const ServiceTable* services = nullptr;

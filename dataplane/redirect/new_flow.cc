@@ -181,6 +181,7 @@ void Redirector::Impl::start(Packet& packet, const ServiceEntry& service) {
     session_ended(i);
     return refuse(packet, service.index, DropReason::nat_no_port, true);
   }
+  if (service.settings.mode == config::Mode::nat) watch(packet, i);
   count(service.index, &ServiceCounters::new_sessions);
   hit(packet, i);
 }

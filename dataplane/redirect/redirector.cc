@@ -133,7 +133,10 @@ void Redirector::service_timers(uint64_t now_us, Output& out) {
   if (impl_->services == nullptr) return;
   if (!impl_->dying.empty()) impl_->abort_some(kMaxGenerated, false);
   impl_->age();
+  impl_->look_at_watched();
 }
+
+bool Redirector::next_suspicion(Suspicion& suspicion) { return impl_->suspicions.next(suspicion); }
 
 void Redirector::Impl::begin(const ServiceTable* table, uint64_t now, Output& output) {
   services = table;

@@ -16,6 +16,7 @@
 #include "dataplane/redirect/classify.h"
 #include "dataplane/redirect/drop_reasons.h"
 #include "dataplane/redirect/packet.h"
+#include "dataplane/redirect/passive.h"
 #include "dataplane/redirect/tunnel.h"
 #include "drivers/next_hop.h"
 
@@ -140,6 +141,9 @@ class Redirector {
   // Worker, also when nothing arrives, at least each millisecond: ageing in slices, paced aborts. At most
   // kMaxGenerated packets.
   void service_timers(uint64_t now_us, Output& out);
+
+  // Main lcore: what this worker noticed of PEs. False: nothing more.
+  bool next_suspicion(Suspicion& suspicion);
 
   // ---- any thread: racy but never torn
   const ServiceCounters& counters(ServiceIndex service) const { return service_counters_[service]; }

@@ -43,6 +43,7 @@ Verdict Redirector::Impl::sctp_control(Packet& packet, SessionIndex i, bool from
     return Verdict::consumed;
   }
   Session& s = sessions.at(i);
+  if (from_pe && s.state == State::half_open) passive.answered(lines[s.pe]);
   const uint32_t tag = sctp::verification_tag(packet.l4());
   const uint32_t own = from_pe ? s.tag_c : s.tag_p, peers = from_pe ? s.tag_p : s.tag_c;
   if (own != 0 && tag == own) {

@@ -22,6 +22,7 @@ Verdict Redirector::Impl::track_tcp(Packet& packet, SessionIndex i, bool from_pe
     return Verdict::forward;
   }
   s.last_seen_ms = now_ms;
+  if (from_pe && s.state == State::half_open) passive.answered(lines[s.pe]);
   if (!from_pe && (flags & kAck) != 0) {
     // What the client expects next: the sequence number of a RST that it accepts (RFC 5961 §3.2).
     s.tag_p = wire::get32(p + 8);

@@ -95,6 +95,9 @@ unsigned Appliance::work() {
   unsigned done = exceptions_->run_rings(now_us / 1000);
   done += channel_->run();
   done += failures_->run(now_us);
+  redirect::Suspicion suspicion;
+  for (const auto& worker : workers_)
+    if (worker->redirector().next_suspicion(suspicion)) failures_->suspect(suspicion, now_us);
   done += requests_.run();
   pools_->tick(now_us);
   if (now_us - tick_us_ >= kTickUs) ticks(now_us);

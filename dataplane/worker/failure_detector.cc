@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "controlplane/rserpool/text.h"
+#include "dataplane/redirect/wire.h"
 
 namespace poolgate::worker {
 
@@ -27,6 +28,22 @@ const char* what_is_sent(config::ProbeKind how) {
       break;
   }
   return "probes";
+}
+
+std::string text_of(const redirect::Suspicion& suspicion) {
+  using Why = redirect::Suspicion::Why;
+  const std::string code = ", code " + std::to_string(suspicion.code);
+  switch (suspicion.why) {
+    case Why::unanswered:
+      return std::to_string(redirect::PassiveWatch::kClients) +
+             (suspicion.protocol == redirect::wire::kTcp ? " SYNs" : " INITs") +
+             " of different clients, and it sent nothing";
+    case Why::unreachable:
+      return "ICMP: destination unreachable" + code;
+    case Why::tunnel_unreachable:
+      return "ICMP about its tunnel: destination unreachable" + code;
+  }
+  return "";
 }
 
 }  // namespace
@@ -111,23 +128,23 @@ void FailureDetector::judge(const PeKey& key, Pe& pe, uint64_t now_us) {
                    printable(key.handle), asked);
       if (!pools_.pe_down({key.handle, key.id, pe.registration}, now_us, pool::Finder::prober))
         spdlog::debug("element {:#x} registered anew meanwhile", key.id);
-      report(key, pe, "prober: " + asked + " were not answered");
+      report(key, pe.registration, "prober: " + asked + " were not answered");
       break;
     case Health::silent:
       if (pe.told_silent) break;
       pe.told_silent = true;
       spdlog::warn("element {} of {} has never answered the prober ({}): something may filter them",
                    hex32(key.id), printable(key.handle), asked);
-      report(key, pe, "prober: " + asked + " were not answered, nor any before");
+      report(key, pe.registration, "prober: " + asked + " were not answered, nor any before");
       break;
     case Health::alive:
       if (refuses && !pe.told_refuses)
-        report(key, pe, "prober: " + asked + " were answered by ABORT: nobody listens there");
+        report(key, pe.registration, "prober: " + asked + " were answered by ABORT: nobody listens there");
       pe.told_refuses = refuses;
       pe.told_silent = false;
       if (!pe.told_dead || (pe.asked_us != 0 && now_us - pe.asked_us < kRecoveryUs)) break;
       pe.asked_us = now_us;
-      report(key, pe, "prober: it answers again");
+      report(key, pe.registration, "prober: it answers again");
       break;
     case Health::unknown:
       break;
@@ -189,14 +206,35 @@ void FailureDetector::judge_left(uint64_t now_us) {
   std::erase_if(left_, judged);
 }
 
+// ---- what workers noticed
+
+void FailureDetector::suspect(const redirect::Suspicion& suspicion, uint64_t now_us) {
+  using Why = redirect::Suspicion::Why;
+  counters_.noticed.add(1);
+  std::erase_if(suspected_us_, [&](const auto& told) { return now_us - told.second >= kSuspicionUs; });
+  if (!suspicion_pace_.take(now_us, kSuspicionRate)) return counters_.noticed_again.add(1);
+  rserpool::IpAddress address;
+  if (suspicion.why == Why::tunnel_unreachable)
+    address = suspicion.family == 6 ? rserpool::IpAddress::v6(suspicion.address)
+                                    : rserpool::IpAddress::v4(suspicion.address);
+  for (auto& pe : pools_.elements_at(suspicion.pe, address)) {
+    const PeKey key{pe.handle, pe.id};
+    if (!suspected_us_.emplace(key, now_us).second) {
+      counters_.noticed_again.add(1);
+      continue;
+    }
+    report(key, pe.registration, text_of(suspicion));
+  }
+}
+
 // ---- reports
 
-void FailureDetector::report(const PeKey& key, const Pe& pe, std::string how) {
+void FailureDetector::report(const PeKey& key, uint32_t registration, std::string how) {
   if (reports_.size() == kReports) {
     counters_.reports_dropped.add(1);
     return;
   }
-  reports_.push_back({key.handle, key.id, pe.registration, std::move(how)});
+  reports_.push_back({key.handle, key.id, registration, std::move(how)});
 }
 
 void FailureDetector::send_reports(uint64_t now_us) {

@@ -8,6 +8,9 @@
 //    does (PeAlive). What the registrar itself found dead stays dead until it registers anew.
 //  - One that registers anew is asked anew.
 //  - One that its home server deleted is asked anew: silent, its sessions end; answering, they go on.
+//  - What workers notice without asking (redirect/passive.h) is told to the registrar, and nothing else:
+//  anybody
+//    can send an ICMP error.
 //  - An address that has never answered is no proof of anything; the registrar is told, once.
 #pragma once
 
@@ -22,6 +25,7 @@
 #include "controlplane/transport/channel_messages.h"
 #include "dataplane/pool/pool_table.h"
 #include "dataplane/probe/board.h"
+#include "dataplane/redirect/passive.h"
 #include "dataplane/redirect/token_bucket.h"
 #include "dataplane/worker/worker_stats.h"
 
@@ -32,6 +36,8 @@ class FailureDetector {
   static constexpr uint64_t kPlanUs = 100'000;         // between two looks at what is to be probed
   static constexpr uint64_t kRecoveryUs = 1'000'000;   // between two questions about one that answers again
   static constexpr uint32_t kReportRate = 200;         // PeReports a second
+  static constexpr uint32_t kSuspicionRate = 10;       // looked up and told a second
+  static constexpr uint64_t kSuspicionUs = 5'000'000;  // between two about one PE
   static constexpr size_t kReports = 4096;             // that wait
   static constexpr uint64_t kPatienceUs = 10'000'000;  // beyond what the prober needs to judge one that left
 
@@ -45,6 +51,8 @@ class FailureDetector {
   unsigned run(uint64_t now_us);
   // Each 50 ms.
   void tick(uint64_t now_us);
+  // What a worker noticed.
+  void suspect(const redirect::Suspicion& suspicion, uint64_t now_us);
   // ---- from the channel
   void alive(const channel::PeAlive& alive, uint64_t now_us);
   void left(const channel::PeLeft& left, uint64_t now_us);
@@ -61,7 +69,8 @@ class FailureDetector {
   struct Counters {
     Counter dead, alive_again, left_dead, left_drained;
     Counter reports, reports_dropped;
-    Counter no_room;  // addresses beyond the board's capacity, each time they were looked for
+    Counter noticed, noticed_again;  // suspicions of workers; of those, not told: too many, or told before
+    Counter no_room;                 // addresses beyond the board's capacity, each time they were looked for
   };
   const Counters& counters() const { return counters_; }  // any thread
   size_t targets() const { return entries_.size(); }
@@ -117,7 +126,7 @@ class FailureDetector {
   void look(probe::TargetIndex index, uint64_t now_us);
   void judge(const PeKey& key, Pe& pe, uint64_t now_us);
   void judge_left(uint64_t now_us);
-  void report(const PeKey& key, const Pe& pe, std::string how);
+  void report(const PeKey& key, uint32_t registration, std::string how);
   void send_reports(uint64_t now_us);
 
   pool::PoolTable& pools_;
@@ -133,7 +142,8 @@ class FailureDetector {
   std::vector<probe::Change> removals_;  // not yet told
   std::vector<Left> left_;
   std::deque<channel::PeReport> reports_;
-  redirect::TokenBucket report_pace_;
+  redirect::TokenBucket report_pace_, suspicion_pace_;
+  std::map<PeKey, uint64_t> suspected_us_;  // when it was told last, while that is not long ago
   uint64_t planned_changes_ = 0, planned_us_ = 0;
   bool plan_due_ = true;
   bool changes_due_ = false;

@@ -56,9 +56,10 @@ void describe(Report& report, const ProberCounters& prober, const FailureDetecto
   const FailureDetector::Counters& c = detector.counters();
   report
       .section("prober", {"probes", "answered", "dead", "alive_again", "left_dead", "left_drained", "reports",
-                          "reports_dropped", "no_room"})
+                          "noticed", "noticed_again", "reports_dropped", "no_room"})
       .row({prober.sent.get(), prober.answered.get(), c.dead.get(), c.alive_again.get(), c.left_dead.get(),
-            c.left_drained.get(), c.reports.get(), c.reports_dropped.get(), c.no_room.get()});
+            c.left_drained.get(), c.reports.get(), c.noticed.get(), c.noticed_again.get(),
+            c.reports_dropped.get(), c.no_room.get()});
 }
 
 }  // namespace

@@ -275,6 +275,62 @@ TEST_F(FailureDetector, reports_leave_at_a_bounded_rate) {
   EXPECT_EQ(reports.size(), 60u);
 }
 
+// ---- what workers noticed
+
+TEST_F(FailureDetector, what_a_worker_noticed_is_told_and_takes_no_PE_down) {
+  begin(kThree, config::ProbeKind::off);
+  redirect::Suspicion seen;
+  seen.protocol = 132;
+  seen.pe = pe(12).v4.slot;
+  detector->suspect(seen, rig->now_us);
+  detector->run(rig->now_us);
+  ASSERT_THAT(reports, SizeIs(1));
+  EXPECT_EQ(reports[0].pe_id, 12u);
+  EXPECT_EQ(reports[0].how, "4 INITs of different clients, and it sent nothing");
+  EXPECT_FALSE(down(12));
+  seen.why = redirect::Suspicion::Why::unreachable;
+  seen.code = 1;
+  detector->suspect(seen, rig->now_us);
+  detector->run(rig->now_us);
+  EXPECT_THAT(reports, SizeIs(1)) << "of one PE once in a while";
+  EXPECT_EQ(detector->counters().noticed_again.get(), 1u);
+  pass_ms(5001);
+  detector->suspect(seen, rig->now_us);
+  detector->run(rig->now_us);
+  ASSERT_THAT(reports, SizeIs(2));
+  EXPECT_EQ(reports[1].how, "ICMP: destination unreachable, code 1");
+}
+
+TEST_F(FailureDetector, an_error_about_a_tunnel_names_its_PE_by_address) {
+  begin(kThree, config::ProbeKind::off);
+  redirect::Suspicion seen;
+  seen.why = redirect::Suspicion::Why::tunnel_unreachable;
+  seen.family = 4;
+  std::memcpy(seen.address, ip("10.0.0.13").data(), 4);
+  detector->suspect(seen, rig->now_us);
+  detector->run(rig->now_us);
+  ASSERT_THAT(reports, SizeIs(1));
+  EXPECT_EQ(reports[0].pe_id, 13u);
+  EXPECT_EQ(reports[0].how, "ICMP about its tunnel: destination unreachable, code 0");
+  std::memcpy(seen.address, ip("10.0.0.99").data(), 4);
+  detector->suspect(seen, rig->now_us);
+  detector->run(rig->now_us);
+  EXPECT_THAT(reports, SizeIs(1)) << "nobody's address";
+}
+
+TEST_F(FailureDetector, a_flood_of_suspicions_is_bounded) {
+  begin(kThree, config::ProbeKind::off);
+  redirect::Suspicion seen;
+  for (int i = 0; i < 1000; ++i) {
+    seen.pe = pe(11 + static_cast<uint32_t>(i % 3)).v4.slot;
+    detector->suspect(seen, rig->now_us);
+  }
+  detector->run(rig->now_us);
+  EXPECT_LE(reports.size(), 3u);
+  EXPECT_EQ(detector->counters().noticed.get(), 1000u);
+  EXPECT_EQ(detector->counters().noticed_again.get(), 1000u - reports.size());
+}
+
 // ---- a PE that its home server deleted
 
 class Deleted : public FailureDetector {
