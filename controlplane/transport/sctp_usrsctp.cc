@@ -99,7 +99,8 @@ class UsrSocket : public std::enable_shared_from_this<UsrSocket> {
     if (!socket_) return failed("socket");
     usrsctp_set_non_blocking(socket_, 1);
     usrsctp_set_upcall(socket_, &UsrSocket::on_readable, reinterpret_cast<void*>(key_));
-    poolgate_use_addresses_on_lo();
+    // Only where one is bound: a socket of every address would send from a VIP that is there for others.
+    if (!options.addresses.empty()) poolgate_use_addresses_on_lo();
     if (auto error = configure(options)) return *error;
     if (auto error = bind_to(family, options)) return *error;
     if (options.listen && usrsctp_listen(socket_, 128) != 0) return failed("listen");

@@ -55,7 +55,7 @@ class SnatTest(unittest.TestCase):
                 self.assertEqual((one["failed"], len(one["by_name"])), (0, 1), one)
 
     def test_over_ipv6(self):
-        for transport in ("udp", "tcp"):
+        for transport in ("udp", "tcp", "sctp"):
             with self.subTest(transport):
                 self.fill(transport, "fd00:2::1")
                 report = self.client(transport, "--count", "9", "--rate", "50", "--fresh", to="[2001:db8::1]:7000")
