@@ -50,7 +50,7 @@ class CliTest(unittest.TestCase):
     def test_every_show_command_answers_as_text_and_as_json(self):
         for words in ("port stats all", "port xstats all", "port info pu", "config fwd", "config all", "pool all", "pool EchoUdp",
                       "service all", "service echo-udp", "session all", "session 3", "assoc all", "drops", "worker all", "capture", "registrar",
-                      "registrar pool all"):
+                      "registrar pool all", "registrar pool EchoUdp", "registrar peers"):
             with self.subTest(words):
                 self.assertTrue(self.lab.cli("show", *words.split()).strip())
                 self.assertTrue(self.show(*words.split()))

@@ -4,12 +4,15 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include <cstdlib>
+
 namespace poolgate::registrar {
 
 void RateLimitedLog::set_level(const std::string& level) {
   static const auto logger = [] {
     auto made = spdlog::stderr_logger_st("registrar");
-    made->set_pattern("%Y-%m-%d %H:%M:%S.%e %l: %v");
+    // Under systemd the journal has the time already.
+    made->set_pattern(std::getenv("JOURNAL_STREAM") != nullptr ? "%l: %v" : "%Y-%m-%d %H:%M:%S.%e %l: %v");
     spdlog::set_default_logger(made);
     return made;
   }();
