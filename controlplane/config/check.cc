@@ -121,6 +121,13 @@ void check(const Config& c, const toml::table& root, ErrorList& errors) {
       found = found || std::to_string(core) == c.dataplane.endpoint_core;
     if (!found) errors.add(where, "dataplane.endpoint_core", "is not one of worker_cores");
   }
+  if (c.sctp.stacks > 1 && c.sctp.stacks >= c.dataplane.worker_cores.size()) {
+    const toml::node* sctp = root.get("sctp");
+    errors.add(sctp ? sctp->source() : root.source(), "sctp.stacks",
+               "each stack has a worker core of its own, and one at least must be left for traffic: " +
+                   std::to_string(c.sctp.stacks) + " stacks want " + std::to_string(c.sctp.stacks + 1) +
+                   " worker_cores");
+  }
 }
 
 }  // namespace poolgate::config

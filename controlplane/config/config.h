@@ -75,8 +75,9 @@ struct Sctp {
   uint32_t heartbeat_ms = 5000;
   uint32_t path_max_retrans = 3;
   uint32_t association_max_retrans = 5;
-  uint32_t init_rate = 2000;  // INITs answered a second
-  uint32_t max_associations = 20'000;
+  uint32_t init_rate = 2000;           // INITs answered a second
+  uint32_t max_associations = 20'000;  // a stack
+  uint32_t stacks = 1;                 // 1 to 4, each with a worker core of its own
 };
 
 // How the data plane finds out that a pool element is gone (dataplane/probe): [[service]], or [[pool]] for

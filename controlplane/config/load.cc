@@ -104,6 +104,7 @@ void read_sctp(Table t, Sctp& out) {
   t.integer("association_max_retrans", out.association_max_retrans, 1, 40);
   t.integer("init_rate", out.init_rate, 1, 1'000'000);
   t.integer("max_associations", out.max_associations, 1, 1'000'000);
+  t.integer("stacks", out.stacks, 1, 4);
   if (out.rto_min_ms > out.rto_max_ms) t.error("rto_min_ms", "is over rto_max_ms");
   if (out.asap_port == out.enrp_port) t.error("enrp_port", "is the ASAP port too");
   t.finish();

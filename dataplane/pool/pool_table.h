@@ -44,6 +44,7 @@ struct PoolTableOptions {
   rte_rcu_qsbr* qsbr = nullptr;  // null: what is replaced is freed when the table is (one thread, tests)
   RouteResolver resolve;
   unsigned workers = 1;
+  unsigned stacks = 1;             // of SCTP: each answers resolutions
   uint32_t max_elements = 65'536;  // PE slots, of all pools together
   std::string slot_file;  // beside the session tables, e.g. /dev/shm/poolgate-NAME-elements; empty: anonymous
   uint32_t min_publish_interval_us = 1000;

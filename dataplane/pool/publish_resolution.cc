@@ -43,7 +43,7 @@ void PoolTable::answer_resolutions(const ResolutionSettings& settings, uint64_t 
 }
 
 std::unique_ptr<ResolutionGeneration> PoolTable::build_resolution(const Pool& pool) {
-  auto generation = std::make_unique<ResolutionGeneration>();
+  auto generation = std::make_unique<ResolutionGeneration>(options_.stacks);
   generation->number = ++number_;
   std::vector<rserpool::SelectorElement> elements;
   for (const auto& [id, element] : pool.elements) {
@@ -57,7 +57,10 @@ std::unique_ptr<ResolutionGeneration> PoolTable::build_resolution(const Pool& po
   // As the handlespace seeds its pools: a test gives both one seed, and both make the same random picks.
   const uint64_t seed =
       rserpool::mix64(rserpool::hash_handle(pool.handle, options_.random_seed) ^ options_.random_seed);
-  generation->selector.store(new rserpool::Selector(pool.policy, seed, elements), std::memory_order_release);
+  for (unsigned stack = 0; stack < options_.stacks; ++stack)
+    generation->selectors[stack].store(
+        new rserpool::Selector(pool.policy, stack == 0 ? seed : rserpool::mix64(seed + stack), elements),
+        std::memory_order_release);
   return generation;
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What the endpoint's worker reads of a pool to answer a resolution in the registrar's place (DESIGN.md §4):
+// What the endpoints' workers read of a pool to answer a resolution in the registrar's place (DESIGN.md §4):
 // the PEs that are neither found dead nor drained nor blocked, encoded, and a selector over them. Published
 // as views are (pool_generation.h), for the pools that the configuration names.
 #pragma once
@@ -19,7 +19,7 @@
 
 namespace poolgate::pool {
 
-// One state of a pool: immutable once published, but for the selector, which the worker takes out.
+// One state of a pool: immutable once published, but for the selectors, which the workers take out.
 struct ResolutionGeneration {
   uint64_t number = 0;
   struct Element {
@@ -27,16 +27,16 @@ struct ResolutionGeneration {
     PeSlotIndex slot = kNoPeSlot;  // tells its death at once; none: it has no address of ours
   };
   std::vector<Element> elements;  // by id; selector slot i is elements[i]
-  // As ViewGeneration's, of the one worker that has the endpoint.
-  std::atomic<rserpool::Selector*> selector{nullptr};
-  std::atomic<rserpool::Selector*> returned{nullptr};
+  // As ViewGeneration's, by SCTP stack: each is one worker's.
+  std::vector<std::atomic<rserpool::Selector*>> selectors;
+  std::vector<std::atomic<rserpool::Selector*>> returned;
 
-  ResolutionGeneration() = default;
+  explicit ResolutionGeneration(unsigned stacks) : selectors(stacks), returned(stacks) {}
   ResolutionGeneration(const ResolutionGeneration&) = delete;
   ResolutionGeneration& operator=(const ResolutionGeneration&) = delete;
   ~ResolutionGeneration() {
-    delete selector.load(std::memory_order_acquire);
-    delete returned.load(std::memory_order_acquire);
+    for (auto& s : selectors) delete s.load(std::memory_order_acquire);
+    for (auto& s : returned) delete s.load(std::memory_order_acquire);
   }
 };
 

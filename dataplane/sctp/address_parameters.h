@@ -25,7 +25,8 @@ enum class ChunkType : uint8_t {
   heartbeat_ack = 5,
   abort = 6,
   cookie_echo = 10,
-  cookie_ack = 11
+  cookie_ack = 11,
+  shutdown_complete = 14
 };
 
 // `packet`: an SCTP packet that holds one INIT or INIT ACK chunk. Appends one parameter for each address (RFC

@@ -244,6 +244,9 @@ Result<std::unique_ptr<Endpoint>> Endpoint::create(const Config& config, Network
 Endpoint::Endpoint(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Endpoint::~Endpoint() = default;
 void Endpoint::input(const InputPacket& packet) { impl_->input(packet); }
+unsigned Endpoint::stack_of_init(const InputPacket& packet, const Steering& steering) const {
+  return impl_->stack_of_init(packet, steering);
+}
 unsigned Endpoint::poll(unsigned budget) { return impl_->poll(budget); }
 bool Endpoint::tick(uint64_t now_us) { return impl_->tick(now_us); }
 Result<bool> Endpoint::connect(channel::SctpService service, const std::vector<IpAddress>& peers,

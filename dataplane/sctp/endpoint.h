@@ -27,6 +27,7 @@
 #include "controlplane/rserpool/result.h"
 #include "controlplane/transport/channel_messages.h"
 #include "dataplane/sctp/association_records.h"
+#include "dataplane/sctp/steering.h"
 
 struct poolgate_sctp_stack;  // stack.h
 
@@ -163,6 +164,8 @@ class Endpoint {
   Endpoint& operator=(const Endpoint&) = delete;
 
   void input(const InputPacket& packet);
+  // Whose an INIT is, of several stacks; `packet`: one that Steering::route() calls by_peer.
+  unsigned stack_of_init(const InputPacket& packet, const Steering& steering) const;
   // Delivers at most `budget` events and messages; returns how many. 0: there is nothing more now.
   unsigned poll(unsigned budget);
   // `now_us`: any monotonic clock, e.g. from the TSC. True if timers were run.

@@ -28,6 +28,7 @@ class Endpoint::Impl {
   Result<bool> start();
 
   void input(const InputPacket& packet);
+  unsigned stack_of_init(const InputPacket& packet, const Steering& steering) const;
   unsigned poll(unsigned budget);
   bool tick(uint64_t now_us);
   Result<bool> connect(channel::SctpService service, const std::vector<IpAddress>& peers, uint16_t port,

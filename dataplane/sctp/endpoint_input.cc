@@ -49,6 +49,12 @@ void Endpoint::Impl::input(const InputPacket& packet) {
   input_unknown(packet, header);
 }
 
+unsigned Endpoint::Impl::stack_of_init(const InputPacket& packet, const Steering& steering) const {
+  std::vector<IpAddress> addresses = read_addresses(first_chunk(packet));
+  addresses.push_back(packet.source);
+  return steering.by_peer(addresses, get16(packet.data), [this](const IpAddress& a) { return is_ours(a); });
+}
+
 // Nothing is kept of an INIT: its path's key is a function of its addresses, and the cookie brings the rest
 // back.
 void Endpoint::Impl::input_init(const InputPacket& packet, const CommonHeader& header) {

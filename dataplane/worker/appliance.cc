@@ -30,8 +30,8 @@ constexpr uint64_t kGapUs = 1'000'000;  // as the workers'
 
 Appliance::~Appliance() {
   stop();
-  if (endpoint_ != nullptr) {
-    endpoint_.reset();  // its ABORTs leave by the worker that ran it
+  if (!endpoints_.empty()) {
+    endpoints_.clear();  // their ABORTs leave by the workers that ran them
     for (const auto& worker : workers_) worker->flush_after_stop();
   }
   std::vector<uint16_t> ports;

@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -31,11 +32,14 @@ struct rte_rcu_qsbr;
 
 namespace poolgate::worker {
 
+using SctpStacks = std::span<const poolgate_sctp_stack* const>;
+
 // The whole data plane: what is started, in order, and the main lcore's loop. The EAL is up before start().
 class Appliance {
  public:
-  // `signals`: a signalfd of SIGTERM, SIGINT and SIGHUP, or -1.
-  static Result<std::unique_ptr<Appliance>> start(const config::Config& config, int signals);
+  // `signals`: a signalfd of SIGTERM, SIGINT and SIGHUP, or -1. `stacks`: as many as Sctp::stacks, or more.
+  static Result<std::unique_ptr<Appliance>> start(const config::Config& config, int signals,
+                                                  SctpStacks stacks);
   ~Appliance();
   Appliance(const Appliance&) = delete;
   Appliance& operator=(const Appliance&) = delete;
@@ -58,7 +62,7 @@ class Appliance {
   const redirect::ServiceTable& services() const { return *services_; }
   ExceptionPath& exceptions() { return *exceptions_; }
   ChannelBridge& channel() { return *channel_; }
-  EndpointStage& endpoint() { return *endpoint_; }
+  const std::vector<std::unique_ptr<EndpointStage>>& endpoints() const { return endpoints_; }  // by stack
   FailureDetector& failures() { return *failures_; }
   const ProberStage& prober() const { return *prober_; }
   drivers::Neighbours& neighbours() { return *neighbours_; }
@@ -77,7 +81,9 @@ class Appliance {
   Result<bool> start_neighbours();
   Result<bool> start_channel_and_endpoint();
   Result<bool> start_workers();
-  Result<bool> start_handover(unsigned endpoint_worker);
+  Result<bool> start_endpoint(unsigned stack);
+  Result<bool> start_handover(const std::vector<unsigned>& endpoint_workers);
+  std::vector<unsigned> endpoint_workers() const;
   redirect::Spread spread_over(const std::vector<uint8_t>& receivers) const;
   Result<bool> launch();
   Result<rte_mempool*> pool_on(int socket);
@@ -111,6 +117,7 @@ class Appliance {
   std::atomic<bool> forwarding_{true};
   std::atomic<bool> quitting_{false};
   int signals_ = -1;
+  SctpStacks stacks_;
   int epoll_ = -1;
 
   rte_rcu_qsbr* rcu_ = nullptr;
@@ -122,8 +129,9 @@ class Appliance {
   std::unique_ptr<drivers::Neighbours> neighbours_;
   std::unique_ptr<pool::PoolTable> pools_;
   std::unique_ptr<ChannelBridge> channel_;
-  std::optional<pool::MappedFile> association_file_;
-  std::unique_ptr<EndpointStage> endpoint_;
+  std::optional<sctp::Steering> steering_;
+  std::vector<pool::MappedFile> association_files_;        // by stack
+  std::vector<std::unique_ptr<EndpointStage>> endpoints_;  // likewise
   probe::Board probe_board_;
   std::unique_ptr<FailureDetector> failures_;
   std::unique_ptr<ProberStage> prober_;

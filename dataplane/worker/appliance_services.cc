@@ -111,8 +111,7 @@ Result<bool> Appliance::reload() {
   auto read = config::load(config_.file);
   if (!read) return read.error();
   if (auto published = publish_services(*read); !published) return published.error();
-  channel_->to_endpoint(
-      [ours = never_paths(*read)](sctp::Endpoint& endpoint) { endpoint.set_never_paths(ours); });
+  channel_->set_never_paths(never_paths(*read));
   spdlog::info("{}: read again, {} service(s)", config_.file, read->services.size());
   return true;
 }

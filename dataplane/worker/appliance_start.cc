@@ -37,9 +37,13 @@ std::string tap_name(const config::Port& port) { return port.tap.empty() ? "pg-"
 
 }  // namespace
 
-Result<std::unique_ptr<Appliance>> Appliance::start(const config::Config& config, int signals) {
+Result<std::unique_ptr<Appliance>> Appliance::start(const config::Config& config, int signals,
+                                                    SctpStacks stacks) {
   std::unique_ptr<Appliance> made(new Appliance(config));
   made->signals_ = signals;
+  made->stacks_ = stacks;
+  if (config.sctp.stacks > stacks.size())
+    return Error{"[sctp] stacks: this program has " + std::to_string(stacks.size())};
   for (const auto step :
        {&Appliance::start_memory, &Appliance::start_ports, &Appliance::start_neighbours,
         &Appliance::start_channel_and_endpoint, &Appliance::start_workers, &Appliance::launch})
@@ -82,7 +86,8 @@ Result<rte_mempool*> Appliance::pool_on(int socket) {
 
 Result<bool> Appliance::start_ports() {
   const unsigned workers = static_cast<unsigned>(config_.dataplane.worker_cores.size());
-  const drivers::QueuesWanted wanted{workers > 1 ? workers - 1 : 1, workers};
+  const auto wanted_rx = static_cast<uint16_t>(workers > 1 ? workers - config_.sctp.stacks : 1);
+  const drivers::QueuesWanted wanted{wanted_rx, workers};
   for (const config::Port& port : config_.ports) {
     auto info = drivers::start_port(port, wanted, mempool_);
     if (!info) return info.error();
@@ -142,6 +147,7 @@ Result<bool> Appliance::start_neighbours() {
   neighbours_->tick(clock_.now_us() / 1000);
   pool::PoolTableOptions options;
   options.qsbr = rcu_;
+  options.stacks = config_.sctp.stacks;
   options.resolve = [this](const IpAddress& address) {
     const auto way = neighbours_->way(address);
     return pool::Route{neighbours_->resolve(address, true), way.has_value() && !way->gateway.is_set()};
@@ -168,17 +174,40 @@ Result<bool> Appliance::start_channel_and_endpoint() {
   if (made) return Error{"general.run_dir " + config_.general.run_dir + ": " + made.message()};
   dataplane::ChannelServerOptions channel;
   channel.path = config_.channel_path();
-  channel.welcome.stacks = 1;
+  channel.welcome.stacks = sctp.stacks;
   channel.welcome.local_addresses = own_addresses_;
   channel.welcome.asap_port = sctp.asap_port;
   channel.welcome.enrp_port = sctp.enrp_port;
   channel_ = std::make_unique<ChannelBridge>(*pools_, [this] { return clock_.now_us(); });
   if (auto listening = channel_->listen(channel); !listening) return listening.error();
 
+  steering_.emplace(sctp.stacks, poolgate::sctp::Steering::Ports{sctp.asap_port, sctp.enrp_port},
+                    poolgate::sctp::HashKey::random());
+  std::vector<EndpointStage*> stages;
+  for (unsigned stack = 0; stack < sctp.stacks; ++stack) {
+    if (auto started = start_endpoint(stack); !started)
+      return Error{"SCTP endpoint " + std::to_string(stack) + ": " + started.error().text};
+    stages.push_back(endpoints_.back().get());
+  }
+  channel_->attach(stages, &*steering_);
+  channel_->set_never_paths(never_paths(config_));
+  failures_ = std::make_unique<FailureDetector>(*pools_, probe_board_, [this](channel::PeReport report) {
+    channel_->server().submit(std::move(report));
+  });
+  channel_->attach(failures_.get());
+  return true;
+}
+
+Result<bool> Appliance::start_endpoint(unsigned stack) {
+  const config::Sctp& sctp = config_.sctp;
   EndpointStageOptions stage;
+  stage.sctp.stack_index = stack;
+  stage.sctp.stack = stacks_[stack];
+  stage.steering = &*steering_;
   stage.sctp.epoch = channel_->server().epoch();
   stage.sctp.addresses = own_addresses_;
   stage.sctp.sctp = sctp;
+  stage.sctp.sctp.init_rate = std::max(1u, sctp.init_rate / sctp.stacks);
   stage.sctp.checksum_offload =
       std::all_of(twins_.begin(), twins_.end(), [](const auto& twin) { return twin.port.tx_sctp_checksum; });
   stage.sctp.never_paths = never_paths(config_);
@@ -200,24 +229,20 @@ Result<bool> Appliance::start_channel_and_endpoint() {
                                         .version = 1,
                                         .entry_size = sizeof(poolgate::sctp::AssociationRecord),
                                         .entries = records};
-  auto file = pool::MappedFile::open(state_file("associations"),
-                                     records * sizeof(poolgate::sctp::AssociationRecord), layout);
+  auto file = pool::MappedFile::open(
+      state_file(stack == 0 ? "associations" : "associations-" + std::to_string(stack)),
+      records * sizeof(poolgate::sctp::AssociationRecord), layout);
   if (!file) return file.error();
   if (!file->note().empty()) spdlog::warn("{}", file->note());
-  association_file_ = std::move(*file);
-  stage.sctp.records = {reinterpret_cast<poolgate::sctp::AssociationRecord*>(association_file_->data()),
-                        records};
+  association_files_.push_back(std::move(*file));
+  stage.sctp.records = {
+      reinterpret_cast<poolgate::sctp::AssociationRecord*>(association_files_.back().data()), records};
+  const uint32_t rate = stage.sctp.sctp.init_rate;
   auto endpoint = EndpointStage::create(std::move(stage));
-  if (!endpoint) return Error{"SCTP endpoint: " + endpoint.error().text};
-  endpoint_ = std::move(*endpoint);
-  if (const size_t former = endpoint_->endpoint().former_associations(); former != 0)
-    spdlog::info("{} SCTP associations of the former run: their peers are told, {} a second", former,
-                 config_.sctp.init_rate);
-  channel_->attach(endpoint_.get());
-  failures_ = std::make_unique<FailureDetector>(*pools_, probe_board_, [this](channel::PeReport report) {
-    channel_->server().submit(std::move(report));
-  });
-  channel_->attach(failures_.get());
+  if (!endpoint) return endpoint.error();
+  if (const size_t former = (*endpoint)->endpoint().former_associations(); former != 0)
+    spdlog::info("{} SCTP associations of the former run: their peers are told, {} a second", former, rate);
+  endpoints_.push_back(std::move(*endpoint));
   return true;
 }
 
@@ -239,10 +264,11 @@ redirect::Spread Appliance::spread_over(const std::vector<uint8_t>& receivers) c
 }
 
 // Between the workers that receive, when there are several.
-Result<bool> Appliance::start_handover(unsigned endpoint_worker) {
+Result<bool> Appliance::start_handover(const std::vector<unsigned>& endpoint_workers) {
   std::vector<uint8_t> receivers;
   for (unsigned i = 0; i < config_.dataplane.worker_cores.size(); ++i)
-    if (i != endpoint_worker) receivers.push_back(static_cast<uint8_t>(i));
+    if (std::find(endpoint_workers.begin(), endpoint_workers.end(), i) == endpoint_workers.end())
+      receivers.push_back(static_cast<uint8_t>(i));
   if (receivers.size() < 2) return true;
   auto made = redirect::Handover::create(receivers, spread_over(receivers));
   if (!made) return made.error();
@@ -250,18 +276,27 @@ Result<bool> Appliance::start_handover(unsigned endpoint_worker) {
   return true;
 }
 
+// By stack: the one asked for, and the last ones. With others beside them, they receive nothing themselves.
+std::vector<unsigned> Appliance::endpoint_workers() const {
+  const config::DataPlane& settings = config_.dataplane;
+  const auto count = static_cast<unsigned>(settings.worker_cores.size());
+  std::vector<unsigned> chosen;
+  for (unsigned i = 0; i < count; ++i)
+    if (std::to_string(settings.worker_cores[i]) == settings.endpoint_core) chosen.push_back(i);
+  for (unsigned i = count; i-- > 0 && chosen.size() < config_.sctp.stacks;)
+    if (std::find(chosen.begin(), chosen.end(), i) == chosen.end()) chosen.push_back(i);
+  return chosen;
+}
+
 Result<bool> Appliance::start_workers() {
   const config::DataPlane& settings = config_.dataplane;
   const unsigned count = static_cast<unsigned>(settings.worker_cores.size());
-  // The endpoint's worker: the one asked for, else the last. With others beside it, it receives nothing
-  // itself.
-  unsigned endpoint_worker = count - 1;
-  for (unsigned i = 0; i < count; ++i)
-    if (std::to_string(settings.worker_cores[i]) == settings.endpoint_core) endpoint_worker = i;
-  if (auto made = start_handover(endpoint_worker); !made) return made.error();
+  const std::vector<unsigned> chosen = endpoint_workers();
+  if (auto made = start_handover(chosen); !made) return made.error();
   for (unsigned i = 0; i < count; ++i) {
     WorkerOptions options;
-    options.handover = i != endpoint_worker ? handover_.get() : nullptr;
+    const bool receives = std::find(chosen.begin(), chosen.end(), i) == chosen.end();
+    options.handover = receives ? handover_.get() : nullptr;
     options.index = i;
     options.lcore = settings.worker_cores[i];
     options.burst = std::clamp(settings.burst, 1u, redirect::kMaxBurst);
@@ -282,20 +317,26 @@ Result<bool> Appliance::start_workers() {
     workers_.push_back(std::move(*worker));
   }
 
-  workers_[endpoint_worker]->run_endpoint(endpoint_.get());
+  std::vector<rte_ring*> rings;
+  for (size_t stack = 0; stack < chosen.size(); ++stack) {
+    workers_[chosen[stack]]->run_endpoint(endpoints_[stack].get());
+    rings.push_back(workers_[chosen[stack]]->endpoint_ring());
+  }
+  if (rings.size() > 1) endpoints_[0]->attach_others(rings);
+  Worker& first = *workers_[chosen[0]];  // what is no stack's comes to it
   ProberStageOptions prober;
   prober.board = &probe_board_;
   prober.rate = settings.probe_rate;
-  prober.endpoint = endpoint_.get();
+  prober.endpoint = endpoints_[0].get();
   prober.neighbours = neighbours_.get();
   prober.pool = mempool_;
-  prober.drops = workers_[endpoint_worker]->drop_counters();
+  prober.drops = first.drop_counters();
   prober_ = std::make_unique<ProberStage>(prober);
-  workers_[endpoint_worker]->run_prober(prober_.get());
+  first.run_prober(prober_.get());
   std::vector<Worker*> receivers;
   for (const auto& worker : workers_) {
-    if (worker.get() == workers_[endpoint_worker].get()) continue;
-    worker->hand_endpoint_to(workers_[endpoint_worker]->endpoint_ring());
+    if (worker->has_endpoint()) continue;
+    worker->hand_endpoint_to(&*steering_, rings);
     receivers.push_back(worker.get());
   }
   if (receivers.empty()) receivers.push_back(workers_[0].get());
@@ -311,7 +352,7 @@ Result<bool> Appliance::start_workers() {
       workers_[i]->set_tx_route(twin.port.port_id, {own, queue, own ? nullptr : workers_[queue]->tx_ring(),
                                                     twin.port.vlan, twin.port.puts_vlan_on});
     }
-    twin.sender = workers_[std::min<unsigned>(endpoint_worker, queues - 1u)].get();
+    twin.sender = workers_[std::min<unsigned>(chosen[0], queues - 1u)].get();
   }
   return true;
 }

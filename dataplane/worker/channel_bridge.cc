@@ -3,6 +3,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <utility>
 
 namespace poolgate::worker {
@@ -19,15 +20,26 @@ Result<bool> ChannelBridge::listen(const dataplane::ChannelServerOptions& option
   return true;
 }
 
-unsigned ChannelBridge::run() {
+void ChannelBridge::attach(const std::vector<EndpointStage*>& stages, const sctp::Steering* steering) {
+  for (EndpointStage* stage : stages) stacks_.push_back({stage, {}, 0});
+  steering_ = steering;
+}
+
+unsigned ChannelBridge::take_events(Stack& stack) {
+  while (!stack.waiting.empty() && stack.stage->command(stack.waiting.front())) stack.waiting.pop_front();
   unsigned done = 0;
-  while (!waiting_.empty() && stage_->command(waiting_.front())) waiting_.pop_front();
   for (; done < kShare; ++done) {
-    const std::unique_ptr<EndpointEvent> event = stage_->next_event();
+    const std::unique_ptr<EndpointEvent> event = stack.stage->next_event();
     if (!event) break;
-    if (std::holds_alternative<channel::MessageUp>(*event)) ++messages_taken_;
+    if (std::holds_alternative<channel::MessageUp>(*event)) ++stack.messages_taken;
     std::visit([this](auto& told) { server_->submit(std::move(told)); }, *event);
   }
+  return done;
+}
+
+unsigned ChannelBridge::run() {
+  unsigned done = 0;
+  for (Stack& stack : stacks_) done += take_events(stack);
   if (const uint64_t now_us = now_us_(); now_us - beat_us_ >= channel::kBeatMs * 1000) {
     beat_us_ = now_us;
     server_->beat();
@@ -36,8 +48,8 @@ unsigned ChannelBridge::run() {
 }
 
 bool ChannelBridge::send_message(const channel::MessageDown& message) {
-  EndpointStage* stage = stage_;
-  return stage_->command([stage, message](sctp::Endpoint& endpoint) {
+  EndpointStage* stage = stack_of(message.association).stage;
+  return stage->command([stage, message](sctp::Endpoint& endpoint) {
     const sctp::Message out{message.association.id, message.stream, message.ppid, message.unordered,
                             message.payload};
     const sctp::SendStatus status = endpoint.send(out);
@@ -48,8 +60,12 @@ bool ChannelBridge::send_message(const channel::MessageDown& message) {
 }
 
 bool ChannelBridge::connect(const channel::Connect& request) {
-  EndpointStage* stage = stage_;
-  return stage_->command([stage, request](sctp::Endpoint& endpoint) {
+  const auto is_ours = [this](const rserpool::IpAddress& address) {
+    return std::find(ours_.begin(), ours_.end(), address) != ours_.end();
+  };
+  EndpointStage* stage =
+      stacks_[steering_->by_peer(request.peer_addresses, request.peer_port, is_ours)].stage;
+  return stage->command([stage, request](sctp::Endpoint& endpoint) {
     const auto begun =
         endpoint.connect(request.service, request.peer_addresses, request.peer_port, request.request);
     if (begun) return;
@@ -61,8 +77,9 @@ bool ChannelBridge::connect(const channel::Connect& request) {
 }
 
 bool ChannelBridge::close(const channel::Close& request) {
-  return stage_->command(
-      [request](sctp::Endpoint& endpoint) { endpoint.close(request.association.id, request.abort); });
+  return stack_of(request.association).stage->command([request](sctp::Endpoint& endpoint) {
+    endpoint.close(request.association.id, request.abort);
+  });
 }
 
 bool ChannelBridge::pe_down(const channel::PeDown& down) {
@@ -87,24 +104,32 @@ std::string ChannelBridge::apply_pools(dataplane::PoolTransaction&& transaction)
   return reason(pools_.commit({transaction.transaction}, now_us_()));
 }
 
-void ChannelBridge::to_endpoint(EndpointCommand command) {
-  if (!waiting_.empty() || !stage_->command(command)) waiting_.push_back(std::move(command));
+void ChannelBridge::to_endpoint(Stack& stack, EndpointCommand command) {
+  if (!stack.waiting.empty() || !stack.stage->command(command)) stack.waiting.push_back(std::move(command));
+}
+
+void ChannelBridge::set_never_paths(const std::vector<rserpool::IpAddress>& ours) {
+  ours_ = ours;
+  for (Stack& stack : stacks_)
+    to_endpoint(stack, [ours](sctp::Endpoint& endpoint) { endpoint.set_never_paths(ours); });
 }
 
 void ChannelBridge::block(const channel::AssociationName& association, bool blocked) {
-  to_endpoint(
-      [id = association.id, blocked](sctp::Endpoint& endpoint) { endpoint.set_blocked(id, blocked); });
+  to_endpoint(stack_of(association), [id = association.id, blocked](sctp::Endpoint& endpoint) {
+    endpoint.set_blocked(id, blocked);
+  });
 }
 
 void ChannelBridge::block_all(bool blocked) {
-  to_endpoint([blocked](sctp::Endpoint& endpoint) { endpoint.set_all_blocked(blocked); });
+  for (Stack& stack : stacks_)
+    to_endpoint(stack, [blocked](sctp::Endpoint& endpoint) { endpoint.set_all_blocked(blocked); });
 }
 
 void ChannelBridge::settled(const channel::AssociationName& association) {
   if (pools_.resolutions().load(std::memory_order_relaxed) == nullptr) return;
-  to_endpoint([stage = stage_, id = association.id, taken = messages_taken_](sctp::Endpoint&) {
-    stage->settled(id, taken);
-  });
+  Stack& stack = stack_of(association);
+  to_endpoint(stack, [stage = stack.stage, id = association.id,
+                      taken = stack.messages_taken](sctp::Endpoint&) { stage->settled(id, taken); });
 }
 
 void ChannelBridge::registrar_up(const channel::Hello& hello) {

@@ -22,15 +22,15 @@ class ChannelBridge final : public dataplane::ChannelHandler {
   ChannelBridge(pool::PoolTable& pools, std::function<uint64_t()> now_us)
       : pools_(pools), now_us_(std::move(now_us)) {}
 
-  // Before the first run(); `stage` outlives this.
+  // Before the first run(); the stages, by stack, and `steering` outlive this.
   Result<bool> listen(const dataplane::ChannelServerOptions& options);
-  void attach(EndpointStage* stage) { stage_ = stage; }
+  void attach(const std::vector<EndpointStage*>& stages, const sctp::Steering* steering);
 
   // Whose are PeAlive and PeLeft; null: nobody's.
   void attach(FailureDetector* detector) { detector_ = detector; }
 
-  // To be done on the endpoint's thread, in order, though its ring may be full now.
-  void to_endpoint(EndpointCommand command);
+  // Our addresses, which are no peer's: sctp::Config::never_paths anew, of all stacks.
+  void set_never_paths(const std::vector<rserpool::IpAddress>& ours);
 
   // Events up, packets of the channel both ways: a bounded share; returns how much was done.
   unsigned run();
@@ -53,16 +53,27 @@ class ChannelBridge final : public dataplane::ChannelHandler {
   void registrar_refused(const std::string& reason) override;
 
  private:
+  struct Stack {
+    EndpointStage* stage;
+    std::deque<EndpointCommand> waiting;  // that found the ring full: order among them is kept
+    uint64_t messages_taken = 0;          // from the endpoint, as its Resolver counts them
+  };
+  // To be done on the endpoint's thread, in order, though its ring may be full now.
+  static void to_endpoint(Stack& stack, EndpointCommand command);
+  unsigned take_events(Stack& stack);
+  // Names that the channel's server let through were given by us.
+  Stack& stack_of(const channel::AssociationName& association) { return stacks_[association.stack]; }
+
   pool::PoolTable& pools_;
   std::function<uint64_t()> now_us_;
-  EndpointStage* stage_ = nullptr;
+  std::vector<Stack> stacks_;
+  const sctp::Steering* steering_ = nullptr;
+  std::vector<rserpool::IpAddress> ours_;
   FailureDetector* detector_ = nullptr;
   std::unique_ptr<dataplane::ChannelServer> server_;
   uint64_t beat_us_ = 0;
   std::string refused_reason_;
   uint64_t refused_us_ = 0;
-  std::deque<EndpointCommand> waiting_;  // that found the ring full: order among them is kept
-  uint64_t messages_taken_ = 0;          // from the endpoint, as its Resolver counts them
   std::string lost_reason_ = "none has connected yet";
 };
 

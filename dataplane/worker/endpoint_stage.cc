@@ -14,14 +14,15 @@ using rserpool::IpAddress;
 EndpointStage::EndpointStage(EndpointStageOptions options)
     : options_(std::move(options)),
       queue_(std::make_unique<Waiting[]>(kQueue)),
-      resolver_(*options_.resolutions, *options_.pe_slots) {}
+      resolver_(*options_.resolutions, *options_.pe_slots, options_.sctp.stack_index) {}
 
 Result<std::unique_ptr<EndpointStage>> EndpointStage::create(EndpointStageOptions options) {
   std::unique_ptr<EndpointStage> stage(new EndpointStage(std::move(options)));
-  auto commands = make_ring("poolgate_sctp_commands", kCommands, RING_F_SP_ENQ | RING_F_SC_DEQ);
+  const std::string index = std::to_string(stage->options_.sctp.stack_index);
+  auto commands = make_ring("poolgate_sctp_commands" + index, kCommands, RING_F_SP_ENQ | RING_F_SC_DEQ);
   if (!commands) return commands.error();
   stage->commands_ = std::move(*commands);
-  auto events = make_ring("poolgate_sctp_events", kEvents, RING_F_SP_ENQ | RING_F_SC_DEQ);
+  auto events = make_ring("poolgate_sctp_events" + index, kEvents, RING_F_SP_ENQ | RING_F_SC_DEQ);
   if (!events) return events.error();
   stage->events_ = std::move(*events);
   auto endpoint = sctp::Endpoint::create(stage->options_.sctp, *stage, *stage);
@@ -53,16 +54,46 @@ unsigned EndpointStage::run_input(uint64_t deadline, unsigned most) {
   unsigned done = 0;
   while (queued_ > 0 && done < most) {
     const Waiting& next = queue_[queue_head_];
-    if (const auto input = sctp_input(next.packet, next.info))
-      endpoint_->input(*input);
-    else
-      drops_->add(DropReason::header_split);
-    rte_pktmbuf_free(next.packet);
+    const auto input = sctp_input(next.packet, next.info);
+    if (!input || others_.empty() || !pass_to_others(next, *input)) {
+      if (input)
+        endpoint_->input(*input);
+      else
+        drops_->add(DropReason::header_split);
+      rte_pktmbuf_free(next.packet);
+    }
     queue_head_ = (queue_head_ + 1) % kQueue;
     --queued_;
     if (++done % 4 == 0 && rte_rdtsc() >= deadline) break;
   }
   return done;
+}
+
+// The first stack's part for the others (sctp::Steering). True: the packet is another's alone.
+bool EndpointStage::pass_to_others(const Waiting& next, const sctp::InputPacket& input) {
+  const sctp::Steering::Route route = options_.steering->route({input.data, input.length});
+  if (route.way == sctp::Steering::Way::all_stacks) {
+    for (unsigned stack = 1; stack < others_.size(); ++stack) {
+      // A copy of its own: a stack writes to its input.
+      if (rte_mbuf* copy = rte_pktmbuf_copy(next.packet, options_.pool, 0, UINT32_MAX); copy != nullptr)
+        give(stack, copy);
+      else
+        drops_->add(DropReason::no_mbuf);
+    }
+    return false;
+  }
+  const unsigned stack = route.way == sctp::Steering::Way::by_peer
+                             ? endpoint_->stack_of_init(input, *options_.steering)
+                             : route.stack;
+  if (stack == 0) return false;
+  give(stack, next.packet);
+  return true;
+}
+
+void EndpointStage::give(unsigned stack, rte_mbuf* packet) {
+  if (rte_ring_enqueue(others_[stack], packet) == 0) return;
+  drops_->add(DropReason::endpoint_queue_full);
+  rte_pktmbuf_free(packet);
 }
 
 unsigned EndpointStage::run_commands() {

@@ -52,6 +52,7 @@ struct EndpointStageOptions {
   // Which pools' resolutions are answered here (PoolTable::resolutions()).
   const std::atomic<const pool::ResolutionDirectory*>* resolutions = nullptr;
   const pool::PeSlots* pe_slots = nullptr;
+  const sctp::Steering* steering = nullptr;  // outlives the stage
   bool shared = true;  // its worker redirects, too: at most kBudgetPackets and kBudgetUs an iteration
 };
 
@@ -73,6 +74,8 @@ class EndpointStage final : public sctp::Network, public sctp::Events {
     sink_ = sink;
     drops_ = drops;
   }
+  // The other stacks' rings, by index: what comes to the first stack, and is theirs.
+  void attach_others(std::vector<rte_ring*> rings) { others_ = std::move(rings); }
   // Takes the packet; it waits here for its turn, or is dropped if kQueue wait already.
   void input(rte_mbuf* packet, const redirect::PacketInfo& info);
   // Packets, commands, messages, timers, within the budget. True if anything was done; `told` if an event
@@ -112,9 +115,12 @@ class EndpointStage final : public sctp::Network, public sctp::Events {
   };
   unsigned run_input(uint64_t deadline, unsigned most);
   unsigned run_commands();
+  bool pass_to_others(const Waiting& next, const sctp::InputPacket& input);
+  void give(unsigned stack, rte_mbuf* packet);
 
   EndpointStageOptions options_;
   PacketSink* sink_ = nullptr;
+  std::vector<rte_ring*> others_;  // of the first stack; empty: there is one, or this is not it
   redirect::DropCounters* drops_ = nullptr;
   Ring commands_;
   Ring events_;

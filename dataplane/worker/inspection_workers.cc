@@ -25,30 +25,33 @@ const char* service_name(channel::SctpService service) {
 }
 
 void describe(Report& report, const std::vector<sctp::AssociationInfo>& associations) {
-  report.section("associations",
-                 {"id", "service", "peer_port", "peers", "blocked", "queued", "local_tag", "peer_tag"});
-  report.section("paths", {"id", "local", "peer", "udp_port", "primary", "reachable", "rto_ms", "srtt_ms"});
+  report.section("associations", {"stack", "id", "service", "peer_port", "peers", "blocked", "queued",
+                                  "local_tag", "peer_tag"});
+  report.section("paths",
+                 {"stack", "id", "local", "peer", "udp_port", "primary", "reachable", "rto_ms", "srtt_ms"});
   for (const auto& a : associations) {
     std::vector<std::string> peers;
     for (const auto& address : a.up.peer_addresses) peers.push_back(address.to_string());
-    report.at(0).row({a.up.association.id, service_name(a.up.service), a.up.peer_port, peers, a.blocked,
-                      a.queued, hex32(a.local_tag), hex32(a.peer_tag)});
+    report.at(0).row({a.up.association.stack, a.up.association.id, service_name(a.up.service), a.up.peer_port,
+                      peers, a.blocked, a.queued, hex32(a.local_tag), hex32(a.peer_tag)});
     for (const auto& p : a.paths) {
-      report.at(1).row({a.up.association.id, p.local.to_string(), p.peer.to_string(), p.udp_port, p.primary,
-                        p.reachable, p.rto_ms, p.srtt_ms});
+      report.at(1).row({a.up.association.stack, a.up.association.id, p.local.to_string(), p.peer.to_string(),
+                        p.udp_port, p.primary, p.reachable, p.rto_ms, p.srtt_ms});
     }
   }
 }
 
 // Handle resolutions answered in the registrar's place, and why messages were left to it.
-void describe(Report& report, const ResolverStats& stats) {
-  std::vector<std::string> columns{"answered", "unsent"};
-  std::vector<Report::Value> row{stats.answered.get(), stats.unsent.get()};
-  for (size_t i = 0; i < kPassedOnNames.size(); ++i) {
-    columns.push_back(std::string("passed_on:") + kPassedOnNames[i]);
-    row.emplace_back(stats.passed_on[i].get());
+void describe(Report& report, const std::vector<std::unique_ptr<EndpointStage>>& endpoints) {
+  std::vector<std::string> columns{"stack", "answered", "unsent"};
+  for (const char* why : kPassedOnNames) columns.push_back(std::string("passed_on:") + why);
+  auto& section = report.section("resolutions", columns);
+  for (size_t stack = 0; stack < endpoints.size(); ++stack) {
+    const ResolverStats& stats = endpoints[stack]->resolver_stats();
+    std::vector<Report::Value> row{stack, stats.answered.get(), stats.unsent.get()};
+    for (const Counter& passed : stats.passed_on) row.emplace_back(passed.get());
+    section.row(std::move(row));
   }
-  report.section("resolutions", columns).row(std::move(row));
 }
 
 // The prober, and what came of it; of the detector, what any thread may read.
@@ -66,23 +69,28 @@ void describe(Report& report, const ProberCounters& prober, const FailureDetecto
 
 Result<Report> Inspection::associations() {
   using List = std::vector<sctp::AssociationInfo>;
-  const auto promise = std::make_shared<std::promise<List>>();
-  auto list = promise->get_future();
-  const auto asked = on_main([this, promise]() -> Result<Report> {
-    const auto collect = [promise](sctp::Endpoint& endpoint) {
-      List found;
-      endpoint.for_each_association([&](const sctp::AssociationInfo& a) { found.push_back(a); });
-      promise->set_value(std::move(found));
-    };
-    if (!appliance_.endpoint().command(collect)) return Error{"the endpoint's command ring is full"};
-    return Report();
-  });
-  if (!asked) return asked.error();
-  if (list.wait_for(std::chrono::seconds(1)) != std::future_status::ready) {
-    return Error{"the endpoint's worker did not answer within a second"};
+  List all;
+  for (const auto& stage : appliance_.endpoints()) {
+    const auto promise = std::make_shared<std::promise<List>>();
+    auto list = promise->get_future();
+    const auto asked = on_main([&stage, promise]() -> Result<Report> {
+      const auto collect = [promise](sctp::Endpoint& endpoint) {
+        List found;
+        endpoint.for_each_association([&](const sctp::AssociationInfo& a) { found.push_back(a); });
+        promise->set_value(std::move(found));
+      };
+      if (!stage->command(collect)) return Error{"the endpoint's command ring is full"};
+      return Report();
+    });
+    if (!asked) return asked.error();
+    if (list.wait_for(std::chrono::seconds(1)) != std::future_status::ready) {
+      return Error{"the endpoint's worker did not answer within a second"};
+    }
+    List found = list.get();
+    std::move(found.begin(), found.end(), std::back_inserter(all));
   }
   Report report;
-  describe(report, list.get());
+  describe(report, all);
   return report;
 }
 
@@ -165,7 +173,7 @@ Result<Report> Inspection::workers() {
   report.section("cycles a packet", {"worker", "redirect", "endpoint", "timers"});
   report.section("sessions",
                  {"worker", "sessions", "used", "capacity", "half_open", "half_open_quota", "reattached"});
-  describe(report, appliance_.endpoint().resolver_stats());
+  describe(report, appliance_.endpoints());
   describe(report, appliance_.prober().counters(), appliance_.failures());
   std::vector<std::vector<Report::Value>> handover;  // between workers that receive, when there are several
   for (const auto& worker : appliance_.workers()) {

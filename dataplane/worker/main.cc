@@ -13,6 +13,7 @@
 #include <string>
 
 #include "controlplane/config/config.h"
+#include "dataplane/sctp/stacks.h"
 #include "dataplane/worker/appliance.h"
 #include "dataplane/worker/console.h"
 #include "drivers/eal.h"
@@ -69,7 +70,8 @@ int main(int argc, char** argv) {
   // nothing.
   if (rte_pdump_init() != 0) spdlog::info("dpdk-dumpcap cannot attach: {}", rte_strerror(rte_errno));
   int status = 1;
-  if (auto appliance = poolgate::worker::Appliance::start(*config, signals); appliance) {
+  if (auto appliance = poolgate::worker::Appliance::start(*config, signals, poolgate::sctp::stacks());
+      appliance) {
     if (auto console = poolgate::worker::Console::open(**appliance, commands); console) {
       status = (*appliance)->run();
     } else {

@@ -91,7 +91,7 @@ rserpool::Selector& Resolver::selector(const pool::ResolutionCell& cell, pool::R
   if (pools_.size() <= cell.number) pools_.resize(cell.number + 1);
   Pool& mine = pools_[cell.number];
   if (mine.generation != now.number) {
-    pool::take_selector(now.selector, now.returned, mine.selector);
+    pool::take_selector(now.selectors[stack_], now.returned[stack_], mine.selector);
     mine.generation = now.number;
   }
   return *mine.selector;

@@ -46,8 +46,10 @@ struct ResolverStats {
 // grown.
 class Resolver {
  public:
-  Resolver(const std::atomic<const pool::ResolutionDirectory*>& directory, const pool::PeSlots& slots)
-      : directory_(directory), slots_(slots) {}
+  // `stack`: which of PoolTableOptions::stacks this one belongs to.
+  Resolver(const std::atomic<const pool::ResolutionDirectory*>& directory, const pool::PeSlots& slots,
+           unsigned stack = 0)
+      : directory_(directory), slots_(slots), stack_(stack) {}
 
   void association_up(const channel::AssociationUp& up);
   void association_down(uint32_t association) { peers_.erase(association); }
@@ -82,6 +84,7 @@ class Resolver {
 
   const std::atomic<const pool::ResolutionDirectory*>& directory_;
   const pool::PeSlots& slots_;
+  const unsigned stack_;
   std::unordered_map<uint32_t, Peer> peers_;
   uint64_t passed_ = 0;
   std::vector<Pool> pools_;  // by cell

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "dataplane/worker/ip_frame.h"
 #include "dataplane/worker/vlan.h"
 
 namespace poolgate::worker {
@@ -239,9 +240,16 @@ void Worker::endpoint_input(rte_mbuf* packet, const redirect::PacketInfo& info) 
   if (prober_ == nullptr || !prober_->input(packet, info)) endpoint_->input(packet, info);
 }
 
+// INITs, and what is for all stacks, the first one's stage passes on.
+unsigned Worker::stack_of(rte_mbuf* packet, const redirect::PacketInfo& info) const {
+  if (endpoint_via_.size() == 1 || info.kind == redirect::PacketKind::icmp) return 0;
+  const auto input = sctp_input(packet, info);
+  return input ? steering_->route({input->data, input->length}).stack : 0;
+}
+
 void Worker::to_endpoint(rte_mbuf* packet, const redirect::PacketInfo& info) {
   if (endpoint_ != nullptr) return endpoint_input(packet, info);
-  if (rte_ring_enqueue(endpoint_via_, packet) == 0) {
+  if (rte_ring_enqueue(endpoint_via_[stack_of(packet, info)], packet) == 0) {
     stats_.handed_over.add(1);
     return;
   }

@@ -68,11 +68,14 @@ class Worker final : public PacketSink {
     rx_queues_.push_back({port_id, queue, vlan});
   }
   void set_tx_route(uint16_t port_id, const TxRoute& route) { tx_routes_[port_id] = route; }
-  // This worker runs the endpoint, or hands its packets to the one that does.
+  // This worker runs an endpoint, or hands the packets of each stack to the one that does.
   void run_endpoint(EndpointStage* stage);
   // Beside the endpoint: answers to probes come to our addresses, too.
   void run_prober(ProberStage* stage) { prober_ = stage; }
-  void hand_endpoint_to(rte_ring* ring) { endpoint_via_ = ring; }
+  void hand_endpoint_to(const sctp::Steering* steering, std::vector<rte_ring*> rings) {
+    steering_ = steering;
+    endpoint_via_ = std::move(rings);
+  }
 
   // The loop, on the worker's lcore, until stop(). It may be run again.
   int run();
@@ -121,6 +124,7 @@ class Worker final : public PacketSink {
   void deliver();
   void endpoint_input(rte_mbuf* packet, const redirect::PacketInfo& info);
   void to_endpoint(rte_mbuf* packet, const redirect::PacketInfo& info);
+  unsigned stack_of(rte_mbuf* packet, const redirect::PacketInfo& info) const;
   void transmit(uint16_t port_id, rte_mbuf** packets, unsigned n);
   void to_main(rte_ring* ring, rte_mbuf** packets, unsigned n, redirect::DropReason full, Counter& counted);
   void flush_own();
@@ -140,7 +144,8 @@ class Worker final : public PacketSink {
   Ring hold_ring_;
   EndpointStage* endpoint_ = nullptr;
   ProberStage* prober_ = nullptr;
-  rte_ring* endpoint_via_ = nullptr;
+  const sctp::Steering* steering_ = nullptr;
+  std::vector<rte_ring*> endpoint_via_;  // by stack; empty: this worker runs the endpoint
   uint64_t timers_us_ = 0;
   uint64_t session_timer_cycles_ = 0;
   std::unique_ptr<redirect::Redirector> redirector_;

@@ -250,6 +250,14 @@ TEST(Config, a_core_used_twice_is_refused) {
             std::string::npos);
 }
 
+TEST(Config, every_sctp_stack_wants_a_worker_of_its_own_and_one_is_left_for_traffic) {
+  EXPECT_EQ(error_of("[dataplane]\nworker_cores = [1, 2, 3]\n[sctp]\nstacks = 2\n"), "no error");
+  const std::string refused = error_of("[dataplane]\nworker_cores = [1, 2]\n[sctp]\nstacks = 2\n");
+  EXPECT_NE(refused.find("f.toml:3"), std::string::npos) << refused;
+  EXPECT_NE(refused.find("2 stacks want 3 worker_cores"), std::string::npos) << refused;
+  EXPECT_NE(error_of("[sctp]\nstacks = 5\n").find("stacks"), std::string::npos);
+}
+
 TEST(Config, snat_without_nat_or_of_another_family_is_refused) {
   const std::string head =
       "[[service]]\nname=\"a\"\nvips=[\"192.0.2.1\"]\nprotocol=\"tcp\"\nport=80\npool=\"A\"\n";

@@ -34,10 +34,11 @@ class Worker {
     pool::PoolTableOptions options;
     options.random_seed = 42;  // World's
     options.max_elements = 4096;
+    options.stacks = 2;
     auto made = pool::PoolTable::create(std::move(options));
     EXPECT_TRUE(made.ok()) << made.error().text;
     table = std::move(*made);
-    resolver = std::make_unique<Resolver>(table->resolutions(), table->slots());
+    resolver = std::make_unique<Resolver>(table->resolutions(), table->slots(), 0);
     table->answer_resolutions(settings, now);
     up(1);
   }
@@ -157,6 +158,28 @@ TEST(Resolver, the_rotation_goes_on_over_a_new_generation) {
   EXPECT_THAT(w.ids(one), ElementsAre(1)) << "a new one comes last";
   EXPECT_THAT(w.ids(one), ElementsAre(2));
   EXPECT_THAT(w.ids(one), ElementsAre(4));
+}
+
+TEST(Resolver, each_stack_has_a_rotation_of_its_own) {
+  Worker worker;
+  worker.set({1, 2, 3, 4});
+  auto first = std::move(worker.resolver);
+  worker.resolver = std::make_unique<Resolver>(worker.table->resolutions(), worker.table->slots(), 1);
+  auto second = std::move(worker.resolver);
+  const auto ask = [&](std::unique_ptr<Resolver>& which) {
+    worker.resolver = std::move(which);
+    worker.up(1);
+    const auto ids = worker.ids(resolution("EchoPool", 1));
+    which = std::move(worker.resolver);
+    return ids.empty() ? PeId{0} : ids.front();
+  };
+  std::vector<PeId> of_first, of_second;
+  for (int i = 0; i < 2; ++i) of_first.push_back(ask(first));
+  for (int i = 0; i < 4; ++i) of_second.push_back(ask(second));
+  worker.set({1, 2, 3, 4, 5});
+  for (int i = 0; i < 2; ++i) of_first.push_back(ask(first));
+  EXPECT_THAT(of_first, testing::UnorderedElementsAre(1, 2, 3, 4));
+  EXPECT_THAT(of_second, testing::UnorderedElementsAre(1, 2, 3, 4));
 }
 
 TEST(Resolver, found_dead_drained_and_blocked_are_not_named_from_at_once_on) {

@@ -69,7 +69,7 @@ class WorkerResolution : public ::testing::Test, public worker::PacketSink {
     ASSERT_TRUE(stage.ok()) << stage.error().text;
     stage_ = std::move(*stage);
     stage_->attach(this, &drops_);
-    bridge_->attach(stage_.get());
+    bridge_->attach({stage_.get()}, &steering_);
   }
   void TearDown() override {
     life_.reset();
@@ -174,6 +174,7 @@ class WorkerResolution : public ::testing::Test, public worker::PacketSink {
   std::unique_ptr<drivers::Neighbours> neighbours_;
   std::unique_ptr<pool::PoolTable> pools_;
   std::unique_ptr<worker::ChannelBridge> bridge_;
+  const sctp::Steering steering_{1, {3863, 9901}, {}};
   std::unique_ptr<worker::EndpointStage> stage_;
   Node pe_{sctp::config_of({"10.1.0.2"}, poolgate_sctp_stack_1, 5)};
   Node pu_{sctp::config_of({"10.1.0.3"}, poolgate_sctp_stack_2, 6)};
