@@ -2,6 +2,7 @@
 import argparse
 import json
 import pathlib
+import signal
 import sys
 
 from benching import lab, programs, report
@@ -13,6 +14,7 @@ def main() -> int:
     parser.add_argument("--only", default="")
     parser.add_argument("--no-lab", action="store_true")
     args = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the lab is taken down all the same
 
     figures, failures = programs.run_all(args.build, args.only)
     if not args.no_lab:
