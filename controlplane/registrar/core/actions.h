@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -62,6 +63,9 @@ struct JournalRecord {
   StoredPeer peer;     // peer_gone: only id counts
   bool operator==(const JournalRecord&) const = default;
 };
+
+// Who takes records, one after the other; they are for it to keep.
+using TakeRecord = std::function<void(JournalRecord&&)>;
 
 struct JournalPut {
   JournalRecord record;

@@ -47,7 +47,11 @@ Association& Associations::add(const channel::AssociationUp& up) {
   forget_places(association);
   association.name = up.association;
   association.service = up.service;
-  association.live = true;
+  if (!association.live()) ++live_count_;
+  association.life = life_;
+  association.present_life = &life_;
+  names_.insert(up.association);
+  if (up.service == channel::SctpService::enrp) enrp_.insert(up.association);
   association.addresses = up.peer_addresses;
   association.port = up.peer_port;
   association.streams_out = up.streams_out;
@@ -70,6 +74,9 @@ void Associations::remove(const channel::AssociationName& name) {
   const auto at = by_name_.find(name);
   if (at == by_name_.end()) return;
   forget_places(at->second);
+  if (at->second.live()) --live_count_;
+  names_.erase(name);
+  enrp_.erase(name);
   by_name_.erase(at);
 }
 
@@ -77,7 +84,7 @@ const Association* Associations::at(const std::vector<IpAddress>& addresses, uin
   for (const IpAddress& address : addresses) {
     const auto place = by_place_.find({unmapped(address), port});
     const Association* association = place == by_place_.end() ? nullptr : find(place->second);
-    if (association != nullptr && association->live) return association;
+    if (association != nullptr && association->live()) return association;
   }
   return nullptr;
 }
@@ -92,9 +99,9 @@ const Association* Associations::find(const channel::AssociationName& name) cons
   return at == by_name_.end() ? nullptr : &at->second;
 }
 
-size_t Associations::live_count() const {
-  return static_cast<size_t>(
-      std::count_if(by_name_.begin(), by_name_.end(), [](const auto& entry) { return entry.second.live; }));
+Association* Associations::next(const channel::AssociationName& name) {
+  const auto at = names_.upper_bound(name);
+  return at == names_.end() ? nullptr : &by_name_.at(*at);
 }
 
 }  // namespace poolgate::registrar

@@ -40,7 +40,6 @@ struct TableDownload {
 struct Association {
   channel::AssociationName name;
   channel::SctpService service = channel::SctpService::asap;
-  bool live = true;  // false: the channel was lost, and it is not yet known whether the association survived
   std::vector<rserpool::IpAddress> addresses;  // the peer's; [0] where its INIT came from
   uint16_t port = 0;
   uint16_t streams_out = 0;
@@ -53,6 +52,11 @@ struct Association {
   bool ours = false;              // we connected
   uint32_t round_trip_ms = 0;     // of the last keep-alive and its acknowledgement
   TableDownload download;
+  // Of the channel, when this one was known to live last; and the present one. So that the loss of the
+  // channel, which puts all of them in doubt, touches none.
+  uint32_t life = 0;
+  const uint32_t* present_life = nullptr;
+  bool live() const { return present_life != nullptr && life == *present_life; }
 
   bool has_address(const rserpool::IpAddress& address) const;
   bool shares_address(const std::vector<rserpool::IpAddress>& others) const;
@@ -70,6 +74,10 @@ rserpool::IpAddress unmapped(const rserpool::IpAddress& address);
 
 class Associations {
  public:
+  Associations() = default;
+  Associations(const Associations&) = delete;
+  Associations& operator=(const Associations&) = delete;
+
   Association& add(const channel::AssociationUp& up);
   // Null if it is not known.
   Association* find(const channel::AssociationName& name);
@@ -78,10 +86,20 @@ class Associations {
   // The live one of the ASAP port with any of these addresses. Null: there is none.
   const Association* at(const std::vector<rserpool::IpAddress>& addresses, uint16_t port) const;
 
-  size_t live_count() const;
+  // The channel is lost: whether they survive is not known before each is up again.
+  void doubt_all() {
+    ++life_;
+    live_count_ = 0;
+  }
+  uint32_t life() const { return life_; }
+  size_t live_count() const { return live_count_; }
+  size_t size() const { return by_name_.size(); }
+  // In the order of names the first behind `name`, whatever became of that one; nullptr: there is none.
+  Association* next(const channel::AssociationName& name);
+  // Those with other registrars, few.
   template <class Take>
-  void for_each(Take&& take) {
-    for (auto& [name, association] : by_name_) take(association);
+  void for_each_enrp(Take&& take) {
+    for (const channel::AssociationName& name : enrp_) take(by_name_.at(name));
   }
 
  private:
@@ -93,6 +111,9 @@ class Associations {
   void forget_places(const Association& association);
 
   std::unordered_map<channel::AssociationName, Association, Hash> by_name_;
+  std::set<channel::AssociationName> names_, enrp_;
+  uint32_t life_ = 1;
+  size_t live_count_ = 0;
   std::map<std::pair<rserpool::IpAddress, uint16_t>, channel::AssociationName> by_place_;  // of the ASAP port
 };
 

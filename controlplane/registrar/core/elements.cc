@@ -34,6 +34,8 @@ RemovalFacts facts_of(Removal why) {
 
 namespace {
 
+constexpr size_t kExpiredAtOnce = 500;  // at some 3 us each with the journal; the others with the next ticks
+
 void fill_message(JournalRecord& record, const Request& request, std::string_view answer) {
   if (request.over_tcp()) return;
   record.association = request.association->name;
@@ -43,6 +45,18 @@ void fill_message(JournalRecord& record, const Request& request, std::string_vie
 }
 
 }  // namespace
+
+void Elements::set_flags(PeIndex pe, uint32_t flags) {
+  uint32_t& present = context_.space.notes(pe).flags;
+  claiming_ += (flags & kClaiming) != 0;
+  claiming_ -= (present & kClaiming) != 0;
+  present = flags;
+}
+
+void Elements::deregister(PeIndex pe) {
+  set_flags(pe, 0);
+  context_.space.deregister(pe);
+}
 
 config::LifeUnit Elements::unit(PeIndex pe) const { return life_unit(context_.space.record(pe)); }
 
@@ -72,10 +86,9 @@ rserpool::RegisterOutcome Elements::put(PoolHandleView handle, const rserpool::P
   const auto outcome = context_.space.register_or_update(handle, element, key_of(association.name),
                                                          expiry(element.registration_life, unit));
   if (!outcome.ok()) return outcome;
-  rserpool::PeNotes& notes = context_.space.notes(outcome.pe);
-  notes.flags =
-      confirmed_in(context_.channel_life) | (unit == config::LifeUnit::milliseconds ? kMilliseconds : 0);
-  notes.bad_reports = 0;
+  set_flags(outcome.pe, confirmed_in(context_.channel_life) |
+                            (unit == config::LifeUnit::milliseconds ? kMilliseconds : 0));
+  context_.space.notes(outcome.pe).bad_reports = 0;
   if (outcome.previous_home != context_.server_id) own_.joined(outcome.pe);
   changed(handle);
   updates_.added(outcome.pe);
@@ -104,7 +117,7 @@ void Elements::remove(PeIndex pe, Removal why, const Request* request, std::stri
   }
   updates_.removed(pe);
   own_.left(pe);
-  context_.space.deregister(pe);
+  deregister(pe);
   JournalRecord entry;
   entry.change = JournalRecord::Change::remove;
   entry.pe.handle = handle;
@@ -140,7 +153,7 @@ void Elements::doubt_all() {
 }
 
 void Elements::expire(const std::function<void(PeIndex)>& notify) {
-  for (;;) {
+  for (size_t looked = 0; looked < kExpiredAtOnce; ++looked) {
     const PeIndex pe = context_.space.take_due(PeTimer::expiry, context_.clock.now_ms());
     if (pe == kNoPe) return;
     if (!ours(pe)) {
@@ -178,9 +191,8 @@ void Elements::restore(const StoredPe& pe) {
     return;
   }
   context_.space.restore_registration(outcome.pe, pe.registration);
-  uint32_t& flags = context_.space.notes(outcome.pe).flags;
-  flags = pe.life_unit == config::LifeUnit::milliseconds ? kMilliseconds : 0;
-  if (is_ours && pe.association.id == 0) flags |= kClaiming;
+  set_flags(outcome.pe, (pe.life_unit == config::LifeUnit::milliseconds ? kMilliseconds : 0) |
+                            (is_ours && pe.association.id == 0 ? kClaiming : 0));
   if (!is_ours)
     context_.space.set_timer(outcome.pe, PeTimer::expiry,
                              foreign_expiry(pe.element.registration_life, pe.life_unit));
@@ -192,7 +204,7 @@ void Elements::restore_removal(PoolHandleView handle, rserpool::PeId id) {
   const PeIndex pe = context_.space.find(handle, id);
   if (pe == kNoPe) return;
   if (ours(pe)) own_.left(pe);
-  context_.space.deregister(pe);
+  deregister(pe);
 }
 
 }  // namespace poolgate::registrar

@@ -85,7 +85,10 @@ class Elements {
   // When the registration's life ends, counted from now; rserpool::kNever: infinite.
   rserpool::TimeMs expiry(int32_t life, config::LifeUnit unit) const;
 
-  // Expires what is due. `notify` gets each PE before it goes.
+  // PEs that were taken over and have not answered yet.
+  size_t claiming() const { return claiming_; }
+
+  // Expires what is due, some hundred at most. `notify` gets each PE before it goes.
   void expire(const std::function<void(rserpool::PeIndex)>& notify);
 
   StoredPe stored(rserpool::PeIndex pe) const;
@@ -103,6 +106,8 @@ class Elements {
   }
 
  private:
+  void set_flags(rserpool::PeIndex pe, uint32_t flags);
+  void deregister(rserpool::PeIndex pe);
   void changed(rserpool::PoolHandleView handle);
   // A resolution names the home server: the data plane is told with the next tick.
   void owner_changed(rserpool::PeIndex pe);
@@ -115,6 +120,7 @@ class Elements {
   Subscriptions& subscriptions_;
   Updates& updates_;
   OwnView& own_;
+  size_t claiming_ = 0;
   uint32_t readers_ = 0;
   std::set<rserpool::PoolHandle, std::less<>> gathered_;
   Micros tell_at_ = 0;

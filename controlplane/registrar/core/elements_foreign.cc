@@ -58,9 +58,9 @@ PeIndex Elements::put_foreign(PoolHandleView handle, const rserpool::PoolElement
                      pe_text(handle, element.id) + " has " + server_text(element.home) + " for its home now");
   }
   if (outcome.status == rserpool::RegisterStatus::added) ++context_.counters.foreign_pes;
+  set_flags(outcome.pe, unit == config::LifeUnit::milliseconds ? kMilliseconds : 0);
   rserpool::PeNotes& notes = context_.space.notes(outcome.pe);
-  notes = {};
-  notes.flags = unit == config::LifeUnit::milliseconds ? kMilliseconds : 0;
+  notes = {.flags = notes.flags};
   context_.space.set_timer(outcome.pe, PeTimer::probe, rserpool::kNever);
   if (was_ours) {
     journal_owner(outcome.pe);
@@ -88,7 +88,7 @@ void Elements::remove_foreign(PeIndex pe, Removal why) {
   const rserpool::PoolHandle handle = entry.pe.handle;
   if (why == Removal::deleted_by_owner)
     context_.out.put(channel::PeLeft{handle, record.id, context_.space.registration(pe)});
-  context_.space.deregister(pe);
+  deregister(pe);
   context_.out.put(JournalPut{std::move(entry), true});
   changed(handle);
 }
@@ -99,7 +99,8 @@ void Elements::take_over(PeIndex pe) {
   owner_changed(pe);
   context_.space.set_association(pe, {});
   rserpool::PeNotes& notes = context_.space.notes(pe);
-  notes = {.flags = (notes.flags & kMilliseconds) | kClaiming};
+  set_flags(pe, (notes.flags & kMilliseconds) | kClaiming);
+  notes = {.flags = notes.flags};
   context_.space.set_timer(pe, PeTimer::expiry, rserpool::kNever);
   own_.joined(pe);
   ++context_.counters.pes_taken_over;
@@ -108,7 +109,7 @@ void Elements::take_over(PeIndex pe) {
 
 void Elements::claimed(PeIndex pe, const Association& association) {
   rserpool::PeNotes& notes = context_.space.notes(pe);
-  notes.flags = (notes.flags & kMilliseconds) | confirmed_in(context_.channel_life);
+  set_flags(pe, (notes.flags & kMilliseconds) | confirmed_in(context_.channel_life));
   context_.space.set_association(pe, key_of(association.name));
   context_.space.set_timer(pe, PeTimer::expiry,
                            expiry(context_.space.record(pe).registration_life, unit(pe)));
@@ -136,7 +137,8 @@ void Elements::give(PeIndex pe, rserpool::ServerId home) {
   owner_changed(pe);
   context_.space.set_association(pe, {});
   rserpool::PeNotes& notes = context_.space.notes(pe);
-  notes = {.flags = notes.flags & kMilliseconds};
+  set_flags(pe, notes.flags & kMilliseconds);
+  notes = {.flags = notes.flags};
   context_.space.set_timer(pe, PeTimer::probe, rserpool::kNever);
   refresh_foreign(pe);
   if (was_ours) {

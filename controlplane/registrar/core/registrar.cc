@@ -24,12 +24,9 @@ void Registrar::restored(Micros now) {
   state_->advance(now);
   state_->start();
 }
-void Registrar::snapshot(const std::function<void(const JournalRecord&)>& take) const {
-  state_->snapshot(take);
-}
+void Registrar::snapshot(const TakeRecord& take) const { state_->snapshot(take); }
 
-bool Registrar::snapshot(SnapshotCursor& cursor, size_t most,
-                         const std::function<void(const JournalRecord&)>& take) const {
+bool Registrar::snapshot(SnapshotCursor& cursor, size_t most, const TakeRecord& take) const {
   return state_->snapshot(cursor, most, take);
 }
 
@@ -112,6 +109,8 @@ const Counters& Registrar::counters() const { return state_->context().counters;
 size_t Registrar::pool_count() const { return state_->context().space.pools(); }
 size_t Registrar::element_count() const { return state_->context().space.elements(); }
 size_t Registrar::association_count() const { return state_->context().associations.live_count(); }
+
+size_t Registrar::remembered_count() const { return state_->remembered(); }
 
 std::vector<PoolSummary> Registrar::pools() const {
   const rserpool::Handlespace& space = state_->context().space;

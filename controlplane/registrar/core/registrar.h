@@ -78,7 +78,9 @@ struct SnapshotCursor {
   bool begun = false;
   rserpool::KeyCursor element;
   bool elements_done = false;
-  std::vector<channel::AssociationName> answers_of;  // whose stored answers are still to come
+  // Whose answers and subscriptions came last.
+  channel::AssociationName association;
+  bool ended = false;
 };
 
 // How far the reading of one pool's table in pages has come.
@@ -102,11 +104,10 @@ class Registrar {
   void restore(const JournalRecord& record);
   void restored(Micros now);
   // The whole present state as records that restore() understands: to compact the journal.
-  void snapshot(const std::function<void(const JournalRecord&)>& take) const;
+  void snapshot(const TakeRecord& take) const;
   // The same in slices, between which the state may change: what changes is to be recorded behind, as it
   // comes. At most about `most` records; false: that was the last.
-  bool snapshot(SnapshotCursor& cursor, size_t most,
-                const std::function<void(const JournalRecord&)>& take) const;
+  bool snapshot(SnapshotCursor& cursor, size_t most, const TakeRecord& take) const;
 
   // ---- the data plane's channel
   void channel_up(Micros now, const channel::Welcome& welcome);
@@ -149,6 +150,8 @@ class Registrar {
   size_t pool_count() const;
   size_t element_count() const;
   size_t association_count() const;
+  // Associations that live or did, and that the journal remembers answers or subscriptions of.
+  size_t remembered_count() const;
   std::vector<PoolSummary> pools() const;
   std::vector<PeInfo> elements(rserpool::PoolHandleView handle, Micros now) const;
   std::vector<PeerInfo> peers(Micros now) const;

@@ -89,7 +89,7 @@ std::optional<ErrorCause> Registration::check_identity(const Association& associ
   const auto& owner = context_.space.record(pe).association;
   if (!owner.is_set() || owner == key_of(association.name)) return std::nullopt;
   const Association* other = context_.associations.find(name_of(owner));
-  if (other == nullptr || !other->live || association.shares_address(other->addresses)) return std::nullopt;
+  if (other == nullptr || !other->live() || association.shares_address(other->addresses)) return std::nullopt;
   return ErrorCause{Cause::non_unique_pe_identifier, ""};
 }
 
@@ -215,7 +215,7 @@ void Registration::handle(const Request& request, const asap::Deregistration& me
     const Association* other = context_.associations.find(owner);
     rserpool::PoolElement element;
     context_.space.read(pe, element);
-    allowed = (other == nullptr || !other->live) && element.has_asap_transport &&
+    allowed = (other == nullptr || !other->live()) && element.has_asap_transport &&
               association.shares_address(element.asap_transport.addresses);
   }
   if (!allowed) {

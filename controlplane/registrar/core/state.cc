@@ -14,6 +14,10 @@ using rserpool::PeTimer;
 namespace asap = rserpool::asap;
 namespace wire = rserpool::wire;
 
+namespace {
+constexpr size_t kDeferredAtOnce = 200;  // messages, at some 10 us each; the others with the next ticks
+}  // namespace
+
 void State::advance(Micros now) {
   const Micros gap = context_.clock.advance(now, [this] { return next_deadline(); });
   if (gap == 0) return;
@@ -32,7 +36,9 @@ void State::was_silent(Micros length) {
 
 Micros State::next_deadline() const {
   Micros next = std::min({grace_ends_, subscriptions_.next_deadline(), announcer_.next_deadline(),
-                          elements_.next_deadline(), sweep_.next_deadline(), enrp_.next_deadline()});
+                          elements_.next_deadline(), sweep_.next_deadline(), leftovers_.next_deadline(),
+                          enrp_.next_deadline()});
+  if (!deferred_.empty() && enrp_.serving()) next = 0;
   for (const PeTimer timer : {PeTimer::expiry, PeTimer::probe}) {
     if (const auto due = context_.space.next_due(timer)) next = std::min(next, *due * kMilli);
   }
@@ -43,6 +49,7 @@ void State::tick() {
   keep_alives_.tick([this](PeIndex pe) { claims_.due(pe); });
   elements_.expire([this](PeIndex pe) { notify_expiry(pe); });
   sweep_.tick();
+  leftovers_.tick();
   if (grace_ends_ <= context_.clock.now()) {
     grace_ends_ = kNever;
     sweep_.begin(Removal::not_back_in_time);
@@ -59,7 +66,7 @@ void State::notify_expiry(PeIndex pe) {
   if (!context_.settings.registrar.notify_expiry) return;
   const rserpool::PeRecord& record = context_.space.record(pe);
   const Association* association = context_.associations.find(name_of(record.association));
-  if (association == nullptr || !association->live) return;
+  if (association == nullptr || !association->live()) return;
   if (partner_of(context_.settings.registrar, 0, association->addresses).nothing_unsolicited) return;
   std::string bytes;
   const asap::DeregistrationResponse message{context_.space.handle(record.pool), record.id, {}};
@@ -84,13 +91,12 @@ void State::restore(const JournalRecord& record) {
 
 void State::start() { enrp_.start(restored_); }
 
-void State::snapshot(const std::function<void(const JournalRecord&)>& take) {
+void State::snapshot(const TakeRecord& take) {
   SnapshotCursor cursor;
   while (snapshot(cursor, SIZE_MAX, take)) continue;
 }
 
-bool State::snapshot(SnapshotCursor& cursor, size_t most,
-                     const std::function<void(const JournalRecord&)>& take) {
+bool State::snapshot(SnapshotCursor& cursor, size_t most, const TakeRecord& take) {
   if (!cursor.begun) peers_.snapshot(take);
   cursor.begun = true;
   size_t taken = 0;
@@ -98,22 +104,18 @@ bool State::snapshot(SnapshotCursor& cursor, size_t most,
     const PeIndex pe = context_.space.next(cursor.element);
     if (pe == kNoPe) {
       cursor.elements_done = true;
-      context_.associations.for_each(
-          [&](const Association& association) { cursor.answers_of.push_back(association.name); });
-      for (const auto& entry : restored_answers_) cursor.answers_of.push_back(entry.first);
-      subscriptions_.restored_names(cursor.answers_of);
-      std::sort(cursor.answers_of.begin(), cursor.answers_of.end());
-      cursor.answers_of.erase(std::unique(cursor.answers_of.begin(), cursor.answers_of.end()),
-                              cursor.answers_of.end());
       break;
     }
     JournalRecord record;
     record.change = JournalRecord::Change::put;
     record.pe = elements_.stored(pe);
-    take(record);
+    take(std::move(record));
   }
-  for (; cursor.elements_done && !cursor.answers_of.empty() && taken < most; cursor.answers_of.pop_back()) {
-    const channel::AssociationName& name = cursor.answers_of.back();
+  while (cursor.elements_done && !cursor.ended && taken < most) {
+    const channel::AssociationName* next = next_remembered(cursor.association);
+    cursor.ended = next == nullptr;
+    if (cursor.ended) break;
+    const channel::AssociationName name = cursor.association = *next;
     const auto restored = restored_answers_.find(name);
     const Association* association = context_.associations.find(name);
     taken += 1 + subscriptions_.snapshot(name, association, take);
@@ -126,10 +128,27 @@ bool State::snapshot(SnapshotCursor& cursor, size_t most,
       record.sequence = answer.sequence;
       record.stream = answer.stream;
       record.answer = answer.bytes;
-      take(record);
+      take(std::move(record));
     }
   }
-  return !cursor.elements_done || !cursor.answers_of.empty();
+  return !cursor.ended;
+}
+
+// Of those that have associations, answers or subscriptions, in the order of names the first behind one.
+const channel::AssociationName* State::next_remembered(const channel::AssociationName& name) {
+  const Association* association = context_.associations.next(name);
+  const auto answers = restored_answers_.upper_bound(name);
+  const channel::AssociationName* first = nullptr;
+  for (const channel::AssociationName* next :
+       {association == nullptr ? nullptr : &association->name,
+        answers == restored_answers_.end() ? nullptr : &answers->first, subscriptions_.next_restored(name)})
+    if (next != nullptr && (first == nullptr || *next < *first)) first = next;
+  return first;
+}
+
+size_t State::remembered() const {
+  return context_.associations.size() + restored_answers_.size() + leftovers_.answers() +
+         subscriptions_.restored();
 }
 
 // ---- the channel
@@ -139,16 +158,12 @@ void State::channel_up(const channel::Welcome& welcome) {
   context_.welcome = welcome;
   context_.channel_up = true;
   announcer_.restart();
-  const auto other_epoch = [&](const channel::AssociationName& name) { return name.epoch != welcome.epoch; };
+  // Other servers' of another epoch are no more; the others' go when all that lives has been named.
   std::vector<channel::AssociationName> gone;
-  context_.associations.for_each([&](Association& association) {
-    if (!other_epoch(association.name)) return;
-    subscriptions_.unsubscribe_all(association);
-    gone.push_back(association.name);
+  context_.associations.for_each_enrp([&](const Association& association) {
+    if (association.name.epoch != welcome.epoch) gone.push_back(association.name);
   });
   for (const auto& name : gone) context_.associations.remove(name);
-  std::erase_if(restored_answers_, [&](const auto& entry) { return other_epoch(entry.first); });
-  subscriptions_.forget_restored_but(welcome.epoch);
   // What is not back by then is out: not dead, as nobody has seen it die (DESIGN.md §2).
   if (context_.space.owned(context_.server_id) != 0) {
     grace_ends_ = context_.clock.now() + context_.settings.registrar.grace_ms * kMilli;
@@ -159,21 +174,21 @@ void State::channel_lost() {
   context_.channel_up = context_.replayed = false;
   grace_ends_ = kNever;
   deferred_.clear();
-  context_.associations.for_each([](Association& association) { association.live = false; });
+  context_.associations.doubt_all();
   elements_.doubt_all();
-  sweep_.cancel();
+  sweep_.channel_lost();
   enrp_.channel_lost();
 }
 
 void State::replay_done() {
-  restored_answers_.clear();
   subscriptions_.forget_restored();
   // All that lives has been named: what has not, died while the channel was away.
   std::vector<channel::AssociationName> gone;
-  context_.associations.for_each([&](Association& association) {
-    if (!association.live) gone.push_back(association.name);
+  context_.associations.for_each_enrp([&](const Association& association) {
+    if (!association.live()) gone.push_back(association.name);
   });
   for (const auto& name : gone) forget(name);
+  leftovers_.begin(std::move(restored_answers_));
   if (may_have_given_us_up()) {
     forgive();
   } else {
@@ -190,18 +205,15 @@ void State::association_up(const channel::AssociationUp& up) {
   // A peer that restarted knows nothing of what it registered before.
   if (up.restarted) lost(up.association, EndedBy::peer);
   Association& association = context_.associations.add(up);
-  if (const auto at = restored_answers_.find(up.association); at != restored_answers_.end()) {
+  // What is of another epoch is another association, whatever its number.
+  const bool known = up.association.epoch == context_.welcome.epoch;
+  if (const auto at = restored_answers_.find(up.association); known && at != restored_answers_.end()) {
     association.answers = std::move(at->second.answers);
     restored_answers_.erase(at);
   }
-  if (!up.restarted) subscriptions_.resume(association);
+  if (known && !up.restarted) subscriptions_.resume(association);
   if (up.service == channel::SctpService::enrp) return enrp_.up(association, up);
-  if (!up.restarted) {
-    elements_.for_each_of(up.association, [this](PeIndex pe) {
-      elements_.confirm(pe);
-      keep_alives_.alive(pe);
-    });
-  }
+  if (!up.restarted) sweep_.association(up.association, Sweep::Fate::confirmed);
   association.ours = claims_.up(association, up.request);
 }
 
@@ -213,15 +225,8 @@ void State::forgive() {
 
 void State::lost(const channel::AssociationName& name, EndedBy who) {
   const bool forgiven = who == EndedBy::peer && may_have_given_us_up();
-  elements_.for_each_of(name, [&](PeIndex pe) {
-    if (!forgiven) return elements_.remove(pe, Removal::association_lost);
-    elements_.set_unconfirmed(pe);
-    forgive();
-    context_.out.log(
-        Log::Level::info, "given-up",
-        pe_text(context_.space.handle(context_.space.record(pe).pool), context_.space.record(pe).id) +
-            " ended its association after our silence: it may come back");
-  });
+  if (forgiven && context_.space.first_of_association(key_of(name)) != kNoPe) forgive();
+  sweep_.association(name, forgiven ? Sweep::Fate::doubted : Sweep::Fate::removed);
   forget(name);
 }
 
@@ -258,11 +263,18 @@ bool State::replayed(Association& association, const channel::MessageUp& message
 }
 
 void State::message(const channel::MessageUp& message) {
+  const Association* association = context_.associations.find(message.association);
+  const bool asap = association != nullptr && association->service == channel::SctpService::asap;
+  // What came before goes before.
+  if (asap && (!enrp_.serving() || !deferred_.empty())) {
+    deferred_.push_back(message);
+  } else {
+    serve(message);
+  }
+}
+
+void State::serve(const channel::MessageUp& message) {
   if (Association* association = context_.associations.find(message.association)) {
-    if (association->service == channel::SctpService::asap && !enrp_.serving()) {
-      deferred_.push_back(message);
-      return;
-    }
     if (!replayed(*association, message)) take(*association, message);
   } else {
     ++context_.counters.unexpected_messages;
@@ -272,8 +284,11 @@ void State::message(const channel::MessageUp& message) {
 
 void State::serve_deferred() {
   if (enrp_.serving()) subscriptions_.tell_resumed();
-  if (deferred_.empty() || !enrp_.serving()) return;
-  for (const channel::MessageUp& late : std::exchange(deferred_, {})) message(late);
+  for (size_t n = 0; n < kDeferredAtOnce && !deferred_.empty() && enrp_.serving(); ++n) {
+    const channel::MessageUp late = std::move(deferred_.front());
+    deferred_.pop_front();
+    serve(late);
+  }
 }
 
 void State::take(Association& association, const channel::MessageUp& message) {

@@ -2,6 +2,7 @@
 // All parts of the registrar, and the life of channel, associations and connections that they hang on.
 #pragma once
 
+#include <deque>
 #include <map>
 #include <unordered_map>
 
@@ -11,6 +12,7 @@
 #include "controlplane/registrar/core/elements.h"
 #include "controlplane/registrar/core/enrp_server.h"
 #include "controlplane/registrar/core/keep_alive.h"
+#include "controlplane/registrar/core/leftovers.h"
 #include "controlplane/registrar/core/registration.h"
 #include "controlplane/registrar/core/resolution.h"
 #include "controlplane/registrar/core/subscriptions.h"
@@ -28,8 +30,8 @@ class State {
   Micros next_deadline() const;  // in the registrar's time
 
   void restore(const JournalRecord& record);
-  void snapshot(const std::function<void(const JournalRecord&)>& take);
-  bool snapshot(SnapshotCursor& cursor, size_t most, const std::function<void(const JournalRecord&)>& take);
+  void snapshot(const TakeRecord& take);
+  bool snapshot(SnapshotCursor& cursor, size_t most, const TakeRecord& take);
 
   void channel_up(const channel::Welcome& welcome);
   void channel_lost();
@@ -39,6 +41,8 @@ class State {
   void message(const channel::MessageUp& message);
   void send_failed(const channel::SendFailed& failed);
   void was_silent(Micros length);
+
+  size_t remembered() const;
 
   void start();
   EnrpServer& enrp() { return enrp_; }
@@ -67,10 +71,12 @@ class State {
 
   bool replayed(Association& association, const channel::MessageUp& message);
   void take(Association& association, const channel::MessageUp& message);
+  void serve(const channel::MessageUp& message);
   void serve_deferred();
   enum class EndedBy : uint8_t { us, peer };
   void lost(const channel::AssociationName& name, EndedBy who);
   void forget(const channel::AssociationName& name);
+  const channel::AssociationName* next_remembered(const channel::AssociationName& name);
   void forgive();
   bool may_have_given_us_up() const { return context_.clock.now() < forgiving_until_; }
   void notify_expiry(rserpool::PeIndex pe);
@@ -82,8 +88,9 @@ class State {
   Updates updates_{context_, peers_, own_};
   Subscriptions subscriptions_{context_};
   Elements elements_{context_, subscriptions_, updates_, own_};
-  Sweep sweep_{context_, elements_};
   KeepAlives keep_alives_{context_, elements_};
+  Sweep sweep_{context_, elements_, keep_alives_};
+  Leftovers leftovers_{context_, subscriptions_};
   Registration registration_{context_, elements_, keep_alives_};
   Resolution resolution_{context_, subscriptions_};
   Claims claims_{context_, elements_, keep_alives_};
@@ -97,7 +104,7 @@ class State {
   Micros forgiving_until_ = 0;  // what peers end until then, they may have ended because we were silent
   bool restored_ = false;       // from a journal that knew PEs or peers
   // ASAP's before we serve (RFC 5353 §3.2.3.5). Not acknowledged: the data plane bounds them.
-  std::vector<channel::MessageUp> deferred_;
+  std::deque<channel::MessageUp> deferred_;
 };
 
 }  // namespace poolgate::registrar

@@ -17,6 +17,10 @@ namespace {
 constexpr size_t kMaxOfAssociation = 64;
 constexpr size_t kMax = 100'000;
 constexpr Micros kCoalesce = 100 * kMilli;
+// Of one tick; an update costs its bytes, and some microseconds besides.
+constexpr size_t kBytesAtOnce = 1u << 20;
+constexpr size_t kBytesOfAnUpdate = 2048;
+constexpr size_t kForgottenAtOnce = 500;  // associations
 using Change = JournalRecord::Change;
 
 JournalRecord record_of(Change change, const channel::AssociationName& name,
@@ -84,20 +88,27 @@ void Subscriptions::resume(Association& association) {
   restored_.erase(at);
 }
 
-void Subscriptions::forget_restored_but(uint64_t epoch) {
-  std::erase_if(restored_, [&](const auto& entry) { return entry.first.epoch != epoch; });
-}
-
 void Subscriptions::tell_resumed() {
-  for (const rserpool::PoolHandle& handle : std::exchange(resumed_, {})) pool_changed(handle);
+  if (resumed_.empty()) return;
+  tell_resumed_ = true;
+  if (flush_at_ == kNever) flush_at_ = context_.clock.now() + kCoalesce;
 }
 
-void Subscriptions::restored_names(std::vector<channel::AssociationName>& names) const {
-  for (const auto& entry : restored_) names.push_back(entry.first);
+void Subscriptions::forget_restored() {
+  if (forgotten_.empty())
+    forgotten_.swap(restored_);
+  else
+    forgotten_.merge(restored_);
+  restored_.clear();
+}
+
+const channel::AssociationName* Subscriptions::next_restored(const channel::AssociationName& name) const {
+  const auto at = restored_.upper_bound(name);
+  return at == restored_.end() ? nullptr : &at->first;
 }
 
 size_t Subscriptions::snapshot(const channel::AssociationName& name, const Association* association,
-                               const std::function<void(const JournalRecord&)>& take) const {
+                               const TakeRecord& take) const {
   const auto waiting = restored_.find(name);
   if (waiting == restored_.end() && association == nullptr) return 0;
   const auto& handles = waiting != restored_.end() ? waiting->second : association->subscriptions;
@@ -121,32 +132,49 @@ void Subscriptions::pool_changed(PoolHandleView handle) {
   if (flush_at_ == kNever) flush_at_ = context_.clock.now() + kCoalesce;
 }
 
-void Subscriptions::tick() {
-  if (flush_at_ > context_.clock.now()) return;
-  flush_at_ = kNever;
-  for (const rserpool::PoolHandle& handle : std::exchange(changed_, {})) send_updates(handle);
+bool Subscriptions::begin_next() {
+  if (changed_.empty() && !(tell_resumed_ && !resumed_.empty())) return false;
+  std::set<rserpool::PoolHandle>& from = changed_.empty() ? resumed_ : changed_;
+  telling_ = Telling{std::move(from.extract(from.begin()).value()), {}};
+  return true;
 }
 
-void Subscriptions::send_updates(const rserpool::PoolHandle& handle) {
-  const auto at = subscribers_.find(handle);
-  if (at == subscribers_.end()) return;
-  const PoolIndex pool = context_.space.find_pool(handle);
-  const std::string bytes = update_message(context_.space, pool, handle);
-  for (const channel::AssociationName& name : at->second) {
-    Association* association = context_.associations.find(name);
-    if (association == nullptr) continue;
-    if (association->live) {
+void Subscriptions::tick() {
+  for (size_t n = 0; n < kForgottenAtOnce && !forgotten_.empty(); ++n) forgotten_.erase(forgotten_.begin());
+  if (!telling_ && flush_at_ > context_.clock.now()) return;
+  flush_at_ = kNever;
+  for (size_t room = kBytesAtOnce; room > 0 && (telling_ || begin_next());) tell(room);
+  if (!telling_ && !begin_next()) tell_resumed_ = false;
+}
+
+// The subscribers of a pool, from one on; what changes meanwhile is told to all of them once more.
+void Subscriptions::tell(size_t& room) {
+  const auto at = subscribers_.find(telling_->handle);
+  if (at == subscribers_.end()) return telling_.reset();
+  const PoolIndex pool = context_.space.find_pool(at->first);
+  const std::string bytes = update_message(context_.space, pool, at->first);
+  std::set<channel::AssociationName>& names = at->second;
+  for (auto next = names.upper_bound(telling_->last); next != names.end();) {
+    if (room == 0) return;
+    room -= std::min(room, bytes.size() + kBytesOfAnUpdate);
+    telling_->last = *next;
+    Association* association = context_.associations.find(*next);
+    if (association != nullptr && association->live()) {
       send_asap(context_, *association, bytes);
       ++context_.counters.updates_sent;
     }
+    ++next;
     // A pool that is created anew has no subscribers: RFC 5352 §2.2.5.
-    if (pool == kNoPool) association->subscriptions.erase(handle);
+    if (pool != kNoPool) continue;
+    if (association != nullptr) association->subscriptions.erase(at->first);
+    names.erase(telling_->last);
+    --count_;
   }
-  if (pool == kNoPool) {
-    context_.out.put(JournalPut{record_of(Change::unsubscribe, {}, handle), true});
-    count_ -= at->second.size();
+  if (pool == kNoPool && names.empty()) {
+    context_.out.put(JournalPut{record_of(Change::unsubscribe, {}, at->first), true});
     subscribers_.erase(at);
   }
+  telling_.reset();
 }
 
 }  // namespace poolgate::registrar

@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <map>
+#include <optional>
 #include <set>
 #include <vector>
 
@@ -23,30 +24,39 @@ class Subscriptions {
   // ---- over a restart of the registrar: what the journal kept waits until its association is there again
   void restore(const JournalRecord& record);
   void resume(Association& association);
-  // The others' associations are gone; of all, or of an epoch that is not this.
-  void forget_restored() { restored_.clear(); }
-  void forget_restored_but(uint64_t epoch);
+  // The others' associations are gone.
+  void forget_restored();
   // Whoever resumed may have missed a change: told the state once, when we know it.
   void tell_resumed();
-  // For a snapshot: whose are waiting, and one association's as records; how many.
-  void restored_names(std::vector<channel::AssociationName>& names) const;
+  // Of associations that are not there again; of those that are forgotten, too.
+  size_t restored() const { return restored_.size() + forgotten_.size(); }
+  // For a snapshot: whose are waiting, in the order of names the first behind one; and one association's as
+  // records; how many.
+  const channel::AssociationName* next_restored(const channel::AssociationName& name) const;
   size_t snapshot(const channel::AssociationName& name, const Association* association,
-                  const std::function<void(const JournalRecord&)>& take) const;
+                  const TakeRecord& take) const;
 
-  // Several changes within the time to coalesce make one update.
+  // Several changes within the time to coalesce make one update; a tick sends some hundred at most.
   void pool_changed(rserpool::PoolHandleView handle);
   void tick();
-  Micros next_deadline() const { return flush_at_; }
+  Micros next_deadline() const { return telling_ || !forgotten_.empty() ? 0 : flush_at_; }
 
  private:
   bool add(Association& association, const rserpool::PoolHandle& handle);
-  void send_updates(const rserpool::PoolHandle& handle);
+  struct Telling {
+    rserpool::PoolHandle handle;
+    channel::AssociationName last;  // that was told
+  };
+  bool begin_next();
+  void tell(size_t& room);
 
   Context& context_;
   std::map<rserpool::PoolHandle, std::set<channel::AssociationName>, std::less<>> subscribers_;
   std::set<rserpool::PoolHandle> changed_, resumed_;
-  std::map<channel::AssociationName, std::set<rserpool::PoolHandle>> restored_;
+  std::optional<Telling> telling_;
+  std::map<channel::AssociationName, std::set<rserpool::PoolHandle>> restored_, forgotten_;
   size_t count_ = 0;
+  bool tell_resumed_ = false;
   Micros flush_at_ = kNever;
 };
 

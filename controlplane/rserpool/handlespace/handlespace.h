@@ -86,6 +86,8 @@ class Handlespace {
                                      const AssociationKey& association = {}, TimeMs expires = kNever);
   // After a restart: the number that the PE's registration had. Those drawn from now on are above it.
   void restore_registration(PeIndex pe, uint32_t registration);
+  // What registers from now on has a later number.
+  uint32_t last_registration() const { return next_registration_ - 1; }
   // §3.2: with its last PE a pool goes.
   void deregister(PeIndex pe);
 

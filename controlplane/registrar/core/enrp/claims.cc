@@ -159,7 +159,7 @@ void Claims::doubt(PeIndex pe) {
   const rserpool::Transport& place = element_.asap_transport;
   if (!element_.has_asap_transport || place.addresses.empty()) return;
   const Association* association = context_.associations.at(place.addresses, place.port);
-  if (association == nullptr || !association->live) return;
+  if (association == nullptr || !association->live()) return;
   const Micros now = context_.clock.now();
   if (doubts_.size() >= kMaxDoubts)
     std::erase_if(doubts_, [now](const auto& d) { return d.second.until < now; });
@@ -186,18 +186,9 @@ bool Claims::came_back(const Association& association, const asap::EndpointKeepA
   return true;
 }
 
-size_t Claims::pending() const {
-  size_t n = 0;
-  for (PeIndex pe = context_.space.first_of_owner(context_.server_id); pe != kNoPe;
-       pe = context_.space.next_of_owner(pe)) {
-    n += (context_.space.record(pe).notes.flags & kClaiming) != 0;
-  }
-  return n;
-}
-
 void Claims::insist(PeIndex pe) {
   const Association* association = context_.associations.find(name_of(context_.space.record(pe).association));
-  if (association == nullptr || !association->live) return;
+  if (association == nullptr || !association->live()) return;
   say(pe, *association);
   elements_.tell_peers(pe);
 }

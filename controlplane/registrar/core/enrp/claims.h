@@ -41,7 +41,7 @@ class Claims {
   bool connect_failed(uint64_t request);
   void channel_lost();
   // PEs that were taken over and have not answered yet.
-  size_t pending() const;
+  size_t pending() const { return elements_.claiming(); }
 
  private:
   // Whom a Connect is for: those of one ASAP Transport.

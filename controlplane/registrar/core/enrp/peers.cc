@@ -74,9 +74,8 @@ Peer* Peers::add(ServerId id) {
   peer.id = id;
   peer.last_heard = context_.clock.now();
   // It may have been forgotten for being silent, with its association still there.
-  context_.associations.for_each([&](const Association& association) {
-    if (association.service == channel::SctpService::enrp && association.live && association.server == id)
-      peer.association = association.name;
+  context_.associations.for_each_enrp([&](const Association& association) {
+    if (association.live() && association.server == id) peer.association = association.name;
   });
   return &peer;
 }
@@ -190,7 +189,7 @@ void Peers::bind(Peer& peer, Association& association) {
   peer.retry = 0;
   peer.attempts = 0;
   Association* other = peer.connected() ? context_.associations.find(peer.association) : nullptr;
-  if (other != nullptr && other->live && other->name != association.name && peer.id != 0 &&
+  if (other != nullptr && other->live() && other->name != association.name && peer.id != 0 &&
       other->ours != association.ours) {
     const bool keep_ours = context_.server_id > peer.id;
     Association& loser = association.ours == keep_ours ? *other : association;
@@ -234,9 +233,8 @@ void Peers::down(const channel::AssociationName& name) {
   if (peer == nullptr) return;
   peer->association = {};
   peer->download = {};
-  context_.associations.for_each([&](Association& other) {
-    if (peer->id != 0 && other.service == channel::SctpService::enrp && other.live && other.name != name &&
-        other.server == peer->id)
+  context_.associations.for_each_enrp([&](Association& other) {
+    if (peer->id != 0 && other.live() && other.name != name && other.server == peer->id)
       peer->association = other.name;
   });
   if (!peer->connected()) retry_later(*peer);
@@ -266,7 +264,7 @@ void Peers::channel_lost() {
 void Peers::replay_done() {
   for (Peer& peer : list_) {
     const Association* association = context_.associations.find(peer.association);
-    if (association == nullptr || !association->live) peer.association = {};
+    if (association == nullptr || !association->live()) peer.association = {};
     peer.last_heard = context_.clock.now();
     peer.connect_at = context_.clock.now();
   }
@@ -349,13 +347,13 @@ void Peers::restore(const StoredPeer& stored, bool there) {
   peer->partner = partner_of(context_.settings.registrar, peer->id, peer->addresses);
 }
 
-void Peers::snapshot(const std::function<void(const JournalRecord&)>& take) const {
+void Peers::snapshot(const TakeRecord& take) const {
   for (const Peer& peer : list_) {
     if (peer.id == 0) continue;
     JournalRecord record;
     record.change = JournalRecord::Change::peer;
     record.peer = {peer.id, peer.addresses, peer.port};
-    take(record);
+    take(std::move(record));
   }
 }
 

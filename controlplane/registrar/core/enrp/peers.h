@@ -53,7 +53,7 @@ class Peers {
   bool alone() const { return list_.empty(); }
 
   void restore(const StoredPeer& peer, bool there);
-  void snapshot(const std::function<void(const JournalRecord&)>& take) const;
+  void snapshot(const TakeRecord& take) const;
 
  private:
   Peer* add(rserpool::ServerId id);
