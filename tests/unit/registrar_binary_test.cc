@@ -79,5 +79,54 @@ TEST_F(RegistrarBinary, killed_at_any_moment_it_loses_no_registration_and_answer
   EXPECT_EQ(registrar->end(SIGTERM), 0);
 }
 
+// RFC 5352 §2.2.5, §2.2.6: a subscription is for the life of the association, which the data plane keeps.
+TEST_F(RegistrarBinary, killed_again_and_again_it_goes_on_telling_a_subscriber_of_each_change) {
+  constexpr uint32_t kServer = 1, kSubscriber = 2, kOther = 3;
+  for (const uint32_t id : {kServer, kSubscriber, kOther}) plane.up(id);
+  const auto parsed = [](const std::string& payload) {
+    auto outcome = asap::parse(payload);
+    EXPECT_TRUE(outcome.ok());
+    return outcome;
+  };
+  // The PEs that an association was told of last without having asked; nothing: it was told of none.
+  const auto told_last = [&](uint32_t id) {
+    std::vector<rserpool::PeId> last;
+    for (const auto& down : plane.handler.messages) {
+      if (down.association.id != id || down.answers != 0) continue;
+      const auto outcome = parsed(down.payload);
+      const auto& update = std::get<asap::HandleResolutionResponse>(outcome->message);
+      EXPECT_EQ(update.handle, "EchoPool");
+      last.clear();
+      for (const auto& element : update.elements) last.push_back(element.id);
+    }
+    return last;
+  };
+  {
+    const auto registrar = start();
+    plane.message(kServer, registration("EchoPool", 1));
+    ASSERT_TRUE(until([&] { return plane.handler.answers_to(kServer, 1) == 1; })) << log();
+    plane.message(kSubscriber, bytes(asap::HandleResolution{"EchoPool", true, {}}));
+    plane.message(kOther, bytes(asap::HandleResolution{"EchoPool", false, {}}));
+    ASSERT_TRUE(until([&] { return plane.server->unacknowledged() == 0; })) << log();
+    for (const auto& down : plane.handler.messages) {
+      if (down.association.id != kSubscriber) continue;
+      const auto outcome = parsed(down.payload);
+      EXPECT_TRUE(std::get<asap::HandleResolutionResponse>(outcome->message).updates_accepted);
+    }
+    registrar->end(SIGKILL);
+  }
+  std::vector<rserpool::PeId> all = {1};
+  for (rserpool::PeId id = 2; id <= 4; ++id) {
+    const auto registrar = start();
+    plane.message(kServer, registration("EchoPool", id));
+    all.push_back(id);
+    ASSERT_TRUE(until([&] { return told_last(kSubscriber) == all; })) << "life " << id << "\n" << log();
+    ASSERT_TRUE(until([&] { return plane.server->unacknowledged() == 0; })) << log();
+    registrar->end(SIGKILL);
+  }
+  EXPECT_TRUE(told_last(kOther).empty());
+  EXPECT_EQ(plane.handler.answers_to(kSubscriber, 1), 1u);
+}
+
 }  // namespace
 }  // namespace poolgate::registrar_test
