@@ -3,6 +3,14 @@
 // registrar's state machine, its journal and its codec, loop step by loop step; SCTP and the channel are
 // others' figures. The controls do the same work on the same bytes without a registrar: the bare codec, and a
 // std::map for a handlespace.
+#include <tbb/task_arena.h>
+
+#include <asio/executor_work_guard.hpp>
+#include <asio/io_context.hpp>
+#include <asio/post.hpp>
+#include <chrono>
+#include <functional>
+
 #include "controlplane/rserpool/wire/builders.h"
 #include "controlplane/rserpool/wire/enrp.h"
 #include "perf/enrp_rig.h"
@@ -88,6 +96,37 @@ class Sync {
     }
     return cpu_milliseconds() - begun;
   }
+  // A chunk at a time is read, as a download gets them: by the loop, or by a thread of oneTBB that gives it
+  // back to the loop, which asks for the next one then.
+  struct Reading {
+    double elapsed_ms, loop_cpu_ms;
+  };
+  Reading read_chunks(bool elsewhere) {
+    if (chunks_.empty()) encode_control();
+    asio::io_context loop(1);
+    tbb::task_arena arena(2, 1);
+    auto unfinished = asio::make_work_guard(loop);
+    size_t next = 0;
+    std::function<void()> go_on = [&] {
+      if (next == chunks_.size()) return unfinished.reset();
+      const std::string& bytes = chunks_[next++];
+      const auto read = [&] {
+        auto parsed = enrp::parse(bytes);
+        if (!parsed.ok()) std::abort();
+        asio::post(loop, [&, keep = std::make_shared<decltype(parsed)>(std::move(parsed))] { go_on(); });
+      };
+      if (elsewhere)
+        arena.enqueue(read);
+      else
+        read();
+    };
+    const auto begun = std::chrono::steady_clock::now();
+    const double cpu = cpu_milliseconds();
+    go_on();
+    loop.run();
+    const auto took = std::chrono::steady_clock::now() - begun;
+    return {std::chrono::duration<double, std::milli>(took).count(), cpu_milliseconds() - cpu};
+  }
   double apply_control() {
     if (chunks_.empty()) encode_control();
     const double begun = cpu_milliseconds();
@@ -140,6 +179,13 @@ void bench_longest_step(benchmark::State& state, uint32_t elements, uint32_t per
     report_figure(state, "ms", poolgate::perf::median(longest));
     state.counters["worst"] = *std::max_element(longest.begin(), longest.end());
   }
+}
+
+void bench_read_elsewhere(benchmark::State& state, uint32_t elements, double Sync::Reading::*which) {
+  Sync sync(elements, kPerPool);
+  report_paired(
+      state, "ms", "the loop reads them itself", [&] { return sync.read_chunks(true).*which; },
+      [&] { return sync.read_chunks(false).*which; }, 11);
 }
 
 // ---- updates
@@ -269,6 +315,10 @@ void register_benchmarks() {
   }
   add("sync/100k/longest_step/1_pool", [](auto& state) { bench_longest_step(state, 100'000, 100'000); });
   add("sync/100k/longest_step/100k_pools", [](auto& state) { bench_longest_step(state, 100'000, 1); });
+  add("sync/100k/read_by_oneTBB/elapsed",
+      [](auto& state) { bench_read_elsewhere(state, 100'000, &Sync::Reading::elapsed_ms); });
+  add("sync/100k/read_by_oneTBB/loop_cpu",
+      [](auto& state) { bench_read_elsewhere(state, 100'000, &Sync::Reading::loop_cpu_ms); });
   add("updates/sender", [](auto& state) { bench_update_sender(state); });
   add("updates/receiver", [](auto& state) { bench_update_receiver(state); });
   add("updates/rate", [](auto& state) { bench_update_rate(state); });

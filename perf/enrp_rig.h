@@ -5,7 +5,6 @@
 #pragma once
 
 #include <stdlib.h>
-#include <time.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -21,6 +20,7 @@
 #include "controlplane/registrar/journal/journal.h"
 #include "controlplane/rserpool/wire/asap.h"
 #include "controlplane/rserpool/wire/code_points.h"
+#include "perf/paired.h"
 #include "perf/scratch_folder.h"
 
 namespace poolgate::perf {
@@ -28,13 +28,6 @@ namespace poolgate::perf {
 using registrar::Micros;
 using rserpool::IpAddress;
 using rserpool::ServerId;
-
-// Of this thread on a CPU: what other programs of the machine take away does not count.
-inline double cpu_milliseconds() {
-  timespec now{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-  return static_cast<double>(now.tv_sec) * 1e3 + static_cast<double>(now.tv_nsec) / 1e6;
-}
 
 class EnrpRig {
  public:

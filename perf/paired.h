@@ -5,6 +5,7 @@
 #pragma once
 
 #include <benchmark/benchmark.h>
+#include <time.h>
 
 #include <algorithm>
 #include <string>
@@ -14,6 +15,13 @@
 namespace poolgate::perf {
 
 inline constexpr unsigned kRounds = 21;  // odd: the median is a measured one
+
+// Of this thread on a CPU: what other programs of the machine take away does not count.
+inline double cpu_milliseconds() {
+  timespec now{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) * 1e3 + static_cast<double>(now.tv_nsec) / 1e6;
+}
 
 inline double median(std::vector<double> values) {
   std::sort(values.begin(), values.end());

@@ -161,7 +161,8 @@ struct Registrar {
   uint32_t max_handle_length = 4096;    // bytes
   uint32_t peer_message_rate = 10'000;  // messages a second from one association
   uint32_t unreachable_rate = 10;       // ENDPOINT_UNREACHABLE a second from one endpoint (SEC-2.13)
-  bool notify_expiry = false;           // unsolicited DEREGISTRATION_RESPONSE at expiry (conformance 12.9)
+  unsigned bulk_threads = 0;   // oneTBB's, for the journal as a whole; 0: a core each that no worker has
+  bool notify_expiry = false;  // unsolicited DEREGISTRATION_RESPONSE at expiry (conformance 12.9)
   std::vector<std::pair<rserpool::IpAddress, uint16_t>> announce;  // multicast groups for SERVER_ANNOUNCE
   uint32_t announce_interval_ms = 1000;                            // T6
   std::vector<std::pair<rserpool::IpAddress, uint16_t>> status_report_to;  // RSPLIB's cspmonitor, port 2960

@@ -224,6 +224,7 @@ void read_registrar(const toml::table& table, ErrorList& errors, Registrar& out)
   Table t(table, "registrar", errors);
   t.integer("server_id", out.server_id, 1);
   t.sockets("tcp_listen", out.tcp_listen);
+  t.integer("bulk_threads", out.bulk_threads, 0, 64);
   t.integer("keepalive_interval_ms", out.keepalive_interval_ms, 0, 3'600'000);
   t.integer("keepalive_timeout_ms", out.keepalive_timeout_ms, 10, 600'000);
   t.integer("max_bad_pe_reports", out.max_bad_pe_reports, 0, 1'000'000);

@@ -67,8 +67,8 @@ class FieldWriter {
   std::string& out_;
 };
 
-// Reads from `offset` on. After the first fault nothing more is read, and error() says which field, why, and
-// where.
+// Reads from `offset` on, over whatever the values held. After the first fault nothing more is read, and
+// error() says which field, why, and where.
 class FieldReader {
  public:
   FieldReader(std::string_view in, size_t offset) : in_(in), offset_(offset) {}
@@ -101,6 +101,7 @@ class FieldReader {
   void operator()(const char* field, rserpool::IpAddress& v) {
     uint8_t family = 0;
     integer(field, family);
+    v = {};
     if (family == 4) {
       if (const char* bytes = take(field, 4)) v = rserpool::IpAddress::v4(bytes);
     } else if (family == 6) {
@@ -117,6 +118,7 @@ class FieldReader {
     // it.
     if (count > left())
       fail(field, "counts " + std::to_string(count) + " elements in " + std::to_string(left()) + " bytes");
+    v.clear();
     for (uint32_t i = 0; i < count && ok(); ++i) (*this)(field, v.emplace_back());
   }
   template <class T>

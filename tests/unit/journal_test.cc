@@ -262,8 +262,8 @@ class FullDisk {
 // ---- compaction
 
 Journal::Snapshot snapshot_of(const std::vector<JournalRecord>& records) {
-  return [records](const std::function<void(const JournalRecord&)>& take) {
-    for (const JournalRecord& r : records) take(r);
+  return [records](const TakeRecord& take) {
+    for (const JournalRecord& r : records) take(JournalRecord(r));
   };
 }
 
@@ -335,7 +335,7 @@ TEST_F(JournalTest, a_compaction_that_the_disk_refuses_leaves_the_journal_at_wor
   {
     FullDisk full(run.journal->size() + 300'000);
     ASSERT_TRUE(run.journal->begin_compaction());
-    for (int i = 0; i < 20; ++i) run.journal->keep(big);
+    for (int i = 0; i < 20; ++i) run.journal->keep(JournalRecord(big));
     finish(*run.journal);
     run.journal->append(record(30));
     EXPECT_TRUE(run.journal->commit());

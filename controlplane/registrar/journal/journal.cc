@@ -12,46 +12,14 @@
 #include <system_error>
 #include <utility>
 
-#include "controlplane/registrar/journal/journal_fields.h"
+#include "controlplane/registrar/journal/journal_records.h"
 
 namespace poolgate::registrar {
 namespace {
 
 namespace fs = std::filesystem;
 
-// Record types. Bytes begin with kRecordVersion.
-constexpr uint8_t kIdentity = 1;
-constexpr uint8_t kRecord = 2;
-constexpr uint8_t kRecordVersion = 3;  // 2: peers; 3: subscriptions, by the fields of 2
 constexpr uint64_t kSmall = 4u << 20;  // not worth a compaction
-
-template <class T>
-std::string to_bytes(const T& value) {
-  std::string out(1, static_cast<char>(kRecordVersion));
-  transport::FieldWriter w(out);
-  fields(w, value);
-  return out;
-}
-
-template <class T>
-Result<T> fields_of(std::string_view bytes) {
-  T value;
-  transport::FieldReader r(bytes, 1);
-  fields(r, value);
-  if (!r.ok()) return Error{r.error()};
-  if (r.left() != 0) return Error{"has bytes behind its last field"};
-  return value;
-}
-
-template <class T, class Old>
-Result<T> from_bytes(std::string_view bytes) {
-  const int version = bytes.empty() ? 0 : static_cast<uint8_t>(bytes[0]);
-  if (version == kRecordVersion || version == 2) return fields_of<T>(bytes);
-  if (version != 1) return Error{"written by another version of poolgate-registrar"};
-  auto old = fields_of<Old>(bytes);
-  if (!old.ok()) return old.error();
-  return T(std::move(*old));
-}
 
 bool sync_folder(const std::string& folder) {
   const int fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -64,12 +32,12 @@ bool sync_folder(const std::string& folder) {
 }  // namespace
 
 Result<Journal::Opened> Journal::open(const std::string& folder, const std::string& machine,
-                                      const Restore& restore) {
+                                      const Restore& restore, unsigned threads) {
   std::error_code error;
   fs::create_directories(folder, error);
   if (error) return Error{"general.state_dir " + folder + ": " + error.message()};
   Opened out;
-  out.journal.reset(new Journal(folder));
+  out.journal.reset(new Journal(folder, threads));
   if (auto locked = out.journal->lock(); !locked.ok()) return locked.error();
   fs::remove(folder + "/journal.new", error);  // of a compaction that a crash cut short
   if (auto read = out.journal->read(machine, restore, out.identity); !read.ok())
@@ -104,25 +72,77 @@ std::string Journal::aside(const std::string& why) const {
   }
 }
 
-Result<bool> Journal::read(const std::string& machine, const Restore& restore, Identity& identity) {
-  bool copied = false;
-  std::string unreadable;
-  const auto take = [&](uint8_t type, std::string_view bytes) {
-    if (type == kIdentity) {
-      auto found = from_bytes<Identity, Identity>(bytes);
-      if (!found.ok()) return unreadable = found.error().text, false;
-      copied = !machine.empty() && !found->machine.empty() && found->machine != machine;
-      if (copied) return false;
-      identity = std::move(*found);
-    } else if (type == kRecord) {
-      auto record = from_bytes<JournalRecord, JournalRecordV1>(bytes);
-      if (!record.ok()) return unreadable = record.error().text, false;
-      restore(identity, std::move(*record));
+namespace {
+
+// What a file's records say: read by several threads, believed in their order.
+class JournalReader final : public RecordFile::Reader {
+ public:
+  JournalReader(const std::string& machine, const Journal::Restore& restore, Identity& identity)
+      : machine_(machine), restore_(restore), identity_(identity) {}
+
+  bool copied() const { return copied_; }
+  const std::string& unreadable() const { return unreadable_; }
+
+  void begin(size_t places) override { blocks_.resize(places); }
+  void begin_block(size_t place) override {
+    blocks_[place].used = 0;
+    blocks_[place].unreadable.clear();
+  }
+  void record(size_t place, uint8_t type, std::string_view bytes) override {
+    Block& block = blocks_[place];
+    if (!block.unreadable.empty() || (type != kIdentityRecord && type != kChangeRecord)) return;
+    if (block.used == block.entries.size()) block.entries.emplace_back();
+    Entry& entry = block.entries[block.used];
+    entry.type = type;
+    block.unreadable =
+        type == kIdentityRecord ? read_bytes(bytes, entry.identity) : read_bytes(bytes, entry.record);
+    if (block.unreadable.empty()) ++block.used;
+  }
+  bool take_block(size_t place) override {
+    Block& block = blocks_[place];
+    for (size_t i = 0; i < block.used; ++i) {
+      Entry& entry = block.entries[i];
+      if (entry.type == kChangeRecord)
+        restore_(identity_, std::move(entry.record));
+      else if (!take(entry.identity))
+        return false;
     }
-    return true;
+    unreadable_ = block.unreadable;
+    return unreadable_.empty();
+  }
+
+ private:
+  struct Entry {
+    uint8_t type = 0;
+    Identity identity;
+    JournalRecord record;
   };
+  // The entries' memory serves one block after the other.
+  struct Block {
+    std::vector<Entry> entries;
+    size_t used = 0;
+    std::string unreadable;  // why there are no more
+  };
+  bool take(const Identity& found) {
+    copied_ = !machine_.empty() && !found.machine.empty() && found.machine != machine_;
+    if (!copied_) identity_ = found;
+    return !copied_;
+  }
+
+  const std::string& machine_;
+  const Journal::Restore& restore_;
+  Identity& identity_;
+  std::vector<Block> blocks_;
+  bool copied_ = false;
+  std::string unreadable_;
+};
+
+}  // namespace
+
+Result<bool> Journal::read(const std::string& machine, const Restore& restore, Identity& identity) {
+  JournalReader reader(machine, restore, identity);
   RecordFile::Recovery recovery;
-  auto file = RecordFile::open(path(), take, recovery);
+  auto file = RecordFile::open(path(), reader, threads_, recovery);
   if (!file.ok()) return file.error();
   if (recovery.dropped_bytes > 0)
     notes_.push_back(path() + ": " + std::to_string(recovery.dropped_bytes) + " bytes after record " +
@@ -131,12 +151,12 @@ Result<bool> Journal::read(const std::string& machine, const Restore& restore, I
     file_ = std::move(*file);
     return true;
   }
-  if (copied) identity = {};
-  const std::string kept = aside(copied ? "copied" : recovery.foreign ? "foreign" : "unreadable");
+  if (reader.copied()) identity = {};
+  const std::string kept = aside(reader.copied() ? "copied" : recovery.foreign ? "foreign" : "unreadable");
   notes_.push_back(path() +
-                   (copied             ? ": from another machine: this registrar takes a new server id"
+                   (reader.copied()    ? ": from another machine: this registrar takes a new server id"
                     : recovery.foreign ? ": is no journal"
-                                       : ": a record " + unreadable) +
+                                       : ": a record " + reader.unreadable()) +
                    "; set aside as " + kept);
   if (std::rename(path().c_str(), kept.c_str()) != 0)
     return Error{path() + ": rename: " + std::strerror(errno)};
@@ -156,7 +176,7 @@ void Journal::fail(const std::string& why) {
 void Journal::start(const Identity& identity) {
   identity_ = identity;
   if (!file_) return;
-  file_->append(kIdentity, to_bytes(identity_));
+  file_->append(kIdentityRecord, to_bytes(identity_));
   dirty_ = sync_ = true;
   commit();
 }
@@ -164,9 +184,9 @@ void Journal::start(const Identity& identity) {
 void Journal::append(const JournalRecord& record, bool lazy) {
   if (degraded() && !rewriter_) return;
   const std::string bytes = to_bytes(record);
-  if (rewriter_) rewriter_->append(kRecord, bytes);
+  if (rewriter_) rewriter_->append(kChangeRecord, bytes);
   if (degraded()) return;
-  file_->append(kRecord, bytes);
+  file_->append(kChangeRecord, bytes);
   dirty_ = true;
   sync_ = sync_ || !lazy;
 }
@@ -214,18 +234,18 @@ constexpr size_t kTail = 64u << 10;  // what may be written while the loop waits
 }  // namespace
 
 bool Journal::begin_compaction() {
-  auto begun = Rewriter::begin(path() + ".new");
+  auto begun = Rewriter::begin(path() + ".new", threads_);
   if (!begun.ok()) {
     give_up_compaction(begun.error().text);
     return false;
   }
   rewriter_ = std::move(*begun);
-  rewriter_->append(kIdentity, to_bytes(identity_));
+  rewriter_->append(kIdentityRecord, to_bytes(identity_));
   return true;
 }
 
-void Journal::keep(const JournalRecord& record) {
-  if (rewriter_) rewriter_->append(kRecord, to_bytes(record));
+void Journal::keep(JournalRecord&& record) {
+  if (rewriter_) rewriter_->keep(std::move(record));
 }
 
 bool Journal::room_to_keep() const { return rewriter_ && rewriter_->backlog() < kMaxBacklog; }
@@ -269,12 +289,12 @@ Result<bool> Journal::rewrite(const Snapshot& snapshot) {
   auto made = RecordFile::create(path() + ".new");
   if (!made.ok()) return made.error();
   RecordFile& file = **made;
-  file.append(kIdentity, to_bytes(identity_));
+  file.append(kIdentityRecord, to_bytes(identity_));
   Result<bool> written = true;
   uint64_t on_disk = 0;
-  snapshot([&](const JournalRecord& record) {
+  snapshot([&](JournalRecord&& record) {
     if (!written.ok()) return;
-    file.append(kRecord, to_bytes(record));
+    file.append(kChangeRecord, to_bytes(record));
     if (file.size() - on_disk < (1u << 20)) return;
     written = file.commit(false);
     on_disk = file.size();

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "controlplane/registrar/core/actions.h"
+#include "controlplane/registrar/journal/bulk_threads.h"
 #include "controlplane/registrar/journal/record_file.h"
 #include "controlplane/registrar/journal/rewriter.h"
 #include "controlplane/rserpool/result.h"
@@ -32,7 +33,7 @@ class Journal {
   // With the identity that wrote the record.
   using Restore = std::function<void(const Identity&, JournalRecord&&)>;
   // Calls its argument with every record of the present state.
-  using Snapshot = std::function<void(const std::function<void(const JournalRecord&)>&)>;
+  using Snapshot = std::function<void(const TakeRecord&)>;
 
   struct Opened {
     std::unique_ptr<Journal> journal;
@@ -42,8 +43,10 @@ class Journal {
 
   // Creates the folder if need be and locks it: a second registrar on it is an error. `restore` gets the
   // records in order. A journal of another machine is set aside (its PEs and its server id are that
-  // machine's).
-  static Result<Opened> open(const std::string& folder, const std::string& machine, const Restore& restore);
+  // machine's). Whatever is to be read or written whole is, by `threads`; `restore` is called by one after
+  // the other of them.
+  static Result<Opened> open(const std::string& folder, const std::string& machine, const Restore& restore,
+                             unsigned threads = 1);
   ~Journal();
   Journal(const Journal&) = delete;
   Journal& operator=(const Journal&) = delete;
@@ -65,7 +68,7 @@ class Journal {
   // before.
   enum class Compaction : uint8_t { none, going };
   bool begin_compaction();  // false: the disk refuses; said
-  void keep(const JournalRecord& record);
+  void keep(JournalRecord&& record);
   bool room_to_keep() const;
   Compaction end_compaction();
   bool compacting() const { return rewriter_ != nullptr; }
@@ -79,7 +82,7 @@ class Journal {
   std::vector<std::string> take_notes();
 
  private:
-  explicit Journal(std::string folder) : folder_(std::move(folder)) {}
+  Journal(std::string folder, unsigned threads) : folder_(std::move(folder)), threads_(threads) {}
   Result<bool> lock();
   Result<bool> read(const std::string& machine, const Restore& restore, Identity& identity);
   Result<bool> rewrite(const Snapshot& snapshot);
@@ -92,6 +95,7 @@ class Journal {
   std::string aside(const std::string& why) const;
 
   std::string folder_;
+  BulkThreads threads_;
   int lock_ = -1;
   std::unique_ptr<RecordFile> file_;
   std::unique_ptr<Rewriter> rewriter_;

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstring>
 #include <utility>
+#include <vector>
 
 #include "controlplane/registrar/journal/crc32c.h"
 
@@ -16,9 +17,9 @@ namespace poolgate::registrar {
 namespace {
 
 constexpr std::string_view kMagic = "PGJRNL1\n";
-constexpr size_t kFrame = 8;               // length and checksum
-constexpr uint32_t kMaxRecord = 1u << 20;  // longer is damage
-constexpr size_t kReadAtOnce = 4u << 20;
+constexpr size_t kFrame = 8;                // length and checksum
+constexpr uint32_t kMaxRecord = 1u << 20;   // longer is damage
+constexpr size_t kReadAtOnce = 256u << 10;  // and a block, as a thread gets it
 
 Error failed(const std::string& path, const char* what, int error) {
   return Error{path + ": " + what + ": " + std::strerror(error)};
@@ -45,86 +46,110 @@ int write_all(int fd, std::string_view bytes, uint64_t offset) {
   return 0;
 }
 
-// Reads forward through a window, so that a big file needs no memory of its size.
-class Window {
- public:
-  Window(int fd, uint64_t size) : fd_(fd), file_size_(size) {}
+// Records as they stand behind one another in the file.
+struct Block {
+  std::string bytes;
+  uint64_t at = 0;       // in the file
+  size_t whole = 0;      // bytes of the records that are good
+  uint64_t records = 0;  // of those
+};
 
-  uint64_t left() const { return file_size_ - at_; }
-  // `n` bytes at the cursor, or nothing (the end, or a read error).
-  std::string_view peek(size_t n) {
-    if (n > left()) return {};
-    const size_t have = buffer_.size() - static_cast<size_t>(at_ - start_);
-    if (have < n && !fill(n)) return {};
-    return std::string_view(buffer_).substr(static_cast<size_t>(at_ - start_), n);
+// Reads forward, and cuts behind a record by the records' lengths alone.
+class BlockCutter {
+ public:
+  BlockCutter(int fd, uint64_t at) : fd_(fd), at_(at) {}
+
+  // False: there is no further record, or not to its end.
+  bool next(Block& block) {
+    block.at = at_;
+    block.bytes.assign(rest_);
+    size_t cut = records_end(block.bytes);
+    while (cut == 0 && !damaged_ && fill(block.bytes)) cut = records_end(block.bytes);
+    rest_.assign(block.bytes, cut);
+    block.bytes.resize(cut);
+    at_ += cut;
+    return cut > 0;
   }
-  void skip(size_t n) { at_ += n; }
-  uint64_t at() const { return at_; }
 
  private:
-  bool fill(size_t n) {
-    buffer_.erase(0, static_cast<size_t>(at_ - start_));
-    start_ = at_;
-    const size_t old = buffer_.size();
-    buffer_.resize(std::max(n, kReadAtOnce));
-    size_t filled = old;
-    while (filled < buffer_.size()) {
-      const ssize_t got =
-          ::pread(fd_, buffer_.data() + filled, buffer_.size() - filled, static_cast<off_t>(start_ + filled));
-      if (got < 0 && errno == EINTR) continue;
-      if (got <= 0) break;
-      filled += static_cast<size_t>(got);
+  size_t records_end(std::string_view bytes) {
+    size_t at = 0;
+    while (bytes.size() - at >= kFrame) {
+      const uint32_t length = get_u32(bytes.data() + at);
+      damaged_ = length == 0 || length > kMaxRecord;
+      if (damaged_ || bytes.size() - at - kFrame < length) break;
+      at += kFrame + length;
     }
-    buffer_.resize(filled);
-    return filled >= n;
+    return at;
+  }
+  // Some more bytes; false at the end, or if the disk cannot read.
+  bool fill(std::string& bytes) {
+    const size_t have = bytes.size();
+    bytes.resize(have + kReadAtOnce);
+    ssize_t got = 0;
+    do {
+      got = ::pread(fd_, bytes.data() + have, kReadAtOnce, static_cast<off_t>(at_ + have));
+    } while (got < 0 && errno == EINTR);
+    bytes.resize(have + static_cast<size_t>(std::max<ssize_t>(got, 0)));
+    return got > 0;
   }
 
   int fd_;
-  uint64_t file_size_;
-  std::string buffer_;
-  uint64_t start_ = 0, at_ = 0;
+  uint64_t at_;
+  std::string rest_;  // the beginning of a record
+  bool damaged_ = false;
 };
 
-// One record's type and bytes at the window's cursor, or nothing if it is cut or damaged.
-std::string_view next_record(Window& window) {
-  const std::string_view frame = window.peek(kFrame);
-  if (frame.empty()) return {};
-  const uint32_t length = get_u32(frame.data()), sum = get_u32(frame.data() + 4);
-  if (length == 0 || length > kMaxRecord) return {};
-  const std::string_view whole = window.peek(kFrame + length);
-  if (whole.empty()) return {};
-  const std::string_view body = whole.substr(kFrame);
-  return crc32c(body, crc32c(whole.substr(0, 4))) == sum ? body : std::string_view{};
+// Up to the first record with a damage.
+void check(Block& block, size_t place, RecordFile::Reader& reader) {
+  block.whole = 0;
+  block.records = 0;
+  reader.begin_block(place);
+  while (block.whole < block.bytes.size()) {
+    const std::string_view frame = std::string_view(block.bytes).substr(block.whole);
+    const std::string_view body = frame.substr(kFrame, get_u32(frame.data()));
+    if (crc32c(body, crc32c(frame.substr(0, 4))) != get_u32(frame.data() + 4)) return;
+    reader.record(place, static_cast<uint8_t>(body[0]), body.substr(1));
+    block.whole += kFrame + body.size();
+    ++block.records;
+  }
 }
 
 }  // namespace
 
-Result<std::unique_ptr<RecordFile>> RecordFile::open(const std::string& path, const Take& take,
-                                                     Recovery& recovery) {
+Result<std::unique_ptr<RecordFile>> RecordFile::open(const std::string& path, Reader& reader,
+                                                     const BulkThreads& threads, Recovery& recovery) {
   const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (fd < 0) return failed(path, "open", errno);
-  std::unique_ptr<RecordFile> file(new RecordFile(path, fd, 0));
+  std::unique_ptr<RecordFile> file(new RecordFile(path, fd, kMagic.size()));
   struct stat st {};
   if (::fstat(fd, &st) != 0) return failed(path, "stat", errno);
-  Window window(fd, static_cast<uint64_t>(st.st_size));
-  const std::string_view magic = window.peek(std::min<uint64_t>(kMagic.size(), window.left()));
+  char head[kMagic.size()];
+  const ssize_t got = ::pread(fd, head, sizeof head, 0);
+  const std::string_view magic(head, static_cast<size_t>(std::max<ssize_t>(got, 0)));
   if (magic != kMagic.substr(0, magic.size())) {
     recovery.foreign = true;
     return std::unique_ptr<RecordFile>();
   }
   if (magic.size() < kMagic.size()) {  // new, or created a moment before a crash
     if (const int error = write_all(fd, kMagic, 0)) return failed(path, "write", error);
-    file->size_ = kMagic.size();
     return file;
   }
-  window.skip(kMagic.size());
-  for (std::string_view body; !(body = next_record(window)).empty();) {
-    if (!take(static_cast<uint8_t>(body[0]), body.substr(1))) return std::unique_ptr<RecordFile>();
-    window.skip(kFrame + body.size());
-    ++recovery.records;
-  }
-  recovery.dropped_bytes = window.left();
-  file->size_ = window.at();
+  BlockCutter cutter(fd, kMagic.size());
+  std::vector<Block> blocks(threads.places());
+  reader.begin(blocks.size());
+  bool refused = false;
+  threads.line({[&](size_t place) { return cutter.next(blocks[place]); },
+                [&](size_t place) { check(blocks[place], place, reader); },
+                [&](size_t place) {
+                  const Block& block = blocks[place];
+                  recovery.records += block.records;
+                  file->size_ = block.at + block.whole;
+                  refused = !reader.take_block(place);
+                  return !refused && block.whole == block.bytes.size();
+                }});
+  if (refused) return std::unique_ptr<RecordFile>();
+  recovery.dropped_bytes = static_cast<uint64_t>(st.st_size) - file->size_;
   if (recovery.dropped_bytes > 0 && ::ftruncate(fd, static_cast<off_t>(file->size_)) != 0)
     return failed(path, "truncate", errno);
   return file;

@@ -4,11 +4,11 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
 
+#include "controlplane/registrar/journal/bulk_threads.h"
 #include "controlplane/rserpool/result.h"
 
 namespace poolgate::registrar {
@@ -21,13 +21,23 @@ class RecordFile {
     uint64_t dropped_bytes = 0;  // from the first damaged record on: cut off
     bool foreign = false;        // not a file of ours: left as it is, and not opened
   };
-  // Return false to stop reading: the file is then closed, untouched.
-  using Take = std::function<bool(uint8_t type, std::string_view bytes)>;
+  // Who gets the whole records, in blocks of some thousand. A block has a place of its own, of `places`; the
+  // records of a block come one after the other, but several blocks at once, each by any thread.
+  class Reader {
+   public:
+    virtual ~Reader() = default;
+    virtual void begin(size_t places) = 0;
+    virtual void begin_block(size_t place) = 0;
+    virtual void record(size_t place, uint8_t type, std::string_view bytes) = 0;
+    // A block is whole: called for one after the other, in the order of the file. False stops the reading:
+    // the file is then closed, untouched.
+    virtual bool take_block(size_t place) = 0;
+  };
 
-  // Opens or creates, hands every whole record over in order, and cuts off what a crash left behind them.
-  // Null in `file` if it was foreign or `take` stopped.
-  static Result<std::unique_ptr<RecordFile>> open(const std::string& path, const Take& take,
-                                                  Recovery& recovery);
+  // Opens or creates, hands every whole record over, and cuts off what a crash left behind them. Null in
+  // `file` if it was foreign or the reader stopped.
+  static Result<std::unique_ptr<RecordFile>> open(const std::string& path, Reader& reader,
+                                                  const BulkThreads& threads, Recovery& recovery);
   // A new, empty file; replaces any.
   static Result<std::unique_ptr<RecordFile>> create(const std::string& path);
   ~RecordFile();

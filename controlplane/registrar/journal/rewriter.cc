@@ -3,17 +3,35 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <utility>
 
-namespace poolgate::registrar {
+#include "controlplane/registrar/journal/journal_records.h"
 
-Result<std::unique_ptr<Rewriter>> Rewriter::begin(const std::string& path) {
-  auto made = RecordFile::create(path);
-  if (!made.ok()) return made.error();
-  return std::unique_ptr<Rewriter>(new Rewriter(std::move(*made)));
+namespace poolgate::registrar {
+namespace {
+
+constexpr size_t kMostRecords = 500;       // of a batch
+constexpr size_t kMostBytes = 256u << 10;  // likewise
+constexpr size_t kBatchesAtOnce = 8;       // that one write takes: some 700 KiB of PEs
+constexpr size_t kMemory = 1024;           // of a record, about, but for its answer
+
+}  // namespace
+
+size_t Rewriter::Batch::size() const {
+  size_t bytes = framed.size();
+  for (const JournalRecord& record : records) bytes += kMemory + record.answer.size();
+  return bytes;
 }
 
-Rewriter::Rewriter(std::unique_ptr<RecordFile> file) : file_(std::move(file)), thread_([this] { run(); }) {}
+Result<std::unique_ptr<Rewriter>> Rewriter::begin(const std::string& path, const BulkThreads& threads) {
+  auto made = RecordFile::create(path);
+  if (!made.ok()) return made.error();
+  return std::unique_ptr<Rewriter>(new Rewriter(std::move(*made), threads));
+}
+
+Rewriter::Rewriter(std::unique_ptr<RecordFile> file, const BulkThreads& threads)
+    : file_(std::move(file)), threads_(threads), thread_([this] { run(); }) {}
 
 Rewriter::~Rewriter() {
   end();
@@ -31,18 +49,25 @@ void Rewriter::end() {
 }
 
 void Rewriter::append(uint8_t type, std::string_view bytes) {
-  RecordFile::frame(type, bytes, gathered_);
-  if (gathered_.size() >= kBlock) hand_over();
+  if (!gathered_.records.empty()) hand_over();  // its bytes come before its records
+  RecordFile::frame(type, bytes, gathered_.framed);
+  if (gathered_.framed.size() >= kMostBytes) hand_over();
+}
+
+void Rewriter::keep(JournalRecord&& record) {
+  const size_t answer = record.answer.size();
+  gathered_.records.push_back(std::move(record));
+  if (gathered_.records.size() >= kMostRecords || answer >= kMostBytes / 8) hand_over();
 }
 
 void Rewriter::hand_over() {
-  if (gathered_.empty()) return;
+  const size_t size = gathered_.size();
+  if (size == 0) return;
   {
     const std::lock_guard lock(mutex_);
-    backlog_ += gathered_.size();
-    queue_ += gathered_;
+    backlog_ += size;
+    queue_.push_back(std::exchange(gathered_, {}));
   }
-  gathered_.clear();
   wake_.notify_one();
 }
 
@@ -56,31 +81,44 @@ std::string Rewriter::failure() const {
   return failure_;
 }
 
-// Synced block by block: a disk that had gathered hundreds of megabytes would make the journal's own commits
-// wait for them.
+void Rewriter::put_into_bytes(Batch& batch) {
+  for (const JournalRecord& record : batch.records)
+    RecordFile::frame(kChangeRecord, to_bytes(record), batch.framed);
+  batch.records.clear();
+}
+
+// Synced some batches at a time: a disk that had gathered hundreds of megabytes would make the journal's own
+// commits wait for them.
 void Rewriter::run() {
   std::unique_lock lock(mutex_);
   for (;;) {
     wake_.wait(lock, [this] { return ending_ || !queue_.empty(); });
     if (ending_) return;
-    const std::string block = std::exchange(queue_, {});
+    std::vector<Batch> batches;
+    size_t size = 0;
+    while (!queue_.empty() && batches.size() < kBatchesAtOnce) {
+      size += queue_.front().size();
+      batches.push_back(std::move(queue_.front()));
+      queue_.pop_front();
+    }
     const bool failed = !failure_.empty();
     lock.unlock();
     Result<bool> written = true;
     if (!failed) {
-      file_->append_framed(block);
+      threads_.each(batches.size(), [&](size_t i) { put_into_bytes(batches[i]); });
+      for (const Batch& batch : batches) file_->append_framed(batch.framed);
       written = file_->commit();
     }
     lock.lock();
-    backlog_ -= block.size();
+    backlog_ -= size;
     if (!written.ok()) failure_ = written.error().text;
   }
 }
 
 Result<std::unique_ptr<RecordFile>> Rewriter::finish() {
   end();
-  file_->append_framed(gathered_);
-  gathered_.clear();
+  put_into_bytes(gathered_);
+  file_->append_framed(std::exchange(gathered_, {}).framed);
   if (auto written = file_->commit(); !written.ok()) return written.error();
   return std::move(file_);
 }

@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A new record file, written and synced by a thread of its own: a million records on a slow disk hold up
-// nobody.
+// A new journal file, put into bytes and written by threads of its own: a million records on a slow disk hold
+// up nobody. Who keeps records only moves them in.
 #pragma once
 
 #include <condition_variable>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <string_view>
 #include <thread>
+#include <vector>
 
+#include "controlplane/registrar/core/actions.h"
+#include "controlplane/registrar/journal/bulk_threads.h"
 #include "controlplane/registrar/journal/record_file.h"
 #include "controlplane/rserpool/result.h"
 
@@ -18,16 +22,18 @@ namespace poolgate::registrar {
 
 class Rewriter {
  public:
-  static Result<std::unique_ptr<Rewriter>> begin(const std::string& path);
-  // Without finish(), the file is removed.
+  static Result<std::unique_ptr<Rewriter>> begin(const std::string& path, const BulkThreads& threads);
+  // Without finish(), the file is removed; what is being written is waited for (some MiB).
   ~Rewriter();
   Rewriter(const Rewriter&) = delete;
   Rewriter& operator=(const Rewriter&) = delete;
 
-  // Gathers in memory; beyond kBlock bytes the thread gets it.
+  // Gather in memory, in this order; the thread gets it in batches.
   void append(uint8_t type, std::string_view bytes);
+  void keep(JournalRecord&& record);
   void hand_over();
-  // Bytes that are not on the disk yet, but for those gathered. Bound it by not appending.
+  // What is not on the disk yet, in bytes of memory (about), but for what is gathered. Bound it by not
+  // keeping.
   size_t backlog() const;
   size_t gathered() const { return gathered_.size(); }
   // Why the disk refused; empty: it did not. Nothing is written any more then.
@@ -35,19 +41,25 @@ class Rewriter {
   // With backlog() 0: ends the thread, writes what was gathered since (a little), and gives the file.
   Result<std::unique_ptr<RecordFile>> finish();
 
-  static constexpr size_t kBlock = 1u << 20;
-
  private:
-  explicit Rewriter(std::unique_ptr<RecordFile> file);
+  // Bytes of records, and records behind them.
+  struct Batch {
+    std::string framed;
+    std::vector<JournalRecord> records;
+    size_t size() const;
+  };
+  Rewriter(std::unique_ptr<RecordFile> file, const BulkThreads& threads);
   void run();
   void end();
+  static void put_into_bytes(Batch& batch);
 
   std::unique_ptr<RecordFile> file_;  // the thread's, until it ended
-  std::string gathered_;
+  const BulkThreads& threads_;
+  Batch gathered_;
 
   mutable std::mutex mutex_;
   std::condition_variable wake_;
-  std::string queue_;
+  std::deque<Batch> queue_;
   size_t backlog_ = 0;
   bool ending_ = false;
   std::string failure_;

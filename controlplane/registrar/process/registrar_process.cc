@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <future>
 
+#include "controlplane/registrar/process/bulk_cores.h"
 #include "controlplane/rserpool/text.h"
 
 namespace poolgate::registrar {
@@ -107,7 +108,8 @@ Result<bool> RegistrarProcess::open_journal(const std::string& machine) {
     if (record.pe.element.home == writer.server_id) record.pe.element.home = identity_.server_id;
     core_->restore(record);
   };
-  auto opened = Journal::open(config_.general.state_dir, machine, restore);
+  auto opened = Journal::open(config_.general.state_dir, machine, restore,
+                              bulk_threads(config_, cores_of_this_process()));
   if (!opened.ok()) return opened.error();
   for (const std::string& note : opened->notes) say(Log::Level::warn, "journal", note);
   journal_ = std::move(opened->journal);
@@ -336,7 +338,7 @@ void RegistrarProcess::keep_journal() {
 void RegistrarProcess::compact_on() {
   const bool room = journal_->room_to_keep();
   if (snapshot_ && room) {
-    const auto keep = [this](const JournalRecord& record) { journal_->keep(record); };
+    const auto keep = [this](JournalRecord&& record) { journal_->keep(std::move(record)); };
     if (!core_->snapshot(*snapshot_, kSlice, keep)) snapshot_.reset();
   }
   if (!snapshot_ && journal_->end_compaction() == Journal::Compaction::none) {
