@@ -39,13 +39,13 @@ def functional(report, names):
             python_tests.run_all(report, ROOT, "tests/functional", "functional", 600, names)
 
 
-def chaos(report, names, soak=False):
+def chaos(report, names, soak=0):
     with report.stage("soak" if soak else "chaos"):
         folder = build(report, "normal")
         if folder:
             os.environ["POOLGATE_BUILD"] = folder
             if soak:
-                os.environ["POOLGATE_SOAK"] = "1"
+                os.environ["POOLGATE_SOAK"] = str(soak)
             python_tests.run_all(report, ROOT, "tests/chaos", "soak" if soak else "chaos", 900, names)
             if soak and (not names or "churn" in names):
                 python_tests.run_all(report, ROOT, "tests/interop", "soak", 1800, ["churn"])
@@ -79,13 +79,14 @@ def main():
                          choices=["unit", "functional", "chaos", "soak", "interop", "lint", "asan", "tsan", "fuzz", "all"])
     options.add_argument("names", nargs="*", help="only files whose name holds one of these (functional, chaos, soak, interop)")
     options.add_argument("--fuzz-seconds", type=int, default=60)
+    options.add_argument("--soak-seconds", type=int, default=3600, help="of churn, in soak: up to 5000")
     chosen = options.parse_args()
     report = Report()
     stages = {
         "unit": lambda: unit(report),
         "functional": lambda: functional(report, chosen.names),
         "chaos": lambda: chaos(report, chosen.names),
-        "soak": lambda: chaos(report, chosen.names, soak=True),
+        "soak": lambda: chaos(report, chosen.names, soak=chosen.soak_seconds),
         "interop": lambda: interop(report, chosen.names),
         "lint": lambda: lint_stage(report),
         "asan": lambda: unit(report, "asan"),

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Three Poolgates and RSPLIB's registrar in one scope, while registrars and PEs die and come back: what is left in the end.
 
-POOLGATE_SEED=N replays; without it one is drawn, and printed. POOLGATE_SOAK (scripts/test soak): an hour in place of two minutes.
+POOLGATE_SEED=N replays; without it one is drawn, and printed. POOLGATE_SOAK=SECONDS (scripts/test soak: an hour) in place of two minutes.
 """
 import os
 import random
@@ -12,7 +12,7 @@ from churn_schedule import Schedule
 from churn_scope import Scope
 
 TIMEOUT_SECONDS = 6000
-SECONDS = 3600 if os.environ.get("POOLGATE_SOAK") else 120
+SECONDS = int(os.environ.get("POOLGATE_SOAK") or 120)
 SEED = int(os.environ.get("POOLGATE_SEED") or random.SystemRandom().randrange(1, 1 << 31))
 HANG = 300  # how long peace may take to come: of six seconds to a takeover and three for a claim, nothing is left by then
 GROWTH_KB = 3072  # of a process whose pools are what they were: allocator slack
