@@ -62,6 +62,7 @@ Paired take_turns(Ours&& ours, Control&& control, unsigned rounds = kRounds) {
 template <class Ours, class Control>
 void report_paired(benchmark::State& state, const std::string& unit, const std::string& control_name,
                    Ours&& ours, Control&& control, unsigned rounds = kRounds) {
+  const std::string label = unit + "|" + control_name;
   for (auto _ : state) {
     const Paired p = take_turns(ours, control, rounds);
     state.counters["value"] = p.value;
@@ -69,7 +70,7 @@ void report_paired(benchmark::State& state, const std::string& unit, const std::
     state.counters["ratio"] = p.ratio;
     state.counters["ratio_min"] = p.best;
     state.counters["ratio_max"] = p.worst;
-    state.SetLabel(unit + "|" + control_name);
+    state.SetLabel(label);
   }
 }
 

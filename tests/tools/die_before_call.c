@@ -13,18 +13,26 @@
 #include <unistd.h>
 
 static volatile sig_atomic_t left;
+static int calls = 1;
+static const char* armed_file;
 
 static void arm(int signal) {
-  const char* file = getenv("POOLGATE_ARMED");
-  const char* calls = getenv("POOLGATE_DIE_BEFORE");
   (void)signal;
-  left = calls != NULL ? atoi(calls) : 1;
-  if (file != NULL) {
-    close(open(file, O_CREAT | O_WRONLY, 0600));
+  left = calls;
+  if (armed_file != NULL) {
+    close(open(armed_file, O_CREAT | O_WRONLY, 0600));
   }
 }
 
-__attribute__((constructor)) static void wait_for_signal(void) { signal(SIGUSR1, arm); }
+/* What a signal's handler may not do (signal-safety(7)) is done before. */
+__attribute__((constructor)) static void wait_for_signal(void) {
+  const char* before = getenv("POOLGATE_DIE_BEFORE");
+  if (before != NULL) {
+    calls = atoi(before);
+  }
+  armed_file = getenv("POOLGATE_ARMED");
+  signal(SIGUSR1, arm);
+}
 
 static void count_call(void) {
   if (left > 0 && --left == 0) {
@@ -32,7 +40,7 @@ static void count_call(void) {
   }
 }
 
-#define NEXT(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
+#define NEXT(name) ((__typeof__(&(name)))dlsym(RTLD_NEXT, #name))
 
 ssize_t recv(int fd, void* buffer, size_t size, int flags) {
   count_call();

@@ -20,7 +20,7 @@ __attribute__((constructor)) static void begin(void) {
   signal(SIGUSR2, step);
 }
 
-#define NEXT(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
+#define NEXT(name) ((__typeof__(&(name)))dlsym(RTLD_NEXT, #name))
 
 int clock_gettime(clockid_t clock, struct timespec* now) {
   const int result = NEXT(clock_gettime)(clock, now);

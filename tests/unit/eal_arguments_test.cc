@@ -7,9 +7,7 @@
 namespace poolgate::drivers {
 namespace {
 
-using ::testing::Contains;
 using ::testing::ElementsAre;
-using ::testing::Not;
 
 config::Port port(const char* name, const char* device) {
   config::Port made;

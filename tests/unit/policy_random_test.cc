@@ -54,9 +54,9 @@ TEST(PolicyRandom, RFC5356_4_4_WRAND_goes_by_weight) {
 }
 
 TEST(PolicyRandom, RFC5356_4_4_WRAND_sums_beyond_32_bits) {
-  const double half = kFull / 2;
-  expect_shares(PolicyType::weighted_random, test::with_weights({kFull, kFull / 2, kFull, kFull / 2, kFull}),
-                {kFull, half, kFull, half, kFull});
+  constexpr uint32_t kHalf = kFull / 2;
+  expect_shares(PolicyType::weighted_random, test::with_weights({kFull, kHalf, kFull, kHalf, kFull}),
+                {kFull, kHalf, kFull, kHalf, kFull});
 }
 
 TEST(PolicyRandom, RFC5356_5_4_RLU_goes_by_what_is_left) {

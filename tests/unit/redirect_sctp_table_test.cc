@@ -7,8 +7,6 @@
 namespace poolgate::test {
 namespace {
 
-using redirect::DropReason;
-
 enum class St { none, half_open, established, closing, closed };
 enum class Tag { right, clients, wrong, zero };
 constexpr St kStates[] = {St::none, St::half_open, St::established, St::closing, St::closed};

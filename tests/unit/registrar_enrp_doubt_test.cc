@@ -8,7 +8,6 @@
 namespace poolgate::test {
 namespace {
 
-using testing::ElementsAre;
 using testing::IsEmpty;
 using testing::SizeIs;
 

@@ -9,7 +9,6 @@ namespace poolgate::test {
 namespace {
 
 using testing::Each;
-using testing::IsEmpty;
 using testing::Pair;
 using testing::SizeIs;
 

@@ -8,7 +8,6 @@ namespace poolgate::test {
 namespace {
 
 using testing::IsEmpty;
-using testing::SizeIs;
 
 TEST(EnrpRestart, no_peer_and_no_PE_notices) {
   Scope s;

@@ -128,7 +128,7 @@ class Crowd {
   End us, peers;
 
  private:
-  static Config config(std::vector<std::array<uint8_t, 4>> addresses, const poolgate_sctp_stack& stack,
+  static Config config(const std::vector<std::array<uint8_t, 4>>& addresses, const poolgate_sctp_stack& stack,
                        uint32_t heartbeat_ms) {
     Config c;
     for (const auto& a : addresses) c.addresses.push_back(IpAddress::v4(a.data()));

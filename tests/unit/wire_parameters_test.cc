@@ -14,7 +14,6 @@ namespace {
 
 using namespace test;
 using testing::ElementsAre;
-using testing::IsEmpty;
 using wire::Rule;
 
 std::string registration(std::string_view element_parameters) {
