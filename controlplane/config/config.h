@@ -82,7 +82,7 @@ struct Sctp {
 
 // How the data plane finds out that a pool element is gone (dataplane/probe): [[service]], or [[pool]] for
 // all its services.
-enum class ProbeKind : uint8_t { off, sctp, heartbeat, icmp };
+enum class ProbeKind : uint8_t { off, sctp, heartbeat, icmp, bfd };
 struct ProbeSettings {
   ProbeKind how = ProbeKind::off;
   uint32_t interval_ms = 100;

@@ -22,7 +22,8 @@ constexpr std::pair<std::string_view, Selection> kSelections[] = {{"policy", Sel
 constexpr std::pair<std::string_view, ProbeKind> kProbers[] = {{"off", ProbeKind::off},
                                                                {"sctp", ProbeKind::sctp},
                                                                {"heartbeat", ProbeKind::heartbeat},
-                                                               {"icmp", ProbeKind::icmp}};
+                                                               {"icmp", ProbeKind::icmp},
+                                                               {"bfd", ProbeKind::bfd}};
 constexpr std::pair<std::string_view, LifeUnit> kLifeUnits[] = {{"s", LifeUnit::seconds},
                                                                 {"ms", LifeUnit::milliseconds}};
 constexpr std::pair<std::string_view, int> kLogLevels[] = {

@@ -24,10 +24,11 @@ const char* to_string(Health health) {
   return "unknown";
 }
 
-Prober::Prober(Board& board, const sctp::HashKey& key, uint32_t rate)
+Prober::Prober(Board& board, const sctp::HashKey& key, uint32_t rate, BfdProber* bfd)
     : board_(board),
       key_(key),
       rate_(rate),
+      bfd_(bfd),
       states_(std::make_unique<State[]>(board.capacity())),
       wheel_(std::make_unique<TargetIndex[]>(kWheel)),
       chain_mask_(std::bit_ceil(board.capacity() * 2) - 1) {
@@ -59,10 +60,14 @@ void Prober::take_changes() {
   Change change;
   for (unsigned n = 0; n < kSteps && board_.next_change(change); ++n) {
     if (change.index >= board_.capacity()) continue;
+    if (bfd_ != nullptr) bfd_->change(change);
     State& s = states_[change.index];
     switch (change.what) {
       case Change::What::set:
-        set(change);
+        if (change.target.how != config::ProbeKind::bfd)
+          set(change);
+        else if (s.used)
+          remove(change.index);
         break;
       case Change::What::remove:
         if (s.used && s.status.incarnation == change.incarnation) remove(change.index);

@@ -14,6 +14,7 @@
 
 #include <memory>
 
+#include "dataplane/probe/bfd_prober.h"
 #include "dataplane/probe/board.h"
 #include "dataplane/redirect/token_bucket.h"
 #include "dataplane/sctp/keyed_hash.h"
@@ -26,8 +27,8 @@ class Prober {
   static constexpr uint64_t kStallUs = 10'000;  // a longer time between two calls counts as this
   static constexpr unsigned kSteps = 256;       // targets looked at in one call of next()
 
-  // `rate`: probes a second, of all targets.
-  Prober(Board& board, const sctp::HashKey& key, uint32_t rate);
+  // `rate`: probes a second, of all targets. `bfd`: whose the targets are that are asked by BFD; may be null.
+  Prober(Board& board, const sctp::HashKey& key, uint32_t rate, BfdProber* bfd = nullptr);
 
   // What the main lcore has changed; at most kSteps of it.
   void take_changes();
@@ -73,6 +74,7 @@ class Prober {
   Board& board_;
   const sctp::HashKey key_;
   const uint32_t rate_;
+  BfdProber* const bfd_;
   redirect::TokenBucket pace_;
   uint32_t used_ = 0;
   uint64_t seen_us_ = 0;   // the caller's clock, as of the last call

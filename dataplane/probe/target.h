@@ -73,15 +73,16 @@ struct Status {
   Health health = Health::unknown;
   bool refuses = false;  // the last `count` INITs were refused
   uint8_t judged = 0;    // questions (Change::ask) answered so far; wraps
+  uint8_t detail = 0;    // of BFD: bfd_detail()
   bool operator==(const Status&) const = default;
 
   uint64_t packed() const {
-    return uint64_t{incarnation} << 32 | uint64_t{judged} << 16 | uint64_t{refuses} << 8 |
-           static_cast<uint64_t>(health);
+    return uint64_t{incarnation} << 32 | uint64_t{detail} << 24 | uint64_t{judged} << 16 |
+           uint64_t{refuses} << 8 | static_cast<uint64_t>(health);
   }
   static Status of(uint64_t word) {
     return {static_cast<uint32_t>(word >> 32), static_cast<Health>(word & 0xff), (word >> 8 & 1) != 0,
-            static_cast<uint8_t>(word >> 16)};
+            static_cast<uint8_t>(word >> 16), static_cast<uint8_t>(word >> 24)};
   }
 };
 

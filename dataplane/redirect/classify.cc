@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <bit>
 
+#include "dataplane/redirect/bfd_port.h"
 #include "dataplane/redirect/wire.h"
 
 namespace poolgate::redirect {
@@ -56,10 +57,16 @@ Result<std::unique_ptr<ServiceTable>> ServiceTable::build(const config::Config& 
   // Exact ports first, then "any other port of it": of an address that is ours and a service's, both keep
   // their ports.
   const bool encapsulated = config.sctp.udp_encapsulation_port != 0;
+  const bool speaks_bfd =
+      std::any_of(config.services.begin(), config.services.end(), [&](const config::Service& service) {
+        return config::probe_settings(config, service.pool).how == config::ProbeKind::bfd;
+      });
   const Classified endpoint{Destination::endpoint, kNoService};
   for (const auto& own : own_addresses) {
     table->insert({own, wire::kSctp, wire::swap16(config.sctp.asap_port), endpoint});
     table->insert({own, wire::kSctp, wire::swap16(config.sctp.enrp_port), endpoint});
+    // RFC 5881 §4: of the prober, or of a routing daemon.
+    if (speaks_bfd) table->insert({own, wire::kUdp, wire::swap16(kBfdPort), endpoint});
     if (encapsulated)
       table->insert({own, wire::kUdp, wire::swap16(config.sctp.udp_encapsulation_port), endpoint});
   }

@@ -21,6 +21,7 @@ struct IpHeader {
   size_t payload = 0;         // bytes behind the header
   uint16_t id = 0;            // IPv4; with DF it may be 0 (RFC 6864)
   bool dont_fragment = true;  // IPv4
+  uint8_t hop_limit = kOurHopLimit;
 };
 
 // RFC 791 §3.1, RFC 8200 §3, with its checksum. Returns its length: where the payload goes.
@@ -30,7 +31,7 @@ inline size_t put_ip_header(uint8_t* ip, const IpHeader& header) {
     put32(ip, 6u << 28);
     put16(ip + 4, static_cast<uint16_t>(header.payload));
     ip[6] = header.protocol;
-    ip[7] = kOurHopLimit;
+    ip[7] = header.hop_limit;
     std::memcpy(ip + 8, header.from, 16);
     std::memcpy(ip + 24, header.to, 16);
     return kIpv6Header;
@@ -40,7 +41,7 @@ inline size_t put_ip_header(uint8_t* ip, const IpHeader& header) {
   put16(ip + 2, static_cast<uint16_t>(kIpv4Header + header.payload));
   put16(ip + 4, header.id);
   put16(ip + 6, header.dont_fragment ? 0x4000 : 0);
-  ip[8] = kOurHopLimit;
+  ip[8] = header.hop_limit;
   ip[9] = header.protocol;
   put16(ip + 10, 0);
   std::memcpy(ip + 12, header.from, 4);

@@ -24,10 +24,20 @@ const char* what_is_sent(config::ProbeKind how) {
       return "SCTP HEARTBEATs";
     case config::ProbeKind::icmp:
       return "ICMP echoes";
+    case config::ProbeKind::bfd:
     case config::ProbeKind::off:
       break;
   }
   return "probes";
+}
+
+// What silence of a target is: for the log and the registrar.
+std::string silence_of(const probe::Target& target, bool ever) {
+  const std::string address = target.address.to_string();
+  if (target.how == config::ProbeKind::bfd)
+    return "the BFD session with " + address + (ever ? " went down" : " has never come up");
+  return std::to_string(target.count) + " " + what_is_sent(target.how) + " to " + address +
+         " were not answered" + (ever ? "" : ", nor any before");
 }
 
 std::string text_of(const redirect::Suspicion& suspicion) {
@@ -115,8 +125,6 @@ void FailureDetector::judge(const PeKey& key, Pe& pe, uint64_t now_us) {
   const Health now = health(pe.keys, refuses);
   if (now == Health::unknown) return;
   const probe::Target& target = entries_.at(pe.keys.front()).target;
-  const std::string asked =
-      std::to_string(target.count) + " " + what_is_sent(target.how) + " to " + target.address.to_string();
   switch (now) {
     case Health::dead:
       if (pe.told_dead) break;
@@ -124,22 +132,24 @@ void FailureDetector::judge(const PeKey& key, Pe& pe, uint64_t now_us) {
       dead_.insert(key);
       pe.asked_us = 0;
       counters_.dead.add(1);
-      spdlog::warn("element {} of {} is found dead by the prober: {} were not answered", hex32(key.id),
-                   printable(key.handle), asked);
+      spdlog::warn("element {} of {} is found dead by the prober: {}", hex32(key.id), printable(key.handle),
+                   silence_of(target, true));
       if (!pools_.pe_down({key.handle, key.id, pe.registration}, now_us, pool::Finder::prober))
         spdlog::debug("element {:#x} registered anew meanwhile", key.id);
-      report(key, pe.registration, "prober: " + asked + " were not answered");
+      report(key, pe.registration, "prober: " + silence_of(target, true));
       break;
     case Health::silent:
       if (pe.told_silent) break;
       pe.told_silent = true;
-      spdlog::warn("element {} of {} has never answered the prober ({}): something may filter them",
-                   hex32(key.id), printable(key.handle), asked);
-      report(key, pe.registration, "prober: " + asked + " were not answered, nor any before");
+      spdlog::warn("element {} of {} has never answered the prober ({}): no verdict, something may filter it",
+                   hex32(key.id), printable(key.handle), silence_of(target, false));
+      report(key, pe.registration, "prober: " + silence_of(target, false));
       break;
     case Health::alive:
       if (refuses && !pe.told_refuses)
-        report(key, pe.registration, "prober: " + asked + " were answered by ABORT: nobody listens there");
+        report(key, pe.registration,
+               "prober: " + std::to_string(target.count) + " " + what_is_sent(target.how) + " to " +
+                   target.address.to_string() + " were answered by ABORT: nobody listens there");
       pe.told_refuses = refuses;
       pe.told_silent = false;
       if (!pe.told_dead || (pe.asked_us != 0 && now_us - pe.asked_us < kRecoveryUs)) break;
@@ -257,6 +267,7 @@ FailureDetector::View FailureDetector::view(rserpool::PoolHandleView handle, rse
   view.health = health(found->second.keys, view.refuses);
   for (const Key& key : found->second.keys) {
     view.how = key.how;
+    view.detail = board_.status(entries_.at(key).index).detail;
     const probe::TargetCounters& counters = board_.counters(entries_.at(key).index);
     view.sent += counters.sent.load(std::memory_order_relaxed);
     view.answered += counters.answered.load(std::memory_order_relaxed);

@@ -62,6 +62,7 @@ class FailureDetector {
     config::ProbeKind how = config::ProbeKind::off;
     probe::Health health = probe::Health::unknown;
     bool refuses = false;
+    uint8_t detail = 0;  // of BFD, of its last address
     uint64_t sent = 0, answered = 0;
   };
   config::ProbeSettings settings(rserpool::PoolHandleView handle) const;

@@ -8,6 +8,13 @@ namespace poolgate::worker {
 
 using config::ProbeKind;
 
+namespace {
+
+// Not its program: PEs of one address share what is found.
+bool asks_host(ProbeKind how) { return how == ProbeKind::icmp || how == ProbeKind::bfd; }
+
+}  // namespace
+
 FailureDetector::FailureDetector(pool::PoolTable& pools, probe::Board& board, Report report)
     : pools_(pools),
       board_(board),
@@ -67,7 +74,7 @@ void FailureDetector::want(const PeKey& pe, const pool::PeView& view, const conf
   for (const pool::PeView::Endpoint* endpoint : {&view.v4, &view.v6}) {
     if (!endpoint->address.is_set()) continue;
     const Key key{settings.how, endpoint->address,
-                  settings.how == ProbeKind::icmp ? uint16_t{0} : view.transport.port};
+                  asks_host(settings.how) ? uint16_t{0} : view.transport.port};
     auto found = entries_.find(key);
     if (found == entries_.end()) {
       if (free_.empty()) {

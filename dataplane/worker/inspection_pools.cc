@@ -3,6 +3,7 @@
 
 #include "controlplane/rserpool/policy/policy_rules.h"
 #include "controlplane/rserpool/text.h"
+#include "dataplane/probe/bfd_packet.h"
 #include "dataplane/worker/inspection.h"
 
 namespace poolgate::worker {
@@ -27,7 +28,8 @@ std::string state_of(const pool::PeView& pe) {
 std::string prober_of(const FailureDetector::View& view) {
   if (view.how == config::ProbeKind::off) return "off";
   return std::string(config::to_string(view.how)) + ":" + to_string(view.health) +
-         (view.refuses ? ",refuses" : "");
+         (view.refuses ? ",refuses" : "") +
+         (view.how == config::ProbeKind::bfd ? "," + probe::bfd_text(view.detail) : "");
 }
 
 // "sctp 3x100ms"

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "dataplane/probe/bfd_prober.h"
 #include "dataplane/probe/prober.h"
 #include "dataplane/redirect/drop_reasons.h"
 #include "dataplane/redirect/packet.h"
@@ -33,7 +34,8 @@ class ProberStage {
 
   explicit ProberStage(const ProberStageOptions& options);
 
-  // ---- its worker. True: the packet is the prober's, and gone.
+  // ---- its worker. True: the packet is the prober's, and gone. One to BFD's port that is not is the
+  // kernel's.
   bool input(rte_mbuf* packet, const redirect::PacketInfo& info);
   // At least each millisecond. True: something is to be told to the main lcore.
   bool run(uint64_t now_us, PacketSink& sink);
@@ -41,9 +43,15 @@ class ProberStage {
   const ProberCounters& counters() const { return counters_; }
 
  private:
+  bool input_bfd(rte_mbuf* packet, const redirect::PacketInfo& info);
   bool send(const probe::Probe& probe, PacketSink& sink);
+  bool send(const probe::BfdProber::Packet& packet, PacketSink& sink);
+  // A frame to a target, made by build(frame, source); false: there is no way, or no buffer.
+  template <class Build>
+  bool send_to(const rserpool::IpAddress& target, PacketSink& sink, Build&& build);
 
   const ProberStageOptions options_;
+  probe::BfdProber bfd_;
   probe::Prober prober_;
   uint16_t ip_id_ = 0;
   ProberCounters counters_;

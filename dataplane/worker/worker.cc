@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "dataplane/redirect/bfd_port.h"
 #include "dataplane/worker/ip_frame.h"
 #include "dataplane/worker/vlan.h"
 
@@ -237,12 +238,16 @@ void Worker::to_main(rte_ring* ring, rte_mbuf** packets, unsigned n, DropReason 
 }
 
 void Worker::endpoint_input(rte_mbuf* packet, const redirect::PacketInfo& info) {
-  if (prober_ == nullptr || !prober_->input(packet, info)) endpoint_->input(packet, info);
+  if (prober_ != nullptr && prober_->input(packet, info)) return;
+  if (redirect::is_to_bfd_port(info))  // of a routing daemon's session
+    return to_main(exception_ring_.get(), &packet, 1, DropReason::exception_ring_full, stats_.exceptions);
+  endpoint_->input(packet, info);
 }
 
 // INITs, and what is for all stacks, the first one's stage passes on.
 unsigned Worker::stack_of(rte_mbuf* packet, const redirect::PacketInfo& info) const {
-  if (endpoint_via_.size() == 1 || info.kind == redirect::PacketKind::icmp) return 0;
+  if (endpoint_via_.size() == 1 || info.kind == redirect::PacketKind::icmp || redirect::is_to_bfd_port(info))
+    return 0;
   const auto input = sctp_input(packet, info);
   return input ? steering_->route({input->data, input->length}).stack : 0;
 }

@@ -68,6 +68,17 @@ TEST_F(Classify, a_snat_address_is_ours_for_its_protocol_only) {
   EXPECT_EQ(at(tcp(to("198.51.100.77", 1234), kSyn, 1, 1)).destination, Destination::exception);
 }
 
+TEST_F(Classify, RFC_5881_4_BFD_to_us_is_the_probers_where_one_speaks_it) {
+  const Bytes to_us = udp(to("198.51.100.1", 3784), "q");
+  EXPECT_EQ(at(to_us).destination, Destination::exception);
+  rig.config.services[0].probe.how = config::ProbeKind::bfd;
+  const auto table = redirect::ServiceTable::build(rig.config, rig.own, *rig.pools, rig.services.get(), 1);
+  ASSERT_TRUE(table.ok());
+  PacketInfo info;
+  ASSERT_TRUE(redirect::parse(to_us.data(), to_us.size(), to_us.size(), info));
+  EXPECT_EQ((*table)->classify(to_us.data(), info).destination, Destination::endpoint);
+}
+
 TEST_F(Classify, a_service_keeps_its_number_over_a_reload) {
   const auto before = rig.services->find("dns")->index;
   rig.config.services.erase(rig.config.services.begin());

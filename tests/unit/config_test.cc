@@ -223,9 +223,17 @@ TEST(Config, a_prober_is_its_services_or_its_pools_with_defaults_of_three_times_
   EXPECT_EQ(probe_settings(*r, "A").how, ProbeKind::off);
 }
 
+TEST(Config, BFD_asks_hosts_whatever_they_serve) {
+  for (const char* protocol : {"sctp", "tcp", "udp"}) {
+    const auto r = parse(probed_service("a", protocol, "prober=\"bfd\"\n"), "f.toml");
+    ASSERT_TRUE(r) << r.error().text;
+    EXPECT_EQ(probe_settings(*r, "A"), (ProbeSettings{ProbeKind::bfd, 100, 3}));
+  }
+}
+
 TEST(Config, what_cannot_be_of_probers_is_an_error) {
   EXPECT_EQ(error_of(probed_service("a", "sctp", "prober=\"ping\"\n")),
-            "f.toml:7: service.prober: \"ping\" is not one of off, sctp, heartbeat, icmp");
+            "f.toml:7: service.prober: \"ping\" is not one of off, sctp, heartbeat, icmp, bfd");
   EXPECT_EQ(error_of(probed_service("a", "sctp", "prober=\"sctp\"\nprobe_interval_ms=9\n")),
             "f.toml:8: service.probe_interval_ms: 9 is not in 10 to 60000");
   EXPECT_EQ(error_of(probed_service("a", "sctp", "prober=\"sctp\"\nprobe_count=11\n")),

@@ -55,6 +55,9 @@ class FailureDetector : public ::testing::Test {
           prober.answered(
               {probe.target->how, probe.target->address, probe.target->port, probe.token, refuse});
       }
+      bfd.advance(rig->now_us);
+      probe::BfdProber::Packet packet;
+      while (bfd.next(packet)) asked.insert(packet.target->address);
       detector->run(rig->now_us);
     }
   }
@@ -75,7 +78,8 @@ class FailureDetector : public ::testing::Test {
 
   std::unique_ptr<Rig> rig;
   probe::Board board{64};
-  probe::Prober prober{board, {3, 4}, 100'000};
+  probe::BfdProber bfd{board, {5, 6}, 100'000};
+  probe::Prober prober{board, {3, 4}, 100'000, &bfd};
   std::unique_ptr<worker::FailureDetector> detector;
   std::set<IpAddress> answering, asked;
   bool refuse = false;
@@ -273,6 +277,39 @@ TEST_F(FailureDetector, reports_leave_at_a_bounded_rate) {
   EXPECT_LE(reports.size(), 41u);
   pass_ms(1000);
   EXPECT_EQ(reports.size(), 60u);
+}
+
+// ---- BFD
+
+TEST_F(FailureDetector, BFD_asks_hosts_and_one_that_does_not_speak_it_stays_up) {
+  begin({{11, "10.0.0.11", 3868}, {12, "10.0.0.11", 3869}, {13, "10.0.0.13", 3868}}, config::ProbeKind::bfd);
+  pass_ms(5000);
+  EXPECT_EQ(detector->targets(), 2u) << "RFC 5881 3: one session with a neighbour, whatever runs on it";
+  EXPECT_EQ(bfd.sessions(), 2u);
+  EXPECT_EQ(asked, (std::set<IpAddress>{ip("10.0.0.11"), ip("10.0.0.13")}));
+  EXPECT_THAT(said(11), ElementsAre("prober: the BFD session with 10.0.0.11 has never come up"));
+  EXPECT_EQ(said(12), said(11));
+  EXPECT_FALSE(down(11));
+  EXPECT_EQ(detector->view("pool", 11).how, config::ProbeKind::bfd);
+}
+
+TEST_F(FailureDetector, BFD_that_goes_down_is_a_death) {
+  begin(kThree, config::ProbeKind::bfd);
+  const probe::TargetIndex index = bfd.find({0, ip("10.0.0.12")});
+  ASSERT_NE(index, probe::kNoTarget);
+  probe::BfdControl word;
+  word.detect_mult = 3;
+  word.my_discriminator = 9;
+  word.desired_min_tx_us = word.required_min_rx_us = 100'000;
+  word.state = probe::BfdState::init;
+  word.your_discriminator = bfd.session(index).discriminator();
+  EXPECT_EQ(bfd.received(index, word), probe::BfdDiscard::none);
+  pass_ms(200);
+  EXPECT_FALSE(down(12));
+  EXPECT_EQ(detector->view("pool", 12).health, probe::Health::alive);
+  pass_ms(150);
+  EXPECT_TRUE(down(12));
+  EXPECT_THAT(said(12), ElementsAre("prober: the BFD session with 10.0.0.12 went down"));
 }
 
 // ---- what workers noticed
