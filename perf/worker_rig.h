@@ -130,8 +130,11 @@ class WorkerRig {
   // Cycles a packet, of everything that the loop did for so long.
   double run(unsigned microseconds) {
     const uint64_t before = worker_->stats().received.get();
-    const double cycles = stopwatch_.time(
-        microseconds, [&] { worker_->run(); }, [&] { worker_->stop(); });
+    double cycles = 0;
+    // Again, if it was stopped before the scheduler let it begin.
+    while (worker_->stats().received.get() == before)
+      cycles = stopwatch_.time(
+          microseconds, [&] { worker_->run(); }, [&] { worker_->stop(); });
     return cycles / static_cast<double>(worker_->stats().received.get() - before);
   }
   // Every packet went its way: aborts otherwise.
