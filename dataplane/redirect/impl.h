@@ -140,6 +140,11 @@ struct Redirector::Impl {
   void learn_addresses(Packet& packet, SessionIndex i);
   Verdict track_tcp(Packet& packet, SessionIndex i, bool from_pe);
 
+  // ---- succession.cc: the next association on the ports of one whose PE takes no new ones
+  pool::PeSlotIndex successor(SessionIndex i) const;
+  Verdict init_to_successor(Packet& packet, SessionIndex i, uint32_t tag, pool::PeSlotIndex to);
+  bool succeed(SessionIndex i);
+
   // ---- nat.cc
   bool nat_begin(Packet& packet, const ServiceEntry& service, SessionIndex i);
   bool nat_rewrite(Packet& packet, SessionIndex i, bool from_pe);

@@ -71,6 +71,10 @@ Verdict Redirector::Impl::sctp_control(Packet& packet, SessionIndex i, bool from
           session_ended(i);
           return Verdict::renew;
         }
+        if ((s.tag_c | s.tag_p) != 0) {  // not the INIT that it was just made for
+          const pool::PeSlotIndex to = successor(i);
+          if (to != pool::kNoPeSlot) return init_to_successor(packet, i, init.tag, to);
+        }
         sctp_init_from_client(packet, i, init.tag);
         return Verdict::forward;
       }
@@ -87,6 +91,7 @@ Verdict Redirector::Impl::sctp_control(Packet& packet, SessionIndex i, bool from
           s.last_seen_ms = now_ms;
         } else if (s.tag_c_pending != 0 && tag != s.tag_p) {
           // A restart (RFC 9260 §5.2.2): what the INIT announced holds from here on.
+          if (!succeed(i)) break;
           set_tag_p(i, tag);
           s.tag_c = s.tag_c_pending;
           s.tag_c_pending = 0;

@@ -60,8 +60,8 @@ struct alignas(64) Session {
   uint32_t tag_c_pending = 0;  // of an INIT that no COOKIE ECHO has confirmed
   SessionIndex next_of_pe = kNone, previous_of_pe = kNone;  // also the free list's
   SessionIndex aliases = kNone;                             // first of the session's; of an alias: the next
-  uint16_t client_hop = 0;  // where the client's packets came from; 0: not known
-  uint16_t unused = 0;
+  uint16_t client_hop = 0;           // where the client's packets came from; 0: not known
+  uint16_t pending_ms = 0;           // when tag_c_pending came: low bits of the clock of last_seen_ms
   SessionIndex counterpart = kNone;  // nat: the entry (of the same session) whose key the other side sees
 };
 static_assert(sizeof(Session) == 64);

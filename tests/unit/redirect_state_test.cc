@@ -117,6 +117,67 @@ TEST(SctpState, a_retransmitted_init_stays_with_its_pe) {
   EXPECT_EQ(rig->redirector->session_stats().sessions, 1u);
 }
 
+// What a client that always uses one port meets after its server was killed, in direct return: the ABORT to
+// it did not pass here.
+TEST(SctpState, an_init_on_the_ports_of_an_association_goes_elsewhere_once_its_pe_has_left_the_pool) {
+  const auto rig = make();
+  establish(*rig);
+  const uint32_t before = only(*rig).pe_id, other = before == 11 ? 12 : 11;
+  const std::string other_address = "10.0.0." + std::to_string(other);
+  EXPECT_EQ(pe_of(rig->send(sctp(client(), 0, init_chunk(0x54))).at(0)), before) << "its PE is still there";
+  rig->set_pool({{other, other_address.c_str(), 3868}});
+  EXPECT_EQ(pe_of(rig->send(sctp(client(), kTp, data_chunk())).at(0)), before) << "an association is drained";
+  rig->tick(100'000);
+  EXPECT_EQ(pe_of(rig->send(sctp(client(), 0, init_chunk(0x55))).at(0)), other);
+  EXPECT_EQ(only(*rig).pe_id, before) << "an INIT alone replaces nothing";
+  EXPECT_EQ(pe_of(rig->send(sctp(client(), 0xbeef, cookie_echo())).at(0)), other);
+  const auto view = only(*rig);
+  EXPECT_EQ(view.pe_id, other);
+  EXPECT_EQ(view.tag_p, 0xbeefu);
+  EXPECT_EQ(view.tag_c, 0x55u);
+  EXPECT_STREQ(view.state, "established");
+  EXPECT_EQ(pe_of(rig->send(sctp(client(), 0xbeef, data_chunk())).at(0)), other);
+  // And is that one's: when it dies, its client is told.
+  rig->set_pool(
+      {{before, ("10.0.0." + std::to_string(before)).c_str(), 3868}, {other, other_address.c_str(), 3868}});
+  rig->pe_down(other);
+  EXPECT_EQ(rig->pass_ms(2).size(), 1u);
+}
+
+TEST(SctpState, forged_init_and_cookie_echo_do_not_move_a_live_association_off_a_draining_pe) {
+  const auto rig = make();
+  establish(*rig);
+  const uint32_t before = only(*rig).pe_id, other = before == 11 ? 12 : 11;
+  rig->set_pool({{other, ("10.0.0." + std::to_string(other)).c_str(), 3868}});
+  rig->send(sctp(client(), 0, init_chunk(0x66)));
+  rig->tick(50'000);
+  rig->send(sctp(client(), kTp, data_chunk()));
+  rig->tick(50'000);
+  rig->send(sctp(client(), 0xbeef, cookie_echo()));
+  EXPECT_EQ(only(*rig).pe_id, before);
+  EXPECT_EQ(only(*rig).tag_p, kTp);
+  EXPECT_EQ(pe_of(rig->send(sctp(client(), kTp, data_chunk())).at(0)), before);
+}
+
+TEST(SctpState, an_init_that_its_pe_never_confirmed_is_chosen_for_again_once_that_left) {
+  for (const config::Mode mode : {config::Mode::l2, config::Mode::nat}) {
+    const auto rig = make(config::Protocol::sctp, [mode](Rig& r) { r.config.services[0].mode = mode; });
+    rig->send(sctp(client(), 0, init_chunk(kTc)));
+    const uint32_t before = only(*rig).pe_id, other = before == 11 ? 12 : 11;
+    rig->set_pool({{other, ("10.0.0." + std::to_string(other)).c_str(), 3868}});
+    ASSERT_EQ(rig->send(sctp(client(), 0, init_chunk(0x55))).size(), 1u);
+    EXPECT_EQ(only(*rig).pe_id, other);
+  }
+}
+
+TEST(SctpState, an_init_stays_with_its_pe_while_there_is_no_other) {
+  const auto rig = make();
+  establish(*rig);
+  const uint32_t before = only(*rig).pe_id;
+  rig->set_pool({});
+  EXPECT_EQ(pe_of(rig->send(sctp(client(), 0, init_chunk(0x55))).at(0)), before);
+}
+
 TEST(SctpState, an_init_after_the_end_is_a_new_association_with_a_new_choice) {
   const auto rig = make();
   establish(*rig);

@@ -1,0 +1,307 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The appliance between Linux hosts with kernel SCTP, each a guest with two links; every pair of networks is one path:
+
+    client 10.0.1.21 ── br-pu ─ app0        app1 ─ br-pe ── 10.0.2.21 pe1, .22 pe2       path 0, VIP 192.0.2.1
+           10.0.4.21 ── br-pu2 ─ app3       app2 ─ br-pe2 ── 10.0.3.21 pe1, .22 pe2      path 1, VIP 192.0.2.2
+
+The bridges route for each other, as scripts/lab has them: that is the servers' direct way back. One service, pool, server
+and client to each mode, on ports of their own, all at once: a fault befalls all of them.
+"""
+import collections
+import json
+import os
+import threading
+
+from lib.lab import AGENT, BUILD, Lab, run, wait_until
+from linux_guest import Guest, Nic
+
+PROGRAM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "sctp_program.py")
+VIPS = ("192.0.2.1", "192.0.2.2")
+CLIENT = ("10.0.1.21", "10.0.4.21")
+MODES = {"l2": 1, "ipip": 2, "gue": 3, "nat": 4}
+PLAIN = 9  # of a server without us: its port, and its client's, as a mode's
+BRIDGES = {"client": ("br-pu", "br-pu2"), "pe1": ("br-pe", "br-pe2"), "pe2": ("br-pe", "br-pe2")}
+
+# Lost packets and dead paths show soon. Who is cut off, or starts anew, is waited for: it must not look dead before.
+QUICK = """sysctl -qw net.sctp.rto_min=200 net.sctp.rto_initial=200 net.sctp.rto_max=1000 net.sctp.hb_interval=500 \
+  net.sctp.path_max_retrans=2 net.sctp.association_max_retrans={retrans} net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0
+for device in eth0 eth1; do sysctl -qw net.ipv4.conf.$device.rp_filter=0; ip link set $device up; done
+"""
+CLIENT_SETUP = QUICK.format(retrans=8) + """
+ip addr add 10.0.1.21/24 dev eth0; ip addr add 10.0.4.21/24 dev eth1
+ip route add 192.0.2.1 via 10.0.1.1; ip route add 192.0.2.2 via 10.0.4.1
+ip route add 10.0.2.0/24 via 10.0.1.254; ip route add 10.0.3.0/24 via 10.0.4.254
+"""
+# What README asks of a server: the VIPs on lo, which ARP never speaks of, and for ipip and gue a tunnel device.
+PE_SETUP = QUICK.format(retrans=60) + """
+sysctl -qw net.ipv4.conf.all.arp_ignore=1 net.ipv4.conf.all.arp_announce=2
+ip addr add 10.0.2.2{n}/24 dev eth0; ip addr add 10.0.3.2{n}/24 dev eth1
+for vip in 192.0.2.1 192.0.2.2; do ip addr add $vip/32 dev lo; done
+ip route add 10.0.1.0/24 via 10.0.2.254; ip route add 10.0.4.0/24 via 10.0.3.254
+sysctl -qw net.ipv4.conf.tunl0.rp_filter=0; ip link set tunl0 up
+ip fou add port 6080 gue
+"""
+
+Record = collections.namedtuple("Record", "time number what rest")
+
+
+class Host(Guest):
+    """One of the guests, by the lab's names of it."""
+
+    def __init__(self, lab, name):
+        self.name = name
+        number = list(BRIDGES).index(name)
+        nics = [Nic(tap=f"{name}.{n}", mac=f"52:54:00:30:0{number}:0{n}") for n in (0, 1)]
+        super().__init__(nics, netns=lab.namespace("net"), memory=384, modules=("sctp", "ipip", "fou"))
+
+    def __enter__(self):
+        super().__enter__()
+        self.run(CLIENT_SETUP if self.name == "client" else PE_SETUP.replace("{n}", self.name[2]))
+        return self
+
+    def own_addresses(self):
+        return CLIENT if self.name == "client" else tuple(f"10.0.{net}.2{self.name[2]}" for net in (2, 3))
+
+
+class Asker:
+    """A client that runs in the guest, and what it has told so far."""
+
+    def __init__(self, host, mode):
+        self.host, self.mode, self.log = host, mode, f"ask-{mode}"
+
+    def spec(self):
+        number = MODES.get(self.mode, PLAIN)
+        to = f"{VIPS[0]}:{7000 + number}" if self.mode in MODES else f"10.0.2.21:{5000 + number}"
+        return f"/share/{self.log}:{4000 + number}:{to}"
+
+    def records(self):
+        lines = self.host.read(self.log).splitlines(keepends=True)[1:]
+        words = [line.split() for line in lines if line.endswith("\n")]
+        return [Record(float(w[0]), int(w[1]), w[2], w[3:]) for w in words]
+
+    def of(self, what, number=None):
+        return [r for r in self.records() if r.what == what and number in (None, r.number)]
+
+    def wait(self, what, wanted, seconds=60):
+        """The first true value of wanted(records so far)."""
+        try:
+            return wait_until(lambda: wanted(self.records()), seconds, f"{self.mode}: {what}")
+        except AssertionError as error:
+            raise AssertionError(f"{error}:\n{self.host.read(self.log)[-3000:]}") from None
+
+    def number(self):
+        """Of the association that is up; there is one, and it has been answered."""
+        def latest(records):
+            last = [r for r in records if r.what != "path"][-1:]
+            return last[0].number if last and last[0].what == "echo" else None
+        return self.wait("an association that is answered", latest)
+
+    def server(self, number):
+        """Who answered in an association; it must be one, and its messages each once, in order, none left out."""
+        echoes = [(r.rest[0], int(r.rest[1])) for r in self.of("echo", number)]
+        names = {name for name, _ in echoes}
+        assert len(names) == 1, f"{self.mode}: association {number} was answered by {names}"
+        assert [m for _, m in echoes] == list(range(1, len(echoes) + 1)), f"{self.mode}: lost or doubled: {echoes}"
+        return names.pop()
+
+    def wait_for_echoes(self, number, n):
+        """Until n more answers are there than now."""
+        wanted = len(self.of("echo", number)) + n
+        self.wait(f"{n} more answers in association {number}",
+                  lambda records: sum(r.what == "echo" and r.number == number for r in records) >= wanted)
+
+    def paths(self, number):
+        """The state of each address of the server's that was told of last."""
+        return {r.rest[0]: r.rest[1] for r in self.of("path", number)}
+
+
+class RedirectLab:
+    def __init__(self):
+        self.lab = Lab("pgk-")
+        self.hosts, self.askers = {}, {}
+
+    def __enter__(self):
+        self.lab.__enter__()
+        try:
+            self.make_networks()
+            with open(self.lab.config, "w", encoding="utf-8") as f:
+                f.write(self.configuration())
+            self.lab.start()
+            self.boot(*BRIDGES)
+            self.wait_for_pools()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        for host in self.hosts.values():
+            host.__exit__()
+        self.lab.script("down")
+
+    # ---- the networks
+
+    def make_networks(self):
+        net, app = self.lab.namespace("net"), self.lab.namespace("app")
+        run("ip", "-n", net, "link", "add", "br-pu2", "type", "bridge", "forward_delay", "0", "mcast_snooping", "0")
+        run("ip", "-n", net, "addr", "add", "10.0.4.254/24", "dev", "br-pu2")
+        run("ip", "link", "add", "name", "app3", "netns", app, "type", "veth", "peer", "name", "app.app3", "netns", net)
+        for namespace, device in ((app, "app3"), (net, "app.app3")):
+            run("ip", "netns", "exec", namespace, "ethtool", "-K", device, "tx", "off", "tso", "off", "gso", "off", "gro", "off", check=False)
+        run("ip", "netns", "exec", app, "sysctl", "-qw", "net.ipv6.conf.app3.disable_ipv6=1", "net.ipv4.conf.app3.arp_ignore=1",
+            "net.ipv4.conf.app3.rp_filter=1")
+        run("ip", "-n", app, "link", "set", "app3", "up")
+        run("ip", "-n", net, "link", "set", "app.app3", "master", "br-pu2", "up")
+        for number, bridge in enumerate(("br-pu", "br-pe", "br-pe2", "br-pu2")):
+            # Its own, as else it would follow those of the ports that come and go.
+            run("ip", "-n", net, "link", "set", bridge, "address", f"52:54:00:3f:00:0{number}", "up")
+        for host, bridges in BRIDGES.items():
+            for n, bridge in enumerate(bridges):
+                run("ip", "-n", net, "tuntap", "add", f"{host}.{n}", "mode", "tap")
+                run("ip", "-n", net, "link", "set", f"{host}.{n}", "master", bridge, "up")
+
+    def cut(self, host, *links):
+        """Nothing comes through these links of a host any more, either way; their carriers stay."""
+        for n in links:
+            run("ip", "-n", self.lab.namespace("net"), "link", "set", f"{host}.{n}", "nomaster")
+
+    def join(self, host, *links):
+        for n in links:
+            run("ip", "-n", self.lab.namespace("net"), "link", "set", f"{host}.{n}", "master", BRIDGES[host][n])
+
+    def cut_off(self, host, off):
+        (self.cut if off else self.join)(host, 0, 1)
+
+    # ---- the appliance
+
+    def configuration(self):
+        text = f"""[general]
+name = "kernel"
+run_dir = "{self.lab.dir}/run"
+state_dir = "{self.lab.dir}/state"
+[dataplane]
+eal = ["--no-huge", "-m", "512", "--no-pci", "--file-prefix=pgk-lab"]
+main_core = 0
+worker_cores = [{1 if (os.cpu_count() or 1) > 1 else 0}]
+idle_sleep_us = 200
+mbufs = 16383
+sessions = 4096
+half_open_sessions = 1024
+session_dir = "{self.lab.dir}/sessions"
+[registrar]
+# The prober is what finds a dead host here.
+keepalive_interval_ms = 30000
+keepalive_timeout_ms = 10000
+"""
+        for n, name in enumerate(("pu", "pe", "pe2", "pu2")):
+            text += (f'[[port]]\nname = "{name}"\ndevice = "net_af_packet{n},iface=app{n},framecnt=1024"\ntap = "pg-{name}"\n'
+                     f'addresses = ["10.0.{n + 1}.1/24"]\n')
+        for mode, n in MODES.items():
+            nat = mode == "nat"  # on another port than the servers', and from addresses of ours, one a path
+            text += f"""[[service]]
+name = "{mode}"
+vips = ["{VIPS[0]}", "{VIPS[1]}"]
+protocol = "sctp"
+port = {7000 + n}
+pool = "{mode}"
+mode = "{mode}"
+prober = "{'sctp' if nat else 'heartbeat'}"
+probe_interval_ms = 200
+probe_count = 5
+{'snat = ["10.0.2.201", "10.0.3.201"]' if nat else ''}
+"""
+        return text
+
+    def show(self, *words):
+        return json.loads(self.lab.cli("show", *words, "json"))
+
+    def elements(self, mode):
+        """`show pool`: {PE: its row}."""
+        try:
+            shown = self.show("pool", mode)
+        except AssertionError:  # it has no element
+            return {}
+        return {f"pe{int(row['pe'], 16)}": row for row in shown[f"pool {mode}"]}
+
+    def sessions(self, mode):
+        return [s for s in self.show("session", "all")["sessions"] if s["service"] == mode]
+
+    def wait_for_pools(self, *pes):
+        pes = pes or ("pe1", "pe2")
+        def up(mode):
+            return {pe for pe, row in self.elements(mode).items() if row["state"] == "up" and row["prober"].endswith(":alive")} == set(pes)
+        for mode in MODES:
+            wait_until(lambda mode=mode: up(mode), 60, f"{pes} in the pool {mode}: {self.elements(mode)}")
+
+    # ---- the hosts
+
+    def boot(self, *names):
+        """Starts these guests, or starts them anew, side by side."""
+        errors = []
+        def start(name):
+            try:
+                if name in self.hosts:
+                    self.hosts.pop(name).__exit__()
+                self.hosts[name] = Host(self.lab, name).__enter__()
+                if name != "client":
+                    self.start_servers(name)
+            except BaseException as error:  # told in the thread that waits
+                errors.append(error)
+        threads = [threading.Thread(target=start, args=(name,)) for name in names]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        if errors:
+            raise errors[0]
+
+    def start_servers(self, pe, agents=True):
+        """Unmodified programs, each with an agent beside it. In direct return they serve on the VIPs."""
+        host = self.hosts[pe]
+        own = host.own_addresses()
+        specs, commands = [f"/share/serve-plain:{5000 + PLAIN}:{','.join(own)}"], ""
+        for mode, n in MODES.items():
+            port, addresses = (5000 + n, own) if mode == "nat" else (7000 + n, VIPS)
+            specs.append(f"/share/serve-{mode}:{port}:{','.join(addresses)}")
+            if agents:
+                commands += (f"setsid {AGENT} register --registrar 10.0.2.1:3863 --sctp kernel --pool {mode} --id 0x{pe[2]} "
+                             f"--transport sctp --port {port} --address {own[0]} --address {own[1]} --lifetime 600s --probe sctp "
+                             f"--probe-to {addresses[0]}:{port} --probe-interval 1s --probe-timeout 10s --probe-fall 1 "
+                             f"</dev/null >/share/agent-{mode} 2>&1 &\n")
+        host.run(f"{commands} setsid python3 {PROGRAM} serve {pe} {' '.join(specs)} </dev/null >/share/serve 2>&1")
+
+    def kill_server(self, pe, mode):
+        self.hosts[pe].run(f"kill -9 {self.hosts[pe].read(f'serve-{mode}').split()[0]}")
+
+    def start_clients(self, *modes):
+        host = self.hosts["client"]
+        self.askers.update({mode: Asker(host, mode) for mode in modes})
+        specs = " ".join(self.askers[mode].spec() for mode in modes)
+        host.run(f"setsid python3 {PROGRAM} ask {','.join(CLIENT)} {specs} </dev/null >/share/ask 2>&1")
+
+    def begin_with(self, pe):
+        """Ends what clients there are, and starts new ones that this server gets."""
+        others = [n for n in ("pe1", "pe2") if n != pe]
+        self.hosts["client"].run("pkill -9 -f '[s]ctp_program.py ask'", check=False)
+        self.set_pes("drain", *others)
+        self.start_clients(*MODES)
+        for mode in MODES:
+            self.askers[mode].number()
+        self.set_pes("up", *others)
+
+    def set_pes(self, state, *pes):
+        for mode in MODES:
+            for pe in pes:
+                self.lab.cli("set", "pe", mode, f"0x{pe[2]}", state)
+
+    def told(self):
+        """All that might explain a failure."""
+        text = f"--- data plane\n{self.lab.log('dataplane')[-5000:]}\n--- registrar\n{self.lab.log('registrar')[-3000:]}"
+        for name, host in self.hosts.items():
+            for log in sorted(os.listdir(host.share)):
+                if log != ".guest":
+                    text += f"\n--- {name} {log}\n{host.read(log)[-600:]}"
+        return text
+
+
+__all__ = ["BUILD", "MODES", "RedirectLab", "VIPS"]

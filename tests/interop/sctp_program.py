@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A client and a server on a Linux kernel's own SCTP, one-to-many sockets (RFC 6458), without any library:
+
+    sctp_program.py serve NAME LOG:PORT:ADDRESS,ADDRESS...        answers each message with NAME in front of it
+    sctp_program.py ask LOCAL,LOCAL LOG:LOCAL_PORT:TO:PORT...     keeps an association, sends numbered messages
+
+One process for each LOG, which begins with its pid. The client begins the next association, from the same port, as soon as
+the last one is over. What either tells there, a line each:
+
+    SECONDS NUMBER up|lost|restart|closed|refused [ERROR]    of the association so numbered (the server's: 0)
+    SECONDS NUMBER path ADDRESS STATE                        SCTP_PEER_ADDR_CHANGE
+    SECONDS NUMBER echo NAME MESSAGE                         an answer; messages are 1, 2, 3... in each association
+"""
+import errno
+import os
+import select
+import socket
+import struct
+import sys
+import time
+
+SOL_SCTP, BINDX_ADD, EVENTS = 132, 100, 11
+NOTIFICATION = 0x8000
+ASSOC_CHANGE, PEER_ADDR_CHANGE = 0x8001, 0x8002
+CHANGES = ("up", "lost", "restart", "closed", "refused")
+PATH_STATES = ("available", "unreachable", "removed", "added", "primary", "confirmed", "doubtful")
+INTERVAL = 0.05  # between messages
+
+
+def say(number, *words):
+    print(f"{time.monotonic():.3f}", number, *words, flush=True)
+
+
+def open_socket(port, addresses):
+    s = socket.socket(socket.AF_INET, socket.SOCK_SEQPACKET, socket.IPPROTO_SCTP)
+    s.setsockopt(SOL_SCTP, EVENTS, bytes((1, 1, 1)))  # data, associations, addresses
+    packed = b"".join(struct.pack("=H", socket.AF_INET) + struct.pack("!H", port) + socket.inet_aton(a) + bytes(8) for a in addresses)
+    s.setsockopt(SOL_SCTP, BINDX_ADD, packed)
+    s.setblocking(False)
+    return s
+
+
+def read_notification(data):
+    """("up", ERROR), ("path", ADDRESS, STATE), or None."""
+    kind = struct.unpack_from("=H", data)[0]
+    if kind == ASSOC_CHANGE:
+        state, error = struct.unpack_from("=HH", data, 8)
+        return CHANGES[state], error
+    if kind == PEER_ADDR_CHANGE:
+        return "path", socket.inet_ntoa(data[12:16]), PATH_STATES[struct.unpack_from("=i", data, 8 + 128)[0]]
+    return None
+
+
+def receive(s):
+    """(message, None, from), (None, notification, None), or None when there is nothing now."""
+    try:
+        data, _, flags, sender = s.recvmsg(65536)
+    except BlockingIOError:
+        return None
+    except OSError as error:  # of an association that is over: a notification says so
+        return None, ("error", errno.errorcode.get(error.errno, error.errno)), None
+    return (None, read_notification(data), None) if flags & NOTIFICATION else (data, None, sender)
+
+
+def serve(name, port, addresses):
+    s = open_socket(int(port), addresses.split(","))
+    s.listen(64)
+    while True:
+        select.select([s], [], [])
+        got = receive(s)
+        if got is None:
+            continue
+        data, event, sender = got
+        if event:
+            say(0, *event)
+        elif data is not None:
+            try:
+                s.sendto(name.encode() + b" " + data, sender)
+            except OSError:  # it is gone already
+                pass
+
+
+class Client:
+    def __init__(self, local, local_port, to, port):
+        self.socket = open_socket(int(local_port), local.split(","))
+        self.to = (to, int(port))
+        self.number, self.sent, self.up = 0, 0, False
+
+    def send(self):
+        if not self.up:
+            if self.sent:  # an association is on its way
+                return
+            self.number += 1
+        self.sent += 1
+        try:
+            self.socket.sendto(str(self.sent).encode(), self.to)
+        except BlockingIOError:  # the send buffer is full: the peer does not answer
+            self.sent -= 1
+        except OSError as error:
+            say(self.number, "error", errno.errorcode.get(error.errno, error.errno))
+            self.sent -= 1
+
+    def hear(self):
+        got = receive(self.socket)
+        if got is None:
+            return False
+        data, event, _ = got
+        if data is not None:
+            say(self.number, "echo", data.decode())
+        elif event:
+            say(self.number, *event)
+            if event[0] == "up":
+                self.up = True
+            elif event[0] in ("lost", "closed", "refused"):
+                self.up, self.sent = False, 0
+        return True
+
+    def run(self):
+        due = time.monotonic()
+        while True:
+            while self.hear():
+                pass
+            now = time.monotonic()
+            if now >= due:
+                self.send()
+                due = now + INTERVAL
+            select.select([self.socket], [], [], max(0.0, due - time.monotonic()))
+
+
+def main():
+    what, whose = sys.argv[1:3]
+    for spec in sys.argv[3:]:
+        log, *rest = spec.split(":")
+        if os.fork() == 0:
+            os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644), 1)
+            print(os.getpid(), flush=True)
+            serve(whose, *rest) if what == "serve" else Client(whose, *rest).run()
+
+
+if __name__ == "__main__":
+    main()
