@@ -40,6 +40,8 @@ class Appliance {
   // `signals`: a signalfd of SIGTERM, SIGINT and SIGHUP, or -1. `stacks`: as many as Sctp::stacks, or more.
   static Result<std::unique_ptr<Appliance>> start(const config::Config& config, int signals,
                                                   SctpStacks stacks);
+  // SIGTERM or SIGINT waits to be read: a start that takes long (hugepages, ports) goes no further.
+  static bool is_asked_to_end();
   ~Appliance();
   Appliance(const Appliance&) = delete;
   Appliance& operator=(const Appliance&) = delete;

@@ -7,6 +7,7 @@
 #include <rte_mbuf.h>
 #include <rte_random.h>
 #include <rte_rcu_qsbr.h>
+#include <signal.h>
 #include <spdlog/spdlog.h>
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -37,6 +38,12 @@ std::string tap_name(const config::Port& port) { return port.tap.empty() ? "pg-"
 
 }  // namespace
 
+bool Appliance::is_asked_to_end() {
+  sigset_t pending;
+  sigpending(&pending);
+  return sigismember(&pending, SIGTERM) == 1 || sigismember(&pending, SIGINT) == 1;
+}
+
 Result<std::unique_ptr<Appliance>> Appliance::start(const config::Config& config, int signals,
                                                     SctpStacks stacks) {
   std::unique_ptr<Appliance> made(new Appliance(config));
@@ -46,8 +53,10 @@ Result<std::unique_ptr<Appliance>> Appliance::start(const config::Config& config
     return Error{"[sctp] stacks: this program has " + std::to_string(stacks.size())};
   for (const auto step :
        {&Appliance::start_memory, &Appliance::start_ports, &Appliance::start_neighbours,
-        &Appliance::start_channel_and_endpoint, &Appliance::start_workers, &Appliance::launch})
+        &Appliance::start_channel_and_endpoint, &Appliance::start_workers, &Appliance::launch}) {
+    if (is_asked_to_end()) return Error{"asked to end while it started"};
     if (auto done = (made.get()->*step)(); !done) return done.error();
+  }
   made->say_what_is_up();
   return made;
 }

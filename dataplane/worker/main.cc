@@ -77,6 +77,8 @@ int main(int argc, char** argv) {
     } else {
       spdlog::critical("{}", console.error().text);
     }
+  } else if (poolgate::worker::Appliance::is_asked_to_end()) {
+    status = 0;
   } else {
     spdlog::critical("{}", appliance.error().text);
   }

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The data plane by itself: TAP twins, our SCTP addresses, signals; before any registrar is there."""
 import signal
+import subprocess
 import sys
 import time
 import unittest
@@ -127,6 +128,21 @@ class SignalsTest(unittest.TestCase):
         self.dataplane.start()
         self.assertEqual(run("ip", "netns", "exec", self.lab.namespace("app"), "cat", "/sys/class/net/pg-pu/ifindex"), index)
         self.lab.run("pu", "ping", "-c1", "-W2", "10.0.1.1")
+
+    def test_sigterm_while_it_starts_ends_it_there(self):
+        process = subprocess.Popen(self.lab.in_namespace("app", BINARY, "--config", self.lab.config), stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+        def waits_to_be_read():
+            with open(f"/proc/{process.pid}/status", encoding="ascii") as f:
+                blocked = next(line for line in f if line.startswith("SigBlk"))
+            return int(blocked.split()[1], 16) >> (signal.SIGTERM - 1) & 1
+        wait_until(waits_to_be_read, 20, "SIGTERM blocked")
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=200)
+        self.assertEqual(process.returncode, 0, said)
+        self.assertIn("stopped", said)
+        self.assertNotIn("worker 0: core", said, "it went no further")
 
     def test_a_restart_removes_the_addresses_of_an_earlier_configuration_and_leaves_an_operators(self):
         app = self.lab.namespace("app")
