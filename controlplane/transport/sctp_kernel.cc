@@ -124,6 +124,8 @@ class KernelSocket : public std::enable_shared_from_this<KernelSocket> {
     sctp_assocparams association{};
     association.sasoc_asocmaxrxt = options.association_retransmits;
     if (!set(fd_, SCTP_ASSOCINFO, association)) return failed("SCTP_ASSOCINFO");
+    association_retransmits_ = options.association_retransmits;
+    path_retransmits_ = options.path_retransmits;
     sctp_paddrparams path{};
     path.spp_address.ss_family = AF_INET;
     path.spp_flags = SPP_HB_ENABLE;
@@ -218,6 +220,7 @@ class KernelSocket : public std::enable_shared_from_this<KernelSocket> {
       parts_.erase(id);
       SctpUp up = peer_of(change.sac_assoc_id);
       up.restarted = change.sac_state == SCTP_RESTART;
+      outlive_dead_paths(change.sac_assoc_id, up.peer_addresses.size());
       if (events_.up) events_.up(id, up);
       return;
     }
@@ -228,6 +231,17 @@ class KernelSocket : public std::enable_shared_from_this<KernelSocket> {
     if (change.sac_state == SCTP_COMM_LOST && change.sac_length > sizeof change) reason = SctpDown::aborted;
     parts_.erase(id);
     if (events_.down) events_.down(id, reason);
+  }
+
+  // A path that fails is asked once a second (Linux calls that state PF), a good one only each heartbeat_ms:
+  // so two dead ones of four would be the association's end, long before the others have answered. The most
+  // that the kernel takes is what all paths may have together (RFC 9260 §8.1); of a single path it is what
+  // was asked for.
+  void outlive_dead_paths(sctp_assoc_t id, size_t paths) const {
+    sctp_assocparams association{};
+    association.sasoc_assoc_id = id;
+    association.sasoc_asocmaxrxt = static_cast<uint16_t>(paths * path_retransmits_);
+    if (association.sasoc_asocmaxrxt > association_retransmits_) set(fd_, SCTP_ASSOCINFO, association);
   }
 
   SctpUp peer_of(sctp_assoc_t id) const {
@@ -252,6 +266,7 @@ class KernelSocket : public std::enable_shared_from_this<KernelSocket> {
   SctpEvents events_;
   int fd_ = -1;
   bool closed_ = false;
+  uint16_t association_retransmits_ = 0, path_retransmits_ = 0;
   std::map<SctpAssociationId, std::string> parts_;
   std::array<char, 65536> buffer_;
 };

@@ -170,5 +170,40 @@ TEST(SctpMultihoming, at_most_eight_paths_whatever_the_peer_lists) {
       [](const AssociationInfo& info) { EXPECT_EQ(info.paths.size(), 8u); });
 }
 
+// With the timers that a product has: five seconds between heartbeats, three errors a path, five an
+// association.
+Config as_shipped(const std::vector<const char*>& addresses, const poolgate_sctp_stack& stack) {
+  Config config = config_of({addresses[0], addresses[1]}, stack);
+  config.sctp = {};
+  return config;
+}
+
+TEST(SctpMultihoming, one_link_after_the_other_is_cut_and_the_association_stays) {
+  Multihomed pair(as_shipped(kA, poolgate_sctp_stack_0), as_shipped(kB, poolgate_sctp_stack_1));
+  const auto reachable = [&](size_t link) {
+    const auto paths = pair.paths_of_a();
+    return paths.size() == 2 && paths[link].reachable;
+  };
+  ASSERT_TRUE(pair.set_up());
+  ASSERT_TRUE(pair.until([&] { return reachable(0) && reachable(1); }, 20'000));
+  for (size_t round = 0; round < 6; ++round) {
+    const size_t link = round % 2;
+    pair.cut(link);
+    ASSERT_TRUE(pair.until([&] { return !reachable(link) || !pair.a.downs.empty(); }, 60'000))
+        << "round " << round;
+    pair.run(round < 2 ? 0 : 30'000);
+    ASSERT_TRUE(pair.a.downs.empty()) << "round " << round;
+    ASSERT_TRUE(pair.b.downs.empty()) << "round " << round;
+    EXPECT_EQ(pair.a.say("one way"), SendStatus::sent);
+    EXPECT_EQ(pair.b.say("and back"), SendStatus::sent);
+    ASSERT_TRUE(pair.until(
+        [&] { return pair.a.messages.size() == round + 1 && pair.b.messages.size() == round + 1; }, 10'000))
+        << "round " << round;
+    pair.mend();
+    ASSERT_TRUE(pair.until([&] { return reachable(link); }, 30'000)) << "round " << round;
+  }
+  EXPECT_EQ(pair.a.endpoint->counters().restarts, 0u);
+}
+
 }  // namespace
 }  // namespace poolgate::sctp
