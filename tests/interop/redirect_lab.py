@@ -232,6 +232,8 @@ probe_count = 5
             return {pe for pe, row in self.elements(mode).items() if row["state"] == "up" and row["prober"].endswith(":alive")} == set(pes)
         for mode in MODES:
             wait_until(lambda mode=mode: up(mode), 60, f"{pes} in the pool {mode}: {self.elements(mode)}")
+        # The agents' associations go over both links again, or the next cut is one too many for them.
+        wait_until(lambda: all(path["reachable"] for path in self.show("assoc", "all")["paths"]), 60, "the agents' paths")
 
     # ---- the hosts
 

@@ -7,7 +7,7 @@
 One process for each LOG, which begins with its pid. The client begins the next association, from the same port, as soon as
 the last one is over. What either tells there, a line each:
 
-    SECONDS NUMBER up|lost|restart|closed|refused [ERROR]    of the association so numbered (the server's: 0)
+    SECONDS NUMBER up|lost|restart|closed|refused ERROR ID   of the association so numbered (the server's: 0)
     SECONDS NUMBER path ADDRESS STATE                        SCTP_PEER_ADDR_CHANGE
     SECONDS NUMBER echo NAME MESSAGE                         an answer; messages are 1, 2, 3... in each association
 """
@@ -19,7 +19,7 @@ import struct
 import sys
 import time
 
-SOL_SCTP, BINDX_ADD, EVENTS = 132, 100, 11
+SOL_SCTP, SNDRCV, EVENTS, BINDX_ADD = 132, 1, 11, 100
 NOTIFICATION = 0x8000
 ASSOC_CHANGE, PEER_ADDR_CHANGE = 0x8001, 0x8002
 CHANGES = ("up", "lost", "restart", "closed", "refused")
@@ -41,11 +41,11 @@ def open_socket(port, addresses):
 
 
 def read_notification(data):
-    """("up", ERROR), ("path", ADDRESS, STATE), or None."""
+    """("up", ERROR, ID), ("path", ADDRESS, STATE), or None."""
     kind = struct.unpack_from("=H", data)[0]
     if kind == ASSOC_CHANGE:
-        state, error = struct.unpack_from("=HH", data, 8)
-        return CHANGES[state], error
+        state, error, _, _, identifier = struct.unpack_from("=HHHHi", data, 8)
+        return CHANGES[state], error, identifier
     if kind == PEER_ADDR_CHANGE:
         return "path", socket.inet_ntoa(data[12:16]), PATH_STATES[struct.unpack_from("=i", data, 8 + 128)[0]]
     return None
@@ -84,7 +84,7 @@ class Client:
     def __init__(self, local, local_port, to, port):
         self.socket = open_socket(int(local_port), local.split(","))
         self.to = (to, int(port))
-        self.number, self.sent, self.up = 0, 0, False
+        self.number, self.sent, self.up, self.id = 0, 0, False, 0
 
     def send(self):
         if not self.up:
@@ -93,7 +93,11 @@ class Client:
             self.number += 1
         self.sent += 1
         try:
-            self.socket.sendto(str(self.sent).encode(), self.to)
+            message = str(self.sent).encode()
+            if self.up:  # by its id: to the address would begin another where this one is over, and we do not know it yet
+                self.socket.sendmsg([message], [(SOL_SCTP, SNDRCV, struct.pack("=4H5Ii", 0, 0, 0, 0, 0, 0, 0, 0, 0, self.id))])
+            else:
+                self.socket.sendto(message, self.to)
         except BlockingIOError:  # the send buffer is full: the peer does not answer
             self.sent -= 1
         except OSError as error:
@@ -110,7 +114,7 @@ class Client:
         elif event:
             say(self.number, *event)
             if event[0] == "up":
-                self.up = True
+                self.up, self.id = True, event[2]
             elif event[0] in ("lost", "closed", "refused"):
                 self.up, self.sent = False, 0
         return True

@@ -4,6 +4,7 @@ clients whose associations are pe1's, and ends wherever its fault leads."""
 import sys
 import unittest
 
+from lib.lab import wait_until
 from redirect_lab import MODES, VIPS, RedirectLab
 
 TIMEOUT_SECONDS = 1800
@@ -37,6 +38,11 @@ class RedirectKernelSctp(unittest.TestCase):
     def each(self):
         """(mode, its client, the association that it began with)"""
         return [(mode, self.lab.askers[mode], number) for mode, number in self.before.items()]
+
+    def ended_in_pe1(self, mode):
+        """How often its kernel told the server that an association was restarted or aborted; the agent's probes close theirs."""
+        text = self.lab.hosts["pe1"].read(f"serve-{mode}")
+        return text.count(" restart ") + text.count(" lost ")
 
     def check_next(self, asker, number, server, ends=("lost",)):
         """The client was told once that its association is over; the next one is served by `server`."""
@@ -78,6 +84,21 @@ class RedirectKernelSctp(unittest.TestCase):
         for _, asker, number in self.each():
             self.check_next(asker, number, "pe2")
 
+    def test_a_client_that_reboots_and_comes_from_the_same_port_is_one_association_again(self):
+        """Either its INIT restarts the one that the server still has (RFC 9260 5.2.4.1), or the server asked the new kernel before, and
+        heard ABORT."""
+        ended = {mode: self.ended_in_pe1(mode) for mode in MODES}
+        self.lab.boot("client")
+        self.lab.start_clients(*MODES)
+        for mode, asker, _ in self.each():
+            number = asker.number()
+            self.assertEqual(number, 1, "its first attempt")
+            asker.wait_for_echoes(number, 5)
+            asker.server(number)
+            self.assertEqual([s["state"] for s in self.lab.sessions(mode)], ["established"])
+            wait_until(lambda mode=mode: self.ended_in_pe1(mode) > ended[mode], 60, "the former association to be over at the server")
+            self.assertEqual(self.ended_in_pe1(mode), ended[mode] + 1)
+
     def test_a_server_that_reboots_costs_its_clients_one_association(self):
         self.lab.boot("pe1")
         for _, asker, number in self.each():
@@ -94,6 +115,15 @@ class RedirectKernelSctp(unittest.TestCase):
         plain.wait("its own kernel to give up", lambda records: any(r.what == "lost" for r in records))
         hung = {mode: asker.of("lost", number)[0].time - asker.of("echo", number)[-1].time for mode, (asker, number) in told.items()}
         print("seconds from the last answer to COMM_LOST:", {mode: round(s, 2) for mode, s in hung.items()}, flush=True)
+
+    def test_kill_9_of_a_server_ends_its_association_and_our_session(self):
+        for mode in MODES:
+            self.lab.kill_server("pe1", mode)
+        self.addCleanup(self.lab.start_servers, "pe1", agents=False)
+        for mode, asker, number in self.each():
+            self.check_next(asker, number, "pe2", ("lost", "closed"))
+            sessions = self.lab.sessions(mode)
+            self.assertEqual([(s["state"], s["pe"]) for s in sessions], [("established", "0x00000002")])
 
 
 if __name__ == "__main__":
