@@ -86,14 +86,11 @@ void BfdProber::set(const Change& change) {
   s.status.incarnation = change.incarnation;
   ++used_;
   const uint32_t own = discriminator(change.index, change.incarnation);
-  s.session = BfdSession(own, parameters(s.target), own, time_us_);
+  s.session = BfdSession(own, parameters(s.target), own, clock_.us());
   s.status.detail = bfd_detail(s.session.state(), s.session.diagnostic());
   s.next_in_chain = first;
   first = change.index;
-  TargetCounters& counters = board_.counters(change.index);
-  counters.sent.store(0, std::memory_order_relaxed);
-  counters.answered.store(0, std::memory_order_relaxed);
-  board_.tell(change.index, s.status);
+  board_.begin(change.index, s.status);
   schedule(change.index);
 }
 
@@ -101,7 +98,7 @@ void BfdProber::set(const Change& change) {
 void BfdProber::leave(TargetIndex index) {
   State& s = states_[index];
   if (s.session.detection_us() == 0) return drop(index);  // nobody was ever there
-  s.session.disable(time_us_);
+  s.session.disable(clock_.us());
   s.leaving = true;
   s.farewells = s.target.count;
   --used_;
@@ -150,9 +147,8 @@ void BfdProber::schedule(TargetIndex index) {
 }
 
 void BfdProber::advance(uint64_t now_us) {
-  if (seen_us_ != 0 && now_us > seen_us_) time_us_ += std::min(now_us - seen_us_, kStallUs);
-  seen_us_ = now_us;
-  while (wheel_ms_ < time_us_ / 1000) {
+  clock_.advance(now_us);
+  while (wheel_ms_ < clock_.us() / 1000) {
     ++wheel_ms_;
     while (lists_[wheel_ms_ % kWheel].first != kNoTarget) {
       const TargetIndex index = lists_[wheel_ms_ % kWheel].first;
@@ -166,11 +162,11 @@ bool BfdProber::next(Packet& packet) {
   for (unsigned n = 0; n < kSteps && lists_[kReady].first != kNoTarget; ++n) {
     const TargetIndex index = lists_[kReady].first;
     State& s = states_[index];
-    judge(index, s.session.expire(time_us_) ? Event::expired : Event::time);
+    judge(index, s.session.expire(clock_.us()) ? Event::expired : Event::time);
     if (!s.leaving)
       if (const BfdParameters now = parameters(s.target); now != s.session.parameters())
-        s.session.set(now, time_us_);
-    const auto control = s.session.transmit(time_us_);
+        s.session.set(now, clock_.us());
+    const auto control = s.session.transmit(clock_.us());
     schedule(index);
     if (!control) {
       if (s.leaving && s.session.transmit_interval_us() == 0) drop(index);  // wants to hear nothing
@@ -213,7 +209,7 @@ TargetIndex BfdProber::find(const BfdKey& key) const {
 
 BfdDiscard BfdProber::received(TargetIndex index, const BfdControl& control) {
   State& s = states_[index];
-  const BfdDiscard discard = s.session.receive(control, time_us_);
+  const BfdDiscard discard = s.session.receive(control, clock_.us());
   if (discard != BfdDiscard::none) return discard;
   pool::add(board_.counters(index).answered, 1);
   judge(index, Event::packet);
@@ -240,8 +236,8 @@ void BfdProber::judge(TargetIndex index, Event event) {
     return tell(index, Health::unknown, true);
   }
   const uint64_t patience_us = uint64_t{s.target.count} * BfdSession::kSlowUs;
-  if (s.status.health == Health::alive && event == Event::packet && s.down_us == 0) s.down_us = time_us_;
-  const bool in_time = s.down_us != 0 && time_us_ - s.down_us < patience_us;
+  if (s.status.health == Health::alive && event == Event::packet && s.down_us == 0) s.down_us = clock_.us();
+  const bool in_time = s.down_us != 0 && clock_.us() - s.down_us < patience_us;
   const bool over = (event == Event::expired && s.heard) || (s.down_us != 0 && !in_time) ||
                     (s.tries >= s.target.count && !in_time);
   if (!over) return tell(index, s.status.health, false);
@@ -249,19 +245,12 @@ void BfdProber::judge(TargetIndex index, Event event) {
   tell(index, s.heard ? Health::dead : Health::silent, true);
 }
 
-// `judged`: a question is answered by it. One word: whoever sees the one sees the other.
 void BfdProber::tell(TargetIndex index, Health health, bool judged) {
   State& s = states_[index];
   Status now = s.status;
   now.health = health;
   now.detail = bfd_detail(s.session.state(), s.session.diagnostic());
-  if (judged && s.asked) {
-    s.asked = false;
-    ++now.judged;
-  }
-  if (now == s.status) return;
-  s.status = now;
-  board_.tell(index, now);
+  board_.tell_change(index, s.status, now, s.asked, judged);
 }
 
 }  // namespace poolgate::probe

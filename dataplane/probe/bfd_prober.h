@@ -13,13 +13,13 @@
 
 #include "dataplane/probe/bfd_session.h"
 #include "dataplane/probe/board.h"
+#include "dataplane/probe/probe_clock.h"
 #include "dataplane/sctp/keyed_hash.h"
 
 namespace poolgate::probe {
 
 class BfdProber {
  public:
-  static constexpr uint64_t kStallUs = 10'000;
   static constexpr unsigned kSteps = 256;  // sessions looked at in one call of next()
 
   BfdProber(Board& board, const sctp::HashKey& key, uint32_t rate);
@@ -87,7 +87,7 @@ class BfdProber {
   const uint32_t rate_;
   const uint32_t index_bits_;
   uint32_t used_ = 0;  // without those that leave
-  uint64_t seen_us_ = 0, time_us_ = 1;
+  ProbeClock clock_;
   uint64_t wheel_ms_ = 0;
   std::unique_ptr<State[]> states_;
   std::unique_ptr<List[]> lists_;

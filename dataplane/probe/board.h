@@ -49,6 +49,23 @@ class Board {
     if (!news_.push(index)) overflow_.store(true, std::memory_order_release);
     told_ = true;
   }
+  // `said`: as told last. Told if it is another one now; `judged`: a question, if there is one, is answered
+  // by it. One word: whoever sees the one sees the other.
+  void tell_change(TargetIndex index, Status& said, Status now, bool& asked, bool judged) {
+    if (judged && asked) {
+      asked = false;
+      ++now.judged;
+    }
+    if (now == said) return;
+    said = now;
+    tell(index, now);
+  }
+  // A target that begins: nothing was sent yet.
+  void begin(TargetIndex index, const Status& status) {
+    counters_[index].sent.store(0, std::memory_order_relaxed);
+    counters_[index].answered.store(0, std::memory_order_relaxed);
+    tell(index, status);
+  }
   // Whether anything was told since the last call.
   bool take_told() { return std::exchange(told_, false); }
   TargetCounters& counters(TargetIndex index) { return counters_[index]; }

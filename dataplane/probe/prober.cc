@@ -102,15 +102,12 @@ void Prober::set(const Change& change) {
   s.next_in_chain = first;
   first = change.index;
   ++used_;
-  TargetCounters& counters = board_.counters(change.index);
-  counters.sent.store(0, std::memory_order_relaxed);
-  counters.answered.store(0, std::memory_order_relaxed);
-  board_.tell(change.index, s.status);
+  board_.begin(change.index, s.status);
   if (scheduled) {
     s.due_us = due_us;
     s.next_due = next_due;
   } else {
-    schedule(change.index, time_us_ + hash(change.index, 0) % s.target.interval_us);
+    schedule(change.index, clock_.us() + hash(change.index, 0) % s.target.interval_us);
   }
 }
 
@@ -135,9 +132,8 @@ void Prober::schedule(TargetIndex index, uint64_t due_us) {
 }
 
 void Prober::advance(uint64_t now_us) {
-  if (seen_us_ != 0 && now_us > seen_us_) time_us_ += std::min(now_us - seen_us_, kStallUs);
-  seen_us_ = now_us;
-  while (wheel_ms_ < time_us_ / 1000) {
+  clock_.advance(now_us);
+  while (wheel_ms_ < clock_.us() / 1000) {
     ++wheel_ms_;
     TargetIndex index = std::exchange(wheel_[wheel_ms_ % kWheel], kNoTarget);
     while (index != kNoTarget) {
@@ -165,12 +161,12 @@ bool Prober::next(Probe& probe) {
       continue;
     }
     judge(index);
-    if (!pace_.take(time_us_, rate_)) return false;
+    if (!pace_.take(clock_.us(), rate_)) return false;
     ready_ = s.next_due;
     ++s.sent;
     pool::add(board_.counters(index).sent, 1);
     // From when it really leaves: a target that had to wait is not asked in haste.
-    schedule(index, time_us_ + s.target.interval_us);
+    schedule(index, clock_.us() + s.target.interval_us);
     probe = {index, &s.target, token(index, s.sent), static_cast<uint16_t>(s.sent)};
     return true;
   }
@@ -188,19 +184,12 @@ void Prober::unsent(const Probe& probe) {
 
 // ---- verdicts
 
-// `judged`: a question is answered by it. One word: whoever sees the one sees the other.
 void Prober::tell(TargetIndex index, Health health, bool judged) {
   State& s = states_[index];
   Status now = s.status;
   now.health = health;
   now.refuses = s.refused >= s.target.count;
-  if (judged && s.asked) {
-    s.asked = false;
-    ++now.judged;
-  }
-  if (now == s.status) return;
-  s.status = now;
-  board_.tell(index, now);
+  board_.tell_change(index, s.status, now, s.asked, judged);
 }
 
 // An interval has passed since the last probe.

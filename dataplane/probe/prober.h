@@ -16,6 +16,7 @@
 
 #include "dataplane/probe/bfd_prober.h"
 #include "dataplane/probe/board.h"
+#include "dataplane/probe/probe_clock.h"
 #include "dataplane/redirect/token_bucket.h"
 #include "dataplane/sctp/keyed_hash.h"
 
@@ -23,9 +24,8 @@ namespace poolgate::probe {
 
 class Prober {
  public:
-  static constexpr uint32_t kWindow = 16;       // at least Target::count's largest value
-  static constexpr uint64_t kStallUs = 10'000;  // a longer time between two calls counts as this
-  static constexpr unsigned kSteps = 256;       // targets looked at in one call of next()
+  static constexpr uint32_t kWindow = 16;  // at least Target::count's largest value
+  static constexpr unsigned kSteps = 256;  // targets looked at in one call of next()
 
   // `rate`: probes a second, of all targets. `bfd`: whose the targets are that are asked by BFD; may be null.
   Prober(Board& board, const sctp::HashKey& key, uint32_t rate, BfdProber* bfd = nullptr);
@@ -77,8 +77,7 @@ class Prober {
   BfdProber* const bfd_;
   redirect::TokenBucket pace_;
   uint32_t used_ = 0;
-  uint64_t seen_us_ = 0;   // the caller's clock, as of the last call
-  uint64_t time_us_ = 1;   // ours
+  ProbeClock clock_;
   uint64_t wheel_ms_ = 0;  // this slot is being emptied into ready_
   TargetIndex ready_ = kNoTarget, ready_last_ = kNoTarget;
   std::unique_ptr<State[]> states_;
