@@ -19,27 +19,12 @@
 
 #include "controlplane/transport/channel_codec.h"
 #include "dataplane/channel/channel_server.h"
+#include "tests/unit/folder.h"
 
 namespace poolgate::channel_test {
 
 using namespace poolgate::channel;
-
-// A folder of the test's own, removed with its contents.
-class Folder {
- public:
-  Folder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "poolgate-XXXXXX").string();
-    path_ = ::mkdtemp(pattern.data());
-  }
-  ~Folder() { std::filesystem::remove_all(path_); }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-  std::string file(const std::string& name) const { return path_ + "/" + name; }
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
+using test::Folder;
 
 class Recorder : public dataplane::ChannelHandler {
  public:

@@ -12,6 +12,7 @@
 #include <iterator>
 
 #include "controlplane/registrar/journal/journal_fields.h"
+#include "tests/unit/folder.h"
 
 namespace poolgate::registrar {
 namespace {
@@ -21,12 +22,6 @@ using Lines = std::vector<std::string>;
 
 class JournalTest : public ::testing::Test {
  protected:
-  JournalTest() {
-    std::string pattern = (fs::temp_directory_path() / "poolgate-journal-XXXXXX").string();
-    folder_ = ::mkdtemp(pattern.data());
-  }
-  ~JournalTest() override { fs::remove_all(folder_); }
-
   struct Run {
     std::unique_ptr<Journal> journal;
     Identity identity;
@@ -110,7 +105,8 @@ class JournalTest : public ::testing::Test {
   }
   void write_file(const std::string& bytes) const { std::ofstream(path(), std::ios::binary) << bytes; }
 
-  std::string folder_;
+  const test::Folder own_;
+  const std::string& folder_ = own_.path();
 };
 
 TEST_F(JournalTest, a_new_folder_has_no_identity_and_no_records) {

@@ -11,6 +11,7 @@
 
 #include "controlplane/registrar/journal/crc32c.h"
 #include "controlplane/registrar/journal/journal.h"
+#include "tests/unit/folder.h"
 
 namespace poolgate::registrar {
 namespace {
@@ -76,12 +77,6 @@ JournalRecord record(uint32_t n) {
 
 class JournalThreads : public ::testing::Test {
  protected:
-  JournalThreads() {
-    std::string pattern = (fs::temp_directory_path() / "poolgate-journal-XXXXXX").string();
-    folder_ = ::mkdtemp(pattern.data());
-  }
-  ~JournalThreads() override { fs::remove_all(folder_); }
-
   struct Outcome {
     Identity identity;
     std::vector<std::string> notes;
@@ -126,7 +121,8 @@ class JournalThreads : public ::testing::Test {
     last_ = std::move(outcomes[1]);
   }
 
-  std::string folder_;
+  const test::Folder own_;
+  const std::string& folder_ = own_.path();
   Outcome last_;
 };
 
