@@ -6,9 +6,9 @@ import re
 import subprocess
 import unittest
 
-from lib.dataplane import Capture, ChannelPeer, DataPlane, Echo, Lab
-from lib.lab import AGENT, wait_until
-from test_prober import SLOW, client_command, configure, cut, elements, mend
+from lib.dataplane import Capture, Echo, Lab, start_alone
+from lib.lab import wait_until
+from test_prober import SLOW, client_command, cut, elements, elements_if_any, mend
 from test_redirect import RunningClient
 
 TIMEOUT_SECONDS = 900
@@ -70,14 +70,12 @@ class HostDeath(unittest.TestCase):
         self.lab = Lab("pgbf-")
         self.lab.__enter__()
         self.addCleanup(self.lab.script, "down")
-        configure(self.lab, with_bfd("sctp"), ("keepalive_interval_ms = 1000", f"keepalive_interval_ms = {SLOW}"))
+        self.lab.configure(with_bfd("sctp"), ("keepalive_interval_ms = 1000", f"keepalive_interval_ms = {SLOW}"))
         self.lab.start()
         self.birds = {n: Bird(self.lab, n) for n in (1, 2, 3)}
         for n in (1, 2, 3):
             self.addCleanup(Echo(self.lab, f"pe{n}", ["sctp"], "192.0.2.1").kill)
-            self.lab.spawn(f"pe{n}", f"agent{n}", AGENT, "register", "--registrar", "10.0.2.1:3863", "--sctp", "raw", "--pool",
-                           "EchoSctp", "--id", f"0x{n}", "--transport", "sctp", "--address", f"10.0.2.1{n}", "--port", "5000",
-                           "--lifetime", "600s")
+            self.lab.register(n, "EchoSctp", "sctp")
         wait_until(lambda: {n for n, e in self.elements().items() if e["prober"] == "bfd:alive,Up"} == {1, 2, 3}, 30,
                    "three sessions that are Up")
         for bird in self.birds.values():
@@ -85,10 +83,7 @@ class HostDeath(unittest.TestCase):
                        "BIRD agrees, also on the intervals")
 
     def elements(self):
-        try:
-            return elements(self.lab, "EchoSctp")
-        except AssertionError:  # not there yet
-            return {}
+        return elements_if_any(self.lab, "EchoSctp")
 
     def start_client(self):
         client = RunningClient(self, client_command(self.lab, "sctp", "--duration", "600", "--progress", "--rate", "20"))
@@ -136,15 +131,7 @@ class Sessions(unittest.TestCase):
     """The data plane; the test is in the registrar's place."""
 
     def setUp(self):
-        self.lab = Lab("pgbf-")
-        self.lab.__enter__()
-        self.addCleanup(self.lab.script, "down")
-        configure(self.lab, with_bfd("udp"))
-        dataplane = DataPlane(self.lab)
-        self.addCleanup(dataplane.stop)
-        dataplane.start()
-        self.peer = ChannelPeer(self.lab)
-        self.addCleanup(self.peer.close)
+        start_alone(self, "pgbf-", with_bfd("udp"))
 
     def prober(self, n=1):
         return elements(self.lab, "EchoUdp")[n]["prober"]

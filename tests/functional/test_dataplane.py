@@ -149,7 +149,7 @@ class SignalsTest(unittest.TestCase):
         self.dataplane.start()
         run("ip", "-n", app, "addr", "add", "192.0.2.77/32", "dev", "pg-pu")
         self.dataplane.stop()
-        self.dataplane.configure(("192.0.2.1", "192.0.2.9"), ("2001:db8::1", "2001:db8::9"))
+        self.lab.configure(("192.0.2.1", "192.0.2.9"), ("2001:db8::1", "2001:db8::9"))
         self.dataplane.start()
         addresses = run("ip", "-n", app, "-br", "addr", "show", "pg-pu")
         for there in ("192.0.2.9/32", "2001:db8::9/128", "10.0.1.1/24", "192.0.2.77/32"):
@@ -161,12 +161,12 @@ class SignalsTest(unittest.TestCase):
         self.dataplane.start()
         addresses = lambda: run("ip", "-n", self.lab.namespace("app"), "-br", "addr", "show", "pg-pu")
         self.assertIn("192.0.2.1/32", addresses())
-        self.dataplane.configure(("192.0.2.1", "192.0.2.9"))
+        self.lab.configure(("192.0.2.1", "192.0.2.9"))
         self.dataplane.signal(signal.SIGHUP)
         self.dataplane.wait_for_log("read again, 3 service")
         self.assertIn("192.0.2.9/32", addresses())
         self.assertNotIn("192.0.2.1/32", addresses())
-        self.dataplane.configure(('protocol = "udp"', 'protocol = "carrier pigeon"'))
+        self.lab.configure(('protocol = "udp"', 'protocol = "carrier pigeon"'))
         self.dataplane.signal(signal.SIGHUP)
         self.dataplane.wait_for_log("nothing was changed")
         self.dataplane.wait_for_log(r"poolgate.toml:\d+: .*carrier pigeon|poolgate.toml:\d+: .*protocol")
@@ -175,7 +175,7 @@ class SignalsTest(unittest.TestCase):
 
     def test_check_says_the_line_and_starts_nothing(self):
         self.assertIn("no errors", run(BINARY, "--config", self.lab.config, "--check"))
-        self.dataplane.configure(("idle_sleep_us", "idle_slep_us"))
+        self.lab.configure(("idle_sleep_us", "idle_slep_us"))
         said = self.lab.in_namespace("app", BINARY, "--config", self.lab.config, "--check")
         with self.assertRaisesRegex(AssertionError, r"exit status 1\n.*poolgate.toml:\d+: .*idle_slep_us"):
             run(*said)

@@ -123,7 +123,7 @@ class OwnWorkerTest(EndpointTest):
     """The endpoint on a worker of its own: another one receives its packets and hands them over."""
 
     def prepare(self):
-        self.dataplane.use_two_workers()
+        self.lab.use_workers(1, 1)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ class IcmpTest(unittest.TestCase):
         self.addCleanup(self.lab.script, "down")
         self.dataplane = DataPlane(self.lab)
         self.addCleanup(self.dataplane.stop)
-        self.dataplane.configure(('mode = "l2"', f'mode = "{self.mode}"'))
+        self.lab.configure(('mode = "l2"', f'mode = "{self.mode}"'))
         if self.mode == "nat":
             self.lab.run("pe1", "ip", "route", "replace", "10.0.1.0/24", "via", "10.0.2.1")
             self.lab.run("pe1", "ip", "-6", "route", "replace", "fd00:1::/64", "via", "fd00:2::1")

@@ -23,7 +23,7 @@ class SnatTest(unittest.TestCase):
         self.dataplane = DataPlane(self.lab)
         self.addCleanup(self.dataplane.stop)
         # Clients ask on 7000, servers listen on 5000: SCTP's checksum follows the port.
-        self.dataplane.configure((SNAT + "\n", ""), ("port = 5000", "port = 7000"), ('mode = "l2"', 'mode = "nat"'),
+        self.lab.configure((SNAT + "\n", ""), ("port = 5000", "port = 7000"), ('mode = "l2"', 'mode = "nat"'),
                                  ('mode = "nat"', f'mode = "nat"\n{self.snat}'))
         self.prepare()
         self.dataplane.start()

@@ -5,9 +5,9 @@ import subprocess
 import sys
 import unittest
 
-from lib.dataplane import ChannelPeer, DataPlane, Echo, Lab
-from lib.lab import AGENT, run, wait_until
-from test_prober import SLOW, configure, cut, elements
+from lib.dataplane import Echo, Lab, start_alone
+from lib.lab import run, wait_until
+from test_prober import SLOW, cut, elements, elements_if_any
 
 CLIENTS = 8
 
@@ -54,18 +54,14 @@ class SilentHost(unittest.TestCase):
         lab = Lab("pgpv-")
         lab.__enter__()
         self.addCleanup(lab.script, "down")
-        configure(lab, ("keepalive_interval_ms = 1000", f"keepalive_interval_ms = {20 * SLOW}"))
+        lab.configure(("keepalive_interval_ms = 1000", f"keepalive_interval_ms = {20 * SLOW}"))
         lab.start()
         for n in (1, 2):
             self.addCleanup(Echo(lab, f"pe{n}", ["tcp"]).kill)
-            lab.spawn(f"pe{n}", f"agent{n}", AGENT, "register", "--registrar", "10.0.2.1:3863", "--sctp", "raw", "--pool", "EchoTcp",
-                      "--id", f"0x{n}", "--transport", "tcp", "--address", f"10.0.2.1{n}", "--port", "5000", "--lifetime", "6000s")
+            lab.register(n, "EchoTcp", "tcp", lifetime="6000s")
 
         def known():
-            try:
-                return set(elements(lab, "EchoTcp"))
-            except AssertionError:  # not there yet
-                return set()
+            return set(elements_if_any(lab, "EchoTcp"))
         wait_until(lambda: known() == {1, 2}, 20, "two elements")
         clients = Clients(self, lab)
         clients.knock("tcp")
@@ -84,15 +80,7 @@ class Reports(unittest.TestCase):
     """The data plane; the test is in the registrar's place."""
 
     def start(self, *changes):
-        self.lab = Lab("pgpv-")
-        self.lab.__enter__()
-        self.addCleanup(self.lab.script, "down")
-        configure(self.lab, *changes)
-        dataplane = DataPlane(self.lab)
-        self.addCleanup(dataplane.stop)
-        dataplane.start()
-        self.peer = ChannelPeer(self.lab)
-        self.addCleanup(self.peer.close)
+        start_alone(self, "pgpv-", *changes)
 
     def test_a_program_that_is_gone_is_told_of_by_its_hosts_ICMP(self):
         self.start(('pool = "EchoUdp"\nmode = "l2"', 'pool = "EchoUdp"\nmode = "nat"\nsnat = ["10.0.2.202", "fd00:2::202"]'))

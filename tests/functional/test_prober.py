@@ -7,22 +7,12 @@ import subprocess
 import sys
 import unittest
 
-from lib.dataplane import ChannelPeer, DataPlane, Echo, Lab
-from lib.lab import AGENT, TOOLS, run, wait_until
+from lib.dataplane import Echo, Lab, start_alone
+from lib.lab import TOOLS, run, wait_until
 from test_redirect import RunningClient
 
 TIMEOUT_SECONDS = 900
 SLOW = 30000  # ms between keep-alives
-
-
-def configure(lab, *changes):
-    with open(lab.config, encoding="utf-8") as f:
-        text = f.read()
-    for old, new in changes:
-        assert old in text, f"{old!r} is not in {lab.config}"
-        text = text.replace(old, new)
-    with open(lab.config, "w", encoding="utf-8") as f:
-        f.write(text)
 
 
 def probed(protocol, prober):
@@ -50,6 +40,13 @@ def elements(lab, pool):
     return {int(row["pe"], 16): row for row in shown[f"pool {pool}"]}
 
 
+def elements_if_any(lab, pool):
+    try:
+        return elements(lab, pool)
+    except AssertionError:  # not there yet
+        return {}
+
+
 def client_command(lab, transport, *options):
     return lab.in_namespace("pu", os.path.join(TOOLS, "poolgate-lab-client"), "--transport", transport, "--to", "192.0.2.1:5000",
                             "--json", *options)
@@ -62,23 +59,18 @@ class HostDeath(unittest.TestCase):
         self.lab = Lab("pgpb-")
         self.lab.__enter__()
         self.addCleanup(self.lab.script, "down")
-        configure(self.lab, probed("sctp", "sctp"), ("keepalive_interval_ms = 1000", f"keepalive_interval_ms = {SLOW}"))
+        self.lab.configure(probed("sctp", "sctp"), ("keepalive_interval_ms = 1000", f"keepalive_interval_ms = {SLOW}"))
         self.lab.start()
         for n in (1, 2, 3):
             # On the VIP for clients, and on the address that is asked. Two, as one would answer clients from either.
             for address in ("192.0.2.1", f"10.0.2.1{n}"):
                 self.addCleanup(Echo(self.lab, f"pe{n}", ["sctp"], address).kill)
-            self.lab.spawn(f"pe{n}", f"agent{n}", AGENT, "register", "--registrar", "10.0.2.1:3863", "--sctp", "raw", "--pool",
-                           "EchoSctp", "--id", f"0x{n}", "--transport", "sctp", "--address", f"10.0.2.1{n}", "--port", "5000",
-                           "--lifetime", "600s")
+            self.lab.register(n, "EchoSctp", "sctp")
         wait_until(lambda: {n for n, e in self.elements().items() if e["prober"] == "sctp:alive"} == {1, 2, 3}, 20,
                    "three elements that answer the prober")
 
     def elements(self):
-        try:
-            return elements(self.lab, "EchoSctp")
-        except AssertionError:  # not there yet
-            return {}
+        return elements_if_any(self.lab, "EchoSctp")
 
     def test_its_client_gets_one_ABORT_and_is_served_by_another_before_any_keep_alive_is_due(self):
         client = RunningClient(self, client_command(self.lab, "sctp", "--duration", "600", "--progress", "--rate", "20"))
@@ -112,15 +104,7 @@ class Probers(unittest.TestCase):
     """The data plane; the test is in the registrar's place."""
 
     def start(self, *changes):
-        self.lab = Lab("pgpb-")
-        self.lab.__enter__()
-        self.addCleanup(self.lab.script, "down")
-        configure(self.lab, *changes)
-        dataplane = DataPlane(self.lab)
-        self.addCleanup(dataplane.stop)
-        dataplane.start()
-        self.peer = ChannelPeer(self.lab)
-        self.addCleanup(self.peer.close)
+        start_alone(self, "pgpb-", *changes)
 
     def health(self, pool):
         return {n: e["prober"] for n, e in elements(self.lab, pool).items()}

@@ -185,7 +185,7 @@ class TwoWorkersTest(RedirectTest):
     """The same with a worker that receives and one that has the endpoint."""
 
     def prepare(self):
-        self.dataplane.use_two_workers()
+        self.lab.use_workers(1, 1)
 
     def test_the_endpoint_has_a_worker_of_its_own(self):
         self.dataplane.wait_for_log("worker 0: core 1$")

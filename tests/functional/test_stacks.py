@@ -3,7 +3,6 @@
 import collections
 import json
 import os
-import re
 import signal
 import subprocess
 import unittest
@@ -18,15 +17,9 @@ class StacksTest(unittest.TestCase):
         self.lab = Lab("pgstk-")
         self.lab.__enter__()
         self.addCleanup(self.lab.script, "down")
-        cpu = min(1, os.cpu_count() - 1)
-        with open(self.lab.config, encoding="utf-8") as f:
-            text = f.read()
-        text = text.replace('"--no-pci"', f'"--no-pci", "--lcores=0@0,1@{cpu},2@0,3@{cpu}"')
-        text = text.replace(re.search(r"worker_cores = .*", text)[0], "worker_cores = [1, 2, 3]")
-        text = text.replace("[sctp]", "[sctp]\nstacks = 2") if "[sctp]" in text else text + "\n[sctp]\nstacks = 2\n"
-        text += '\n[[pool]]\nhandle = "Crowd"\nanswer_on_worker = true\n'
-        with open(self.lab.config, "w", encoding="utf-8") as f:
-            f.write(text)
+        self.lab.use_workers(1, 0, 1)
+        with open(self.lab.config, "a", encoding="utf-8") as f:
+            f.write('\n[sctp]\nstacks = 2\n[[pool]]\nhandle = "Crowd"\nanswer_on_worker = true\n')
         self.lab.start()
         for n in range(1, PES + 1):
             self.lab.spawn(f"pe{1 + n % 3}", f"agent-{n}", AGENT, "register", "--registrar", "10.0.2.1:3863", "--pool", "Crowd",

@@ -40,7 +40,7 @@ class IpipTest(unittest.TestCase):
         self.addCleanup(self.lab.script, "down")
         self.dataplane = DataPlane(self.lab)
         self.addCleanup(self.dataplane.stop)
-        self.dataplane.configure(('mode = "l2"', f'mode = "{self.mode}"'),
+        self.lab.configure(('mode = "l2"', f'mode = "{self.mode}"'),
                                  ('mode = "nat"\nsnat = ["10.0.2.201", "fd00:2::201"]', f'mode = "{self.mode}"'))
         self.dataplane.start()
         self.peer = ChannelPeer(self.lab)

@@ -20,7 +20,7 @@ class VlanTest(unittest.TestCase):
         cls.addClassCleanup(cls.lab.script, "down")
         cls.dataplane = DataPlane(cls.lab)
         cls.addClassCleanup(cls.dataplane.stop)
-        cls.dataplane.configure(('tap = "pg-pu"', 'tap = "pg-pu"\nvlan = 100'))
+        cls.lab.configure(('tap = "pg-pu"', 'tap = "pg-pu"\nvlan = 100'))
         cls.dataplane.start()
         cls.peer = ChannelPeer(cls.lab)
         cls.addClassCleanup(cls.peer.close)

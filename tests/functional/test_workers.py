@@ -20,13 +20,9 @@ class WorkersTest(unittest.TestCase):
         self.addCleanup(self.lab.script, "down")
         self.dataplane = DataPlane(self.lab)
         self.addCleanup(self.dataplane.stop)
-        cpu = min(1, os.cpu_count() - 1)
-        with open(self.lab.config, encoding="utf-8") as f:
-            text = f.read()
+        self.lab.use_workers(1, 0, 1)
         # Two receive queues a port, filled by the kernel's own hash, which is not ours.
-        self.dataplane.configure(('"--no-pci"', f'"--no-pci", "--lcores=0@0,1@{cpu},2@0,3@{cpu}"'),
-                                 (re.search(r"worker_cores = .*", text)[0], "worker_cores = [1, 2, 3]"),
-                                 ("framecnt=1024", "framecnt=1024,qpairs=2"))
+        self.lab.configure(("framecnt=1024", "framecnt=1024,qpairs=2"))
         self.dataplane.start()
         self.peer = ChannelPeer(self.lab)
         self.addCleanup(self.peer.close)

@@ -12,7 +12,7 @@ import json
 import os
 import threading
 
-from lib.lab import AGENT, BUILD, Lab, run, wait_until
+from lib.lab import AGENT, BUILD, Lab, appliance_toml, run, wait_until
 from linux_guest import Guest, Nic
 
 PROGRAM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "sctp_program.py")
@@ -175,19 +175,7 @@ class RedirectLab:
     # ---- the appliance
 
     def configuration(self):
-        text = f"""[general]
-name = "kernel"
-run_dir = "{self.lab.dir}/run"
-state_dir = "{self.lab.dir}/state"
-[dataplane]
-eal = ["--no-huge", "-m", "512", "--no-pci", "--file-prefix=pgk-lab"]
-main_core = 0
-worker_cores = [{1 if (os.cpu_count() or 1) > 1 else 0}]
-idle_sleep_us = 200
-mbufs = 16383
-sessions = 4096
-half_open_sessions = 1024
-session_dir = "{self.lab.dir}/sessions"
+        text = appliance_toml("kernel", self.lab.dir, "pgk-lab") + """
 [registrar]
 # The prober is what finds a dead host here.
 keepalive_interval_ms = 30000

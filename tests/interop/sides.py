@@ -14,7 +14,7 @@ import os
 import wire
 from capture import Capture
 from lib.dataplane import ChannelPeer
-from lib.lab import BUILD, ROOT, Lab, run, wait_until
+from lib.lab import BUILD, ROOT, Lab, appliance_toml, run, wait_until
 from linux_guest import Guest, Nic
 
 ASAP_CLIENT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "asap_client.py")
@@ -264,21 +264,7 @@ unit = "ms"
 [[registrar.peer]]
 addresses = ["{peer}:9901"]
 """ for peer in settings.peers)
-        return f"""[general]
-name = "{self.prefix}interop"
-run_dir = "{self.dir}/run"
-state_dir = "{self.dir}/state"
-
-[dataplane]
-eal = ["--no-huge", "-m", "512", "--no-pci", "--file-prefix={self.prefix}lab"]
-main_core = 0
-worker_cores = [{1 if (os.cpu_count() or 1) > 1 else 0}]
-idle_sleep_us = 200
-mbufs = 16383
-sessions = 4096
-half_open_sessions = 1024
-session_dir = "{self.dir}/sessions"
-
+        return appliance_toml(f"{self.prefix}interop", self.dir, f"{self.prefix}lab") + f"""
 [sctp]
 heartbeat_ms = 1000
 rto_min_ms = 100

@@ -47,24 +47,6 @@ class DataPlane:
     def tap(self, name):
         return run("ip", "-n", self.lab.namespace("app"), "-br", "link", "show", name, check=False)
 
-    def configure(self, *changes):
-        """Replaces texts in the lab's poolgate.toml: (old, new) each; `old` must be there."""
-        with open(self.lab.config, encoding="utf-8") as f:
-            text = f.read()
-        for old, new in changes:
-            if old not in text:
-                raise AssertionError(f"{old!r} is not in {self.lab.config}")
-            text = text.replace(old, new)
-        with open(self.lab.config, "w", encoding="utf-8") as f:
-            f.write(text)
-
-    def use_two_workers(self):
-        """One that receives, one for the SCTP endpoint; on a machine of one or two CPUs they share."""
-        cpu = min(1, os.cpu_count() - 1)
-        with open(self.lab.config, encoding="utf-8") as f:
-            cores = re.search(r"worker_cores = .*", f.read())[0]
-        self.configure(('"--no-pci"', f'"--no-pci", "--lcores=0@0,1@{cpu},2@{cpu}"'), (cores, "worker_cores = [1, 2]"))
-
     def cpu_seconds(self):
         with open(f"/proc/{self.process.pid}/stat", encoding="ascii") as f:
             fields = f.read().rsplit(")", 1)[1].split()
@@ -160,9 +142,22 @@ class Capture:
         self.lines = [line for line in out.splitlines() if line]
 
 
+def start_alone(test, prefix, *changes):
+    """The data plane in a lab of the test's own until its end, the test in the registrar's place: its `lab` and its `peer`."""
+    test.lab = Lab(prefix)
+    test.lab.__enter__()
+    test.addCleanup(test.lab.script, "down")
+    test.lab.configure(*changes)
+    dataplane = DataPlane(test.lab)
+    test.addCleanup(dataplane.stop)
+    dataplane.start()
+    test.peer = ChannelPeer(test.lab)
+    test.addCleanup(test.peer.close)
+
+
 def scapy(lab, ns, program, *arguments, timeout=60):
     """Runs a scapy program in a namespace; its standard output."""
     return lab.run(ns, sys.executable, "-c", "from scapy.all import *\nconf.verb = 0\n" + program, *arguments, timeout=timeout)
 
 
-__all__ = ["BINARY", "Capture", "ChannelPeer", "DataPlane", "Echo", "Lab", "run", "scapy", "wait_until"]
+__all__ = ["BINARY", "Capture", "ChannelPeer", "DataPlane", "Echo", "Lab", "run", "scapy", "start_alone", "wait_until"]

@@ -6,6 +6,7 @@
         lab.run("pu", "ping", "-c1", "10.0.1.1")
 """
 import os
+import re
 import subprocess
 import time
 
@@ -41,6 +42,25 @@ def wait_until(condition, seconds, what):
         time.sleep(0.05)
 
 
+def appliance_toml(name, folder, file_prefix, memory=512, mbufs=16383, sessions=4096, idle_sleep_us=200):
+    """The head of an appliance's configuration, where it shares this machine with others; ports and services follow."""
+    return f"""[general]
+name = "{name}"
+run_dir = "{folder}/run"
+state_dir = "{folder}/state"
+
+[dataplane]
+eal = ["--no-huge", "-m", "{memory}", "--no-pci", "--file-prefix={file_prefix}"]
+main_core = 0
+worker_cores = [{min(1, os.cpu_count() - 1)}]
+idle_sleep_us = {idle_sleep_us}
+mbufs = {mbufs}
+sessions = {sessions}
+half_open_sessions = 1024
+session_dir = "{folder}/sessions"
+"""
+
+
 class Lab:
     def __init__(self, prefix="pgt-"):
         self.prefix = prefix
@@ -56,6 +76,31 @@ class Lab:
 
     def __exit__(self, *_):
         self.script("down")
+
+    def configure(self, *changes):
+        """Replaces texts in poolgate.toml: (old, new) each; `old` must be there."""
+        with open(self.config, encoding="utf-8") as f:
+            text = f.read()
+        for old, new in changes:
+            if old not in text:
+                raise AssertionError(f"{old!r} is not in {self.config}")
+            text = text.replace(old, new)
+        with open(self.config, "w", encoding="utf-8") as f:
+            f.write(text)
+
+    def use_workers(self, *cpus):
+        """A worker to each of these CPUs, which may be shared; those that the machine has not are its last."""
+        cpus = [min(cpu, os.cpu_count() - 1) for cpu in cpus]
+        lcores = ",".join(f"{n}@{cpu}" for n, cpu in enumerate([0, *cpus]))
+        with open(self.config, encoding="utf-8") as f:
+            cores = re.search(r"worker_cores = .*", f.read())[0]
+        self.configure(('"--no-pci"', f'"--no-pci", "--lcores={lcores}"'),
+                       (cores, f"worker_cores = {list(range(1, len(cpus) + 1))}"))
+
+    def register(self, n, pool, transport, lifetime="600s"):
+        """An agent on pe{n}, which registers the server there as element n."""
+        self.spawn(f"pe{n}", f"agent{n}", AGENT, "register", "--registrar", "10.0.2.1:3863", "--sctp", "raw", "--pool", pool, "--id",
+                   f"0x{n}", "--transport", transport, "--address", f"10.0.2.1{n}", "--port", "5000", "--lifetime", lifetime)
 
     def start(self):
         self.script("start")

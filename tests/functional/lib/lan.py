@@ -4,25 +4,12 @@ import os
 import shutil
 import subprocess
 
-from lib.lab import BUILD, run
+from lib.lab import BUILD, appliance_toml, run
 
 BINARIES = {"dataplane": os.path.join(BUILD, "dataplane", "poolgate-dataplane"),
             "registrar": os.path.join(BUILD, "controlplane", "registrar", "process", "poolgate-registrar")}
 CLI = os.path.join(BUILD, "dataplane", "cli", "poolgate-cli")
-CONFIG = """
-[general]
-name = "{name}"
-run_dir = "{dir}/run"
-state_dir = "{dir}/state"
-[dataplane]
-eal = ["--no-huge", "-m", "256", "--no-pci", "--file-prefix={name}"]
-main_core = 0
-worker_cores = [{core}]
-idle_sleep_us = {idle_sleep_us}
-mbufs = 8191
-sessions = 1024
-half_open_sessions = 1024
-session_dir = "{dir}/sessions"
+PORT = """
 [[port]]
 name = "lan"
 device = "net_af_packet0,iface=eth0,framecnt=1024"
@@ -81,8 +68,9 @@ class LanAppliance:
         for folder in ("run", "state", "sessions"):
             os.makedirs(f"{self.dir}/{folder}")
         with open(self.config, "w", encoding="utf-8") as f:
-            f.write(CONFIG.format(name=f"{lan.prefix.rstrip('-')}{n}", dir=self.dir, n=n, core=min(1, os.cpu_count() - 1),
-                                  idle_sleep_us=idle_sleep_us) + rest)
+            name = f"{lan.prefix.rstrip('-')}{n}"
+            f.write(appliance_toml(name, self.dir, name, memory=256, mbufs=8191, sessions=1024, idle_sleep_us=idle_sleep_us) +
+                    PORT.format(n=n) + rest)
 
     def start(self, *names):
         """Whatever of it (or of these) does not run."""
