@@ -4,8 +4,6 @@
 // once; send(), one request; and `on_response`.
 #pragma once
 
-#include <time.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
@@ -21,13 +19,6 @@ extern "C" const struct poolgate_sctp_stack poolgate_sctp_stack_2;
 extern "C" const struct poolgate_sctp_stack poolgate_sctp_stack_3;
 
 namespace poolgate::perf {
-
-// Of this thread: a round is not charged with what else the machine does.
-inline double cpu_seconds() {
-  timespec t{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
-}
 
 // A stack, a socket and a queue of packets.
 class BareEnd {

@@ -2,7 +2,6 @@
 // Parse and encode of a registration and of a resolution response with 5 elements.
 #include <benchmark/benchmark.h>
 
-#include <chrono>
 #include <cstring>
 
 #include "controlplane/rserpool/wire/asap.h"
@@ -41,13 +40,13 @@ std::string encoded(const asap::Message& message) {
   return bytes;
 }
 
-// Nanoseconds each of `times` calls.
+// Nanoseconds each of many calls.
 template <class Call>
-double each(Call&& call, unsigned times = 20'000) {
-  const auto began = std::chrono::steady_clock::now();
-  for (unsigned i = 0; i < times; ++i) call();
-  const std::chrono::duration<double, std::nano> took = std::chrono::steady_clock::now() - began;
-  return took.count() / times;
+double each(Call&& call) {
+  constexpr size_t kCalls = 20'000;
+  return poolgate::perf::nanoseconds(kCalls, [&] {
+    for (size_t i = 0; i < kCalls; ++i) call();
+  });
 }
 
 // Beside it the control: the same bytes, only copied.

@@ -5,7 +5,6 @@
 #include <benchmark/benchmark.h>
 
 #include <malloc.h>
-#include <time.h>
 
 #include <algorithm>
 #include <memory>
@@ -18,6 +17,7 @@ namespace {
 
 using namespace poolgate::rserpool;
 using poolgate::perf::MapHandlespace;
+using poolgate::perf::nanoseconds;
 
 struct Shape {
   const char* name;
@@ -77,20 +77,6 @@ struct Load {
     for (size_t i = items.size(); i > 1; --i) std::swap(items[i - 1], items[random.below(i)]);
   }
 };
-
-// Of this thread on a CPU: what other programs of the machine take away does not count.
-double cpu_nanoseconds() {
-  timespec now{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-  return static_cast<double>(now.tv_sec) * 1e9 + static_cast<double>(now.tv_nsec);
-}
-
-template <class F>
-double nanoseconds(size_t operations, F&& f) {
-  const double start = cpu_nanoseconds();
-  f();
-  return (cpu_nanoseconds() - start) / static_cast<double>(operations);
-}
 
 template <class Space>
 void register_all(Space& space, const Load& load) {

@@ -17,10 +17,19 @@ namespace poolgate::perf {
 inline constexpr unsigned kRounds = 21;  // odd: the median is a measured one
 
 // Of this thread on a CPU: what other programs of the machine take away does not count.
-inline double cpu_milliseconds() {
+inline double cpu_seconds() {
   timespec now{};
   clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-  return static_cast<double>(now.tv_sec) * 1e3 + static_cast<double>(now.tv_nsec) / 1e6;
+  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
+}
+inline double cpu_milliseconds() { return 1e3 * cpu_seconds(); }
+
+// CPU time of each of so many operations, which `all` does.
+template <class All>
+double nanoseconds(size_t operations, All&& all) {
+  const double start = cpu_seconds();
+  all();
+  return 1e9 * (cpu_seconds() - start) / static_cast<double>(operations);
 }
 
 inline double median(std::vector<double> values) {

@@ -18,6 +18,7 @@
 #include "dataplane/channel/channel_server.h"
 #include "dataplane/pool/pool_table.h"
 #include "dataplane/worker/resolver.h"
+#include "perf/need.h"
 #include "perf/scratch_folder.h"
 #include "tests/unit/sctp_crowd.h"
 
@@ -90,11 +91,6 @@ class ResolutionRig : private dataplane::ChannelHandler {
   std::function<void()> on_response;
 
  private:
-  static void need(bool good, const char* what) {
-    if (good) return;
-    std::fprintf(stderr, "resolution rig: %s\n", what);
-    std::abort();
-  }
   template <class T>
   static std::string encoded(const T& message) {
     std::string out;

@@ -21,15 +21,11 @@
 #include "dataplane/worker/worker.h"
 #include "drivers/port.h"
 #include "drivers/tap.h"
+#include "perf/need.h"
+#include "perf/paired.h"
 #include "perf/stage_world.h"
 
 namespace poolgate::perf {
-
-inline void need(bool good, const std::string& what) {
-  if (good) return;
-  std::fprintf(stderr, "bench: %s\n", what.c_str());
-  std::abort();
-}
 
 // Ends a loop that fills its core, from another one, where there is one.
 class Stopwatch {
@@ -56,11 +52,6 @@ class Stopwatch {
   }
 
  private:
-  static double cpu_seconds() {
-    timespec t{};
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
-  }
   std::binary_semaphore ready_{0};
 };
 
