@@ -17,8 +17,9 @@ namespace {
 
 using rserpool::IpAddress;
 
-// What IFA_PROTO says of our addresses: "P". The kernel's own are 1 to 3, IFAPROT_KERNEL_*.
-constexpr uint8_t kOurAddress = 0x50;
+// What IFA_PROTO says of our addresses, and the protocol of our routes: "P". The kernel's own addresses have
+// 1 to 3, IFAPROT_KERNEL_*; the routes of others numbers below 0x40 or above 0xb9 (RTPROT_*).
+constexpr uint8_t kOurs = 0x50;
 
 // Calls `visit(type, payload, length)` for each attribute after the fixed header.
 template <class Visit>
@@ -137,6 +138,7 @@ std::optional<RouteMessage> parse_route(const nlmsghdr* message) {
 
   RouteMessage parsed;
   parsed.removed = message->nlmsg_type == RTM_DELROUTE;
+  parsed.ours = fixed->rtm_protocol == kOurs;
   parsed.replaced = (message->nlmsg_flags & NLM_F_REPLACE) != 0;
   RouteEntry& entry = parsed.entry;
   static constexpr uint8_t kZero[16] = {};
@@ -183,7 +185,7 @@ std::optional<AddressMessage> parse_address(const nlmsghdr* message) {
   each_attribute(message, sizeof *fixed, [&](uint16_t type, const uint8_t* bytes, size_t length) {
     if (type == IFA_LOCAL) local = address_of(fixed->ifa_family, bytes, length);
     if (type == IFA_ADDRESS) parsed.address = address_of(fixed->ifa_family, bytes, length);
-    if (type == IFA_PROTO) parsed.ours = length == 1 && bytes[0] == kOurAddress;
+    if (type == IFA_PROTO) parsed.ours = length == 1 && bytes[0] == kOurs;
   });
   if (local.is_set()) parsed.address = local;  // IFA_ADDRESS is then the peer's
   if (!parsed.address.is_set()) return std::nullopt;
@@ -235,17 +237,18 @@ nlmsghdr* build_address(NetlinkBuffer& buffer, uint32_t ifindex, const IpAddress
   if (address.is_v6()) fixed->ifa_flags = IFA_F_NODAD;
   mnl_attr_put(header_of(buffer), IFA_LOCAL, address.size(), address.data());
   mnl_attr_put(header_of(buffer), IFA_ADDRESS, address.size(), address.data());
-  if (add) mnl_attr_put_u8(header_of(buffer), IFA_PROTO, kOurAddress);
+  if (add) mnl_attr_put_u8(header_of(buffer), IFA_PROTO, kOurs);
   return header_of(buffer);
 }
 
 nlmsghdr* build_route(NetlinkBuffer& buffer, uint32_t ifindex, const IpAddress& destination, uint8_t length,
-                      const IpAddress& gateway) {
-  auto* fixed = start<rtmsg>(buffer, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, 0);
+                      const IpAddress& gateway, bool add) {
+  auto* fixed =
+      start<rtmsg>(buffer, add ? RTM_NEWROUTE : RTM_DELROUTE, add ? NLM_F_CREATE | NLM_F_REPLACE : 0, 0);
   fixed->rtm_family = family_of(destination);
   fixed->rtm_dst_len = length;
   fixed->rtm_table = RT_TABLE_MAIN;
-  fixed->rtm_protocol = RTPROT_STATIC;
+  fixed->rtm_protocol = kOurs;  // of a route to be removed, too: an operator's is not touched
   fixed->rtm_scope = RT_SCOPE_UNIVERSE;
   fixed->rtm_type = RTN_UNICAST;
   const IpAddress network = masked(destination, length);

@@ -30,6 +30,7 @@ struct RouteMessage {
   RouteEntry entry;
   bool removed = false;
   bool replaced = false;  // NLM_F_REPLACE: stands for all routes to the prefix with its metric
+  bool ours = false;      // made by build_route()
 };
 std::optional<RouteMessage> parse_route(const nlmsghdr* message);
 
@@ -56,7 +57,8 @@ nlmsghdr* build_link_up(NetlinkBuffer& buffer, uint32_t ifindex, const MacAddres
 // Marked as ours (IFA_PROTO), so that a later run knows its predecessor's from an operator's.
 nlmsghdr* build_address(NetlinkBuffer& buffer, uint32_t ifindex, const rserpool::IpAddress& address,
                         uint8_t length, bool add);
+// In the main table, marked as ours (its protocol); to be removed, it need not have the gateway.
 nlmsghdr* build_route(NetlinkBuffer& buffer, uint32_t ifindex, const rserpool::IpAddress& destination,
-                      uint8_t length, const rserpool::IpAddress& gateway);
+                      uint8_t length, const rserpool::IpAddress& gateway, bool add);
 
 }  // namespace poolgate::drivers

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <linux/if_tun.h>
+#include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -42,6 +43,7 @@ Result<Tap> Tap::open(const std::string& name, const MacAddress& mac, uint16_t m
     return Error{"TAP \"" + name + "\": a name has 1 to 15 characters"};
   Tap tap;
   tap.name_ = name;
+  tap.mac_ = mac;
   tap.fd_ = ::open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
   if (tap.fd_ < 0)
     return Error{std::string("/dev/net/tun: ") + std::strerror(errno) + "; is the tun module there?"};
@@ -59,6 +61,9 @@ Result<Tap> Tap::open(const std::string& name, const MacAddress& mac, uint16_t m
   set_sysctl("ipv6", name, "disable_ipv6", "0");
   set_sysctl("ipv6", name, "accept_ra", "0");
   set_sysctl("ipv6", name, "accept_dad", "0");
+  // Neighbours are told of a MAC that changes: take_back_mac().
+  set_sysctl("ipv4", name, "arp_notify", "1");
+  set_sysctl("ipv6", name, "ndisc_notify", "1");
   NetlinkBuffer buffer;
   if (auto up = transact(build_link_up(buffer, tap.ifindex_, mac, mtu), "TAP " + name + ": MAC, MTU, up");
       !up)
@@ -71,11 +76,15 @@ Tap::~Tap() {
 }
 
 Tap::Tap(Tap&& other) noexcept
-    : fd_(std::exchange(other.fd_, -1)), ifindex_(other.ifindex_), name_(std::move(other.name_)) {}
+    : fd_(std::exchange(other.fd_, -1)),
+      ifindex_(other.ifindex_),
+      mac_(other.mac_),
+      name_(std::move(other.name_)) {}
 
 Tap& Tap::operator=(Tap&& other) noexcept {
   std::swap(fd_, other.fd_);
   std::swap(ifindex_, other.ifindex_);
+  std::swap(mac_, other.mac_);
   std::swap(name_, other.name_);
   return *this;
 }
@@ -110,13 +119,48 @@ Result<std::vector<config::Prefix>> Tap::own_addresses() const {
 Result<bool> Tap::add_route(const config::Route& route) {
   NetlinkBuffer buffer;
   return transact(
-      build_route(buffer, ifindex_, route.destination.address, route.destination.length, route.gateway),
-      "TAP " + name_ + ": route to " + route.destination.address.to_string());
+      build_route(buffer, ifindex_, route.destination.address, route.destination.length, route.gateway, true),
+      "TAP " + name_ + ": route to " + route.destination.to_string());
+}
+
+Result<bool> Tap::remove_route(const config::Prefix& destination) {
+  NetlinkBuffer buffer;
+  return transact(build_route(buffer, ifindex_, destination.address, destination.length, {}, false),
+                  "TAP " + name_ + ": route to " + destination.to_string(), ESRCH);
+}
+
+Result<std::vector<config::Prefix>> Tap::own_routes() const {
+  std::vector<config::Prefix> found;
+  auto socket = NetlinkSocket::open(0);
+  if (!socket) return socket.error();
+  const auto handle = [&](const nlmsghdr* message) {
+    const auto parsed = parse_route(message);
+    if (!parsed || !parsed->ours || parsed->entry.table != RT_TABLE_MAIN) return;
+    for (const RouteHop& hop : parsed->entry.hops)
+      if (hop.ifindex == ifindex_) found.push_back({parsed->entry.destination, parsed->entry.length});
+  };
+  for (const uint8_t family : {AF_INET, AF_INET6}) {
+    NetlinkBuffer buffer;
+    if (const int error = socket->dump(build_route_dump(buffer, 0, family), handle); error != 0)
+      return Error{"TAP " + name_ + ": routes: " + std::strerror(error)};
+  }
+  return found;
 }
 
 bool Tap::set_carrier(bool up) {
   int carrier = up ? 1 : 0;
   return ioctl(fd_, TUNSETCARRIER, &carrier) == 0;
+}
+
+std::optional<MacAddress> Tap::take_back_mac() {
+  ifreq request{};
+  if (ioctl(fd_, SIOCGIFHWADDR, &request) != 0) return std::nullopt;
+  MacAddress found;
+  std::memcpy(found.data(), request.ifr_hwaddr.sa_data, found.size());
+  if (found == mac_) return std::nullopt;
+  std::memcpy(request.ifr_hwaddr.sa_data, mac_.data(), mac_.size());
+  ioctl(fd_, SIOCSIFHWADDR, &request);  // what it did is seen at the next call
+  return found;
 }
 
 bool Tap::write(const void* frame, size_t length) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -29,10 +30,18 @@ class Tap {
   Result<bool> remove_address(const rserpool::IpAddress& address, uint8_t length);
   // Those that add_address() gave it, in this run or a former one; an operator's are not among them.
   Result<std::vector<config::Prefix>> own_addresses() const;
+  // The same of routes, by the TAP's interface and the main table.
   Result<bool> add_route(const config::Route& route);
+  Result<bool> remove_route(const config::Prefix& destination);
+  Result<std::vector<config::Prefix>> own_routes() const;
   // The carrier follows the port's link, so that routing daemons withdraw. False: the kernel cannot
   // (before 5.0).
   bool set_carrier(bool up);
+
+  // Who answers ARP with another MAC than the port's gets nothing: sets ours again if another program gave
+  // the device one, and returns that one. systemd-udevd does so to a device that it meets before open() has
+  // set the MAC (MACAddressPolicy=persistent). The kernel tells the neighbours (arp_notify, ndisc_notify).
+  std::optional<MacAddress> take_back_mac();
 
   // One frame; false: the device's queue is full or it has no carrier.
   bool write(const void* frame, size_t length);
@@ -47,6 +56,7 @@ class Tap {
   Tap() = default;
   int fd_ = -1;
   uint32_t ifindex_ = 0;
+  MacAddress mac_{};
   std::string name_;
 };
 

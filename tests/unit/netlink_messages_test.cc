@@ -191,7 +191,7 @@ TEST(NetlinkBuild, what_is_built_is_what_is_parsed) {
   ASSERT_TRUE(neighbour.has_value());
   EXPECT_EQ(neighbour->address, ip("2001:db8::9"));
   EXPECT_EQ(neighbour->ifindex, 12u);
-  const auto route = parse_route(build_route(buffer, 3, ip("10.9.8.7"), 16, ip("10.0.0.1")));
+  const auto route = parse_route(build_route(buffer, 3, ip("10.9.8.7"), 16, ip("10.0.0.1"), true));
   ASSERT_TRUE(route.has_value());
   EXPECT_EQ(route->entry.destination, ip("10.9.0.0"));
   EXPECT_EQ(route->entry.hops.at(0), (RouteHop{ip("10.0.0.1"), 3}));

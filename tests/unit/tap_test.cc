@@ -34,6 +34,18 @@ TEST(Tap, has_the_ports_mac_mtu_and_addresses) {
   EXPECT_THAT(output_of("ip addr show pg-t0"), Not(HasSubstr("192.0.2.1")));
 }
 
+TEST(Tap, takes_the_ports_mac_back_from_a_program_that_changed_it) {
+  auto tap = Tap::open("pg-t6", kMac, 1500);
+  ASSERT_TRUE(tap.ok()) << tap.error().text;
+  EXPECT_FALSE(tap->take_back_mac());
+  ASSERT_EQ(test::run("ip link set pg-t6 address 02:00:00:00:00:99"), 0);
+  const auto other = tap->take_back_mac();
+  ASSERT_TRUE(other);
+  EXPECT_EQ(to_string(*other), "02:00:00:00:00:99");
+  EXPECT_THAT(output_of("ip link show pg-t6"), HasSubstr("02:00:00:00:00:01"));
+  EXPECT_FALSE(tap->take_back_mac());
+}
+
 TEST(Tap, carrier_follows_what_it_is_told) {
   auto tap = Tap::open("pg-t1", kMac, 1500);
   ASSERT_TRUE(tap.ok()) << tap.error().text;
@@ -77,6 +89,40 @@ TEST(Tap, tells_its_own_addresses_of_a_former_run_from_an_operators) {
   for (const config::Prefix& prefix : *own) names.push_back(prefix.to_string());
   EXPECT_THAT(names,
               ::testing::UnorderedElementsAre("192.0.2.17/32", "198.51.100.17/24", "2001:db8::17/128"));
+}
+
+TEST(Tap, tells_and_removes_its_own_routes_of_a_former_run_and_leaves_an_operators) {
+  const auto route = [](const char* destination, uint8_t length, const char* gateway) {
+    return config::Route{.destination = {ip(destination), length}, .gateway = ip(gateway)};
+  };
+  {
+    auto tap = Tap::open("pg-t5", kMac, 1500);
+    ASSERT_TRUE(tap.ok()) << tap.error().text;
+    ASSERT_TRUE(tap->add_address(ip("192.0.2.33"), 24).ok());
+    ASSERT_TRUE(tap->add_address(ip("2001:db8:5::1"), 64).ok());
+    ASSERT_TRUE(tap->add_route(route("203.0.113.9", 24, "192.0.2.254")).ok());
+    ASSERT_TRUE(tap->add_route(route("198.18.0.0", 15, "192.0.2.254")).ok());
+    ASSERT_TRUE(tap->add_route(route("2001:db8:9::", 48, "2001:db8:5::fe")).ok());
+  }
+  ASSERT_EQ(test::run("ip route add 198.19.0.0/16 via 192.0.2.253 dev pg-t5"), 0);
+  ASSERT_EQ(test::run("ip route add 203.0.113.0/24 via 192.0.2.253 dev pg-t5 metric 7"), 0);
+  auto again = Tap::open("pg-t5", kMac, 1500);
+  ASSERT_TRUE(again.ok()) << again.error().text;
+  const auto own = [&] {
+    std::vector<std::string> names;
+    const auto routes = again->own_routes();
+    EXPECT_TRUE(routes.ok());
+    for (const config::Prefix& prefix : *routes) names.push_back(prefix.to_string());
+    return names;
+  };
+  EXPECT_THAT(own(), ::testing::UnorderedElementsAre("203.0.113.0/24", "198.18.0.0/15", "2001:db8:9::/48"));
+  for (const auto& [address, length] : {std::pair{"203.0.113.0", 24}, {"2001:db8:9::", 48}})
+    ASSERT_TRUE(again->remove_route({ip(address), static_cast<uint8_t>(length)}).ok());
+  ASSERT_TRUE(again->remove_route({ip("203.0.113.0"), 24}).ok()) << "it is gone: fine";
+  EXPECT_THAT(own(), ::testing::ElementsAre("198.18.0.0/15"));
+  const std::string left = output_of("ip route show dev pg-t5");
+  EXPECT_THAT(left, HasSubstr("198.19.0.0/16"));
+  EXPECT_THAT(left, HasSubstr("203.0.113.0/24 via 192.0.2.253"));
 }
 
 TEST(Tap, carries_frames_both_ways) {
