@@ -49,6 +49,13 @@ T checked(const char* option, Result<T> result) {
   std::exit(1);
 }
 
+// How often something is done: not at once again.
+std::chrono::milliseconds interval(const char* option, const std::string& text) {
+  const auto time = checked(option, agent::parse_duration(text));
+  if (time < std::chrono::milliseconds(10)) checked(option, Result<int>(Error{text + ": at least 10ms"}));
+  return time;
+}
+
 template <class Options>
 void apply(const Common& common, Options& options) {
   for (const auto& text : common.registrars)
@@ -85,7 +92,9 @@ struct RegisterCommand {
     app.add_option("--transport", transport, "what the server speaks: sctp, tcp, udp, udp-lite or dccp")
         ->check(CLI::IsMember({"sctp", "tcp", "udp", "udp-lite", "dccp"}))
         ->capture_default_str();
-    app.add_option("--port", options.element.user_transport.port, "the server's port")->required();
+    app.add_option("--port", options.element.user_transport.port, "the server's port")
+        ->required()
+        ->check(CLI::Range(1, 65535));
     app.add_option("--address", addresses,
                    "the server's addresses, all of this machine; none: those that face the registrars");
     app.add_option("--policy", policy,
@@ -104,8 +113,10 @@ struct RegisterCommand {
     app.add_option("--probe-interval", probe_interval)->capture_default_str();
     app.add_option("--probe-timeout", probe_timeout)->capture_default_str();
     app.add_option("--probe-fall", options.probe.fall, "failures in a row until it counts as down")
+        ->check(CLI::Range(1, 1000))
         ->capture_default_str();
     app.add_option("--probe-rise", options.probe.rise, "answers in a row until it counts as up")
+        ->check(CLI::Range(1, 1000))
         ->capture_default_str();
     app.add_option("--load-command", options.load_command, "prints the load: 37% or 0.37");
     app.add_option("--load-file", options.load_file, "holds the load: 37% or 0.37");
@@ -114,6 +125,7 @@ struct RegisterCommand {
 
   int run() {
     apply(common, options);
+    if (pool.empty()) checked("--pool", Result<int>(Error{"is empty"}));
     options.pool = pool;
     auto& element = options.element;
     element.user_transport.type = transport == "sctp"       ? rserpool::TransportType::sctp
@@ -137,7 +149,7 @@ struct RegisterCommand {
                           static_cast<uint32_t>(element.policy.type) >= 0xb0001001;
     if (!adaptive && !(options.load_command.empty() && options.load_file.empty()))
       checked("--policy", Result<int>(Error{policy + ": takes no load"}));
-    options.load_interval = checked("--load-interval", agent::parse_duration(load_interval));
+    options.load_interval = interval("--load-interval", load_interval);
     configure_probe();
     return agent::run_register(options);
   }
@@ -155,8 +167,8 @@ struct RegisterCommand {
     auto parsed = checked("--probe", agent::parse_probe(probe));
     parsed.fall = options.probe.fall;
     parsed.rise = options.probe.rise;
-    parsed.interval = checked("--probe-interval", agent::parse_duration(probe_interval));
-    parsed.timeout = checked("--probe-timeout", agent::parse_duration(probe_timeout));
+    parsed.interval = interval("--probe-interval", probe_interval);
+    parsed.timeout = interval("--probe-timeout", probe_timeout);
     if (!probe_to.empty()) {
       const auto to = checked("--probe-to", agent::parse_registrar(probe_to));
       parsed.address = to.addresses.front();
@@ -210,6 +222,7 @@ int main(int argc, char** argv) {
       "Exit status: 0 found, 1 something is wrong here, 2 no such pool, 3 no registrar answered.");
   registers.add_to(*registering);
   resolves.add_to(*resolving);
+  app.set_version_flag("--version", "poolgate-agent " POOLGATE_VERSION);
   CLI11_PARSE(app, argc, argv);
   return *registering ? registers.run() : resolves.run();
 }

@@ -8,13 +8,6 @@ namespace poolgate::config {
 
 namespace {
 
-// Where the i-th [[key]] begins.
-toml::source_region place(const toml::table& root, std::string_view key, size_t i) {
-  const toml::array* array = root[key].as_array();
-  const toml::node* node = array ? array->get(i) : nullptr;
-  return node ? node->source() : root.source();
-}
-
 // Reports the second and further elements of [[section]] whose key(element) was seen before.
 template <class Element, class Key>
 void unique(const std::vector<Element>& elements, std::string_view section, std::string_view what, Key key,
@@ -38,8 +31,10 @@ void check_services(const Config& c, const toml::table& root, ErrorList& errors)
       const auto [it, fresh] = taken.emplace(std::tuple{vip, s.protocol, s.port}, s.name);
       if (!fresh) {
         errors.add(where, "service.vips",
-                   vip.to_string() + " " + to_string(s.protocol) + " " + std::to_string(s.port) +
-                       " belongs to service \"" + it->second + "\" already");
+                   it->second == s.name
+                       ? vip.to_string() + " is named twice"
+                       : vip.to_string() + " " + to_string(s.protocol) + " " + std::to_string(s.port) +
+                             " belongs to service \"" + it->second + "\" already");
       }
       const bool endpoint_port = s.port == c.sctp.asap_port || s.port == c.sctp.enrp_port;
       bool own = std::find(c.sctp.addresses.begin(), c.sctp.addresses.end(), vip) != c.sctp.addresses.end();
@@ -91,6 +86,12 @@ void check_probers(const Config& c, const toml::table& root, ErrorList& errors) 
 
 }  // namespace
 
+toml::source_region place(const toml::table& table, std::string_view key, size_t i) {
+  const toml::array* array = table[key].as_array();
+  const toml::node* node = array ? array->get(i) : nullptr;
+  return node ? node->source() : table.source();
+}
+
 void check(const Config& c, const toml::table& root, ErrorList& errors) {
   unique(
       c.ports, "port", "name", [](const Port& p) { return p.name; }, root, errors);
@@ -102,6 +103,7 @@ void check(const Config& c, const toml::table& root, ErrorList& errors) {
       c.services, "service", "name", [](const Service& s) { return s.name; }, root, errors);
   unique(
       c.pools, "pool", "handle", [](const PoolSettings& p) { return p.handle; }, root, errors);
+  check_addresses(c, root, errors);
   check_services(c, root, errors);
   check_probers(c, root, errors);
 

@@ -19,6 +19,7 @@ struct Prefix {
   uint8_t length = 0;
   bool contains(const rserpool::IpAddress& a) const;
   std::string to_string() const;
+  bool operator==(const Prefix&) const = default;
 };
 
 // ---- [general]
@@ -27,6 +28,7 @@ struct General {
   std::string run_dir = "/run/poolgate";        // channel.sock, cli.sock, registrar-cli.sock, pid files
   std::string state_dir = "/var/lib/poolgate";  // the registrar's journal
   std::string log_level = "info";               // trace debug info warn error
+  bool operator==(const General&) const = default;
 };
 
 // ---- [dataplane]
@@ -42,6 +44,7 @@ struct DataPlane {
   std::string session_dir = "/dev/shm";  // or a hugetlbfs mount: the re-attachable session tables
   uint32_t half_open_sessions = 65'536;  // a worker
   uint32_t probe_rate = 20'000;          // probes a second, of all pool elements together
+  bool operator==(const DataPlane&) const = default;
 };
 
 // ---- [[port]]
@@ -55,6 +58,7 @@ struct Port {
   uint16_t rx_queues = 0;  // 0: one a worker where the device can
   uint16_t rx_descriptors = 1024;
   uint16_t tx_descriptors = 1024;
+  bool operator==(const Port&) const = default;
 };
 
 // ---- [[route]]: set on the TAPs at start, for those who run no routing daemon
@@ -78,6 +82,7 @@ struct Sctp {
   uint32_t init_rate = 2000;           // INITs answered a second
   uint32_t max_associations = 20'000;  // a stack
   uint32_t stacks = 1;                 // 1 to 4, each with a worker core of its own
+  bool operator==(const Sctp&) const = default;
 };
 
 // How the data plane finds out that a pool element is gone (dataplane/probe): [[service]], or [[pool]] for
@@ -113,6 +118,7 @@ struct Service {
   double panic_share = 0.5;
   uint32_t panic_window_ms = 5000;
   ProbeSettings probe;
+  bool operator==(const Service&) const = default;
 };
 
 // ---- [registrar]
@@ -121,6 +127,7 @@ struct LifeUnitRule {  // [[registrar.life_unit]] source = "10.0.0.0/8" | pool =
   std::optional<Prefix> source;
   std::optional<rserpool::PoolHandle> pool;
   LifeUnit unit = LifeUnit::seconds;
+  bool operator==(const LifeUnitRule&) const = default;
 };
 struct PoolSettings {  // [[pool]] handle = "...", overrides
   rserpool::PoolHandle handle;
@@ -133,6 +140,7 @@ struct RegistrarPeer {  // [[registrar.peer]] addresses = ["10.0.0.2:9901", "[fd
   std::vector<rserpool::IpAddress> addresses;
   uint16_t port = 0;
   rserpool::ServerId server_id = 0;  // 0: it will say
+  bool operator==(const RegistrarPeer&) const = default;
 };
 // [[registrar.rsplib]] source = "10.0.0.0/8" | server_id = 2: who runs RSPLIB. Each word of it that we give
 // in to can be switched off; what each is, and why: controlplane/registrar/core/enrp/rsplib_partner.h.
@@ -145,6 +153,7 @@ struct RsplibRule {
   bool short_handles = true;
   bool known_transports = true;
   bool checksum_wraps = true;
+  bool operator==(const RsplibRule&) const = default;
 };
 struct Registrar {
   rserpool::ServerId server_id = 0;  // 0: drawn at the first start, kept in the journal
@@ -184,6 +193,7 @@ struct Registrar {
   uint32_t claim_attempts = 3;           // before a PE of a dead server counts as dead, too
   bool takeover_suggestion = false;      // draft-dreibholz-rserpool-enrp-takeover
   uint32_t distance_step_ms = 0;  // draft-dreibholz-rserpool-delay: 0 off, else what distances are rounded to
+  bool operator==(const Registrar&) const = default;
 };
 
 struct Config {

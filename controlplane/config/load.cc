@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 
@@ -37,6 +40,9 @@ const char* name_of(Enum value, const std::pair<std::string_view, Enum> (&words)
   return "?";
 }
 
+// With "/registrar-cli.sock" and "/dataplane-cli.sock", at most sockaddr_un's 107.
+constexpr size_t kLongestRunDir = 88;
+
 void read_general(Table t, General& out) {
   t.text("name", out.name);
   t.text("run_dir", out.run_dir);
@@ -44,6 +50,16 @@ void read_general(Table t, General& out) {
   int level = -1;
   t.word("log_level", level, kLogLevels);
   if (level >= 0) out.log_level = kLogLevels[level].first;
+  // Of files and of the EAL's folder.
+  constexpr std::string_view kNameLetters =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+  if (out.name.empty() || out.name.size() > 64 || out.name.front() == '.' ||
+      out.name.find_first_not_of(kNameLetters) != std::string::npos)
+    t.error("name", "\"" + out.name + "\" is not 1 to 64 letters, digits, hyphens, underscores and dots");
+  if (out.run_dir.empty() || out.run_dir.size() > kLongestRunDir)
+    t.error("run_dir", "has not 1 to " + std::to_string(kLongestRunDir) +
+                           " bytes: the paths of the unix sockets in it have at most 107");
+  if (out.state_dir.empty()) t.error("state_dir", "is empty");
   t.finish();
 }
 
@@ -69,8 +85,11 @@ void read_port(Table t, Port& out) {
   t.text("device", out.device);
   out.tap = "pg-" + out.name;
   t.text("tap", out.tap);
-  if (out.tap.size() > 15)
-    t.error(t.has("tap") ? "tap" : "name", "the TAP's name \"" + out.tap + "\" is over 15 characters");
+  const char* const named_by = t.has("tap") ? "tap" : "name";
+  if (out.tap.empty() || out.tap.size() > 15)
+    t.error(named_by, "the TAP's name \"" + out.tap + "\" has not 1 to 15 characters");
+  if (out.tap.find_first_of("/: \t\r\n\v\f") != std::string::npos || out.tap == "." || out.tap == "..")
+    t.error(named_by, "the kernel takes no interface of the name \"" + out.tap + "\"");
   t.prefixes("addresses", out.addresses);
   t.integer("mtu", out.mtu, 1280, 9216);
   t.integer("vlan", out.vlan, 0, 4094);
@@ -134,7 +153,7 @@ void read_service(Table t, Service& out) {
   t.word("selection", out.selection, kSelections);
   t.boolean("client_affinity", out.client_affinity);
   t.addresses("snat", out.snat);
-  t.integer("idle_timeout_s", out.idle_timeout_s, 1, 7 * 86'400);
+  t.integer("idle_timeout_s", out.idle_timeout_s, 0, 7 * 86'400);
   t.integer("abort_rate", out.abort_rate, 1, 10'000'000);
   t.share("panic_share", out.panic_share);
   t.integer("panic_window_ms", out.panic_window_ms, 10, 600'000);
@@ -202,7 +221,7 @@ void read_enrp(Table& t, const toml::table& table, ErrorList& errors, Registrar&
   t.known("peer");
   each_table(table, "rsplib", errors, out.rsplib, read_rsplib);
   t.known("rsplib");
-  t.sockets("enrp_announce", out.enrp_announce);
+  t.groups("enrp_announce", out.enrp_announce);
   t.integer("peer_heartbeat_ms", out.peer_heartbeat_ms, 100, 3'600'000);
   t.integer("max_time_last_heard_ms", out.max_time_last_heard_ms, 200, 3'600'000);
   t.integer("max_time_no_response_ms", out.max_time_no_response_ms, 100, 600'000);
@@ -239,7 +258,7 @@ void read_registrar(const toml::table& table, ErrorList& errors, Registrar& out)
   t.integer("peer_message_rate", out.peer_message_rate, 1, 100'000'000);
   t.integer("unreachable_rate", out.unreachable_rate, 1, 1'000'000);
   t.boolean("notify_expiry", out.notify_expiry);
-  t.sockets("announce", out.announce);
+  t.groups("announce", out.announce);
   t.integer("announce_interval_ms", out.announce_interval_ms, 100, 600'000);
   t.sockets("status_report_to", out.status_report_to);
   t.integer("status_report_interval_ms", out.status_report_interval_ms, 250, 600'000);
@@ -310,6 +329,9 @@ Result<Config> parse(const std::string& text, const std::string& file_name) {
 }
 
 Result<Config> load(const std::string& path) {
+  // Which opens like a file, and reads like an empty one.
+  std::error_code ignored;
+  if (std::filesystem::is_directory(path, ignored)) return Error{path + ": cannot be read: is a folder"};
   std::ifstream in(path, std::ios::binary);
   if (!in) return Error{path + ": cannot be read: " + std::strerror(errno)};
   std::ostringstream text;

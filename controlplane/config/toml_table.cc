@@ -32,7 +32,9 @@ void Table::error(std::string_view key, std::string_view reason) {
 }
 
 void Table::require(std::string_view key) {
-  if (!has(key)) error(key, "is missing");
+  if (!has(key)) return error(key, "is missing");
+  const auto* text = table_.get(key)->as_string();
+  if (text && text->get().empty()) error(key, "is empty");
 }
 
 void Table::finish() {
@@ -103,7 +105,7 @@ void Table::address(std::string_view key, IpAddress& out) {
   std::string value;
   if (!read_text(key, value)) return;
   if (const auto parsed = IpAddress::parse(value)) {
-    out = *parsed;
+    if (is_host(*find(key), key, *parsed)) out = *parsed;
   } else {
     error(key, "\"" + value + "\" is not an IPv4 or IPv6 address");
   }
@@ -138,19 +140,48 @@ void Table::each(std::string_view key, std::string_view what, F f) {
 
 namespace {
 
-// Adapts a text parser returning an optional to Table::each.
-template <class Out, class Parse>
-auto parsed_into(std::vector<Out>& out, Parse parse) {
-  return [&out, parse](const toml::node& node) {
+// Adapts a text parser returning an optional to Table::each. What `fits` reports is not reported again.
+template <class Out, class Parse, class Fits>
+auto parsed_into(std::vector<Out>& out, Parse parse, Fits fits) {
+  return [&out, parse, fits](const toml::node& node) {
     const auto* text = node.as_string();
     if (!text) return false;
     const auto value = parse(text->get());
-    if (value) out.push_back(*value);
+    if (value && fits(node, *value)) out.push_back(*value);
     return value.has_value();
   };
 }
 
+template <class Out, class Parse>
+auto parsed_into(std::vector<Out>& out, Parse parse) {
+  return parsed_into(out, parse, [](const toml::node&, const Out&) { return true; });
+}
+
+bool is_group(const IpAddress& a) { return a.is_v4() ? (a.data()[0] & 0xf0) == 0xe0 : a.data()[0] == 0xff; }
+
+// Why no single host has it; empty: one may.
+std::string_view no_host(const IpAddress& a) {
+  static constexpr uint8_t kLoopback[16] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
+  const auto all = [&](uint8_t byte) {
+    return std::all_of(a.data(), a.data() + a.size(), [byte](uint8_t b) { return b == byte; });
+  };
+  if (is_group(a)) return "a multicast group";
+  if (all(0)) return "the unspecified address";
+  if (a.is_v4() ? a.data()[0] == 127 : std::equal(kLoopback, kLoopback + 16, a.data()))
+    return "a loopback address";
+  if (a.is_v4() && all(255)) return "the broadcast address";
+  return {};
+}
+
 }  // namespace
+
+bool Table::is_host(const toml::node& node, std::string_view key, const IpAddress& address) {
+  const std::string_view why = no_host(address);
+  if (!why.empty())
+    errors_.add(node.source(), name_ + "." + std::string(key),
+                address.to_string() + " is " + std::string(why) + ", not an address of one host");
+  return why.empty();
+}
 
 void Table::texts(std::string_view key, std::vector<std::string>& out) {
   if (has(key)) out.clear();
@@ -171,19 +202,35 @@ void Table::unsigneds(std::string_view key, std::vector<unsigned>& out) {
 void Table::addresses(std::string_view key, std::vector<IpAddress>& out) {
   if (has(key)) out.clear();
   each(key, "an IPv4 or IPv6 address",
-       parsed_into(out, [](const std::string& s) { return IpAddress::parse(s); }));
+       parsed_into(
+           out, [](const std::string& s) { return IpAddress::parse(s); },
+           [&](const toml::node& node, const IpAddress& a) { return is_host(node, key, a); }));
 }
 
 void Table::prefixes(std::string_view key, std::vector<Prefix>& out) {
   if (has(key)) out.clear();
+  // Without its length a host's address would be alone in its subnet, which nobody means by leaving it out.
+  const auto parse = [](const std::string& s) {
+    return s.find('/') == std::string::npos ? std::nullopt : parse_prefix(s);
+  };
   each(key, "an address with its prefix length, such as 10.0.0.1/24",
-       parsed_into(out, [](const std::string& s) { return parse_prefix(s); }));
+       parsed_into(out, parse,
+                   [&](const toml::node& node, const Prefix& p) { return is_host(node, key, p.address); }));
 }
 
 void Table::sockets(std::string_view key, std::vector<std::pair<IpAddress, uint16_t>>& out) {
   if (has(key)) out.clear();
   each(key, "an address and port such as 10.0.0.1:3863 or [fd00::1]:3863",
        parsed_into(out, [](const std::string& s) { return parse_socket(s); }));
+}
+
+void Table::groups(std::string_view key, std::vector<std::pair<IpAddress, uint16_t>>& out) {
+  if (has(key)) out.clear();
+  const auto parse = [](const std::string& s) {
+    const auto socket = parse_socket(s);
+    return socket && is_group(socket->first) ? socket : std::nullopt;
+  };
+  each(key, "a multicast group and port such as 239.0.0.50:3863", parsed_into(out, parse));
 }
 
 namespace {

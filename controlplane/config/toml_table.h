@@ -42,15 +42,17 @@ class Table {
   }
   void text(std::string_view key, std::string& out);
   void boolean(std::string_view key, bool& out);
-  void share(std::string_view key, double& out);  // 0 < x <= 1
-  void address(std::string_view key, rserpool::IpAddress& out);
+  void share(std::string_view key, double& out);                 // 0 < x <= 1
+  void address(std::string_view key, rserpool::IpAddress& out);  // of a host
   void prefix(std::string_view key, Prefix& out);
   void texts(std::string_view key, std::vector<std::string>& out);
   void unsigneds(std::string_view key, std::vector<unsigned>& out);
-  void addresses(std::string_view key, std::vector<rserpool::IpAddress>& out);
-  void prefixes(std::string_view key, std::vector<Prefix>& out);
+  void addresses(std::string_view key, std::vector<rserpool::IpAddress>& out);  // of hosts
+  void prefixes(std::string_view key, std::vector<Prefix>& out);  // of hosts, each with its length
   // "10.0.0.1:3863", "[fd00::1]:3863"
   void sockets(std::string_view key, std::vector<std::pair<rserpool::IpAddress, uint16_t>>& out);
+  // "239.0.0.50:3863"
+  void groups(std::string_view key, std::vector<std::pair<rserpool::IpAddress, uint16_t>>& out);
   // One of a fixed set of words; the error lists them.
   template <class Enum, size_t N>
   void word(std::string_view key, Enum& out, const std::pair<std::string_view, Enum> (&words)[N]) {
@@ -71,7 +73,7 @@ class Table {
   bool has(std::string_view key) const { return table_.contains(key); }
   // `key` is read by other means.
   void known(std::string_view key) { known_.emplace(key); }
-  // Reports that `key` must be given when it is not.
+  // Reports that `key` must be given when it is not, or is "".
   void require(std::string_view key);
   void error(std::string_view key, std::string_view reason);
   void finish();
@@ -82,6 +84,8 @@ class Table {
   bool read_integer(std::string_view key, uint64_t& out, uint64_t min, uint64_t max);
   template <class F>
   void each(std::string_view key, std::string_view what, F f);
+  // Reports an address that no single host has; false then.
+  bool is_host(const toml::node& node, std::string_view key, const rserpool::IpAddress& address);
 
   const toml::table& table_;
   std::string name_;

@@ -4,15 +4,14 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
-#include <cstdlib>
+#include "controlplane/config/log_pattern.h"
 
 namespace poolgate::registrar {
 
 void RateLimitedLog::set_level(const std::string& level) {
   static const auto logger = [] {
     auto made = spdlog::stderr_logger_st("registrar");
-    // Under systemd the journal has the time already.
-    made->set_pattern(std::getenv("JOURNAL_STREAM") != nullptr ? "%l: %v" : "%Y-%m-%d %H:%M:%S.%e %l: %v");
+    made->set_pattern(config::log_pattern());
     spdlog::set_default_logger(made);
     return made;
   }();

@@ -51,9 +51,18 @@ int run(const std::string& file, config::Config config) {
   RateLimitedLog::set_level(config.general.log_level);
   std::error_code error;
   std::filesystem::create_directories(config.general.run_dir, error);
+  if (error) {
+    std::cerr << "poolgate-registrar: general.run_dir " << config.general.run_dir << ": " << error.message()
+              << "\n";
+    return 1;
+  }
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGXFSZ, SIG_IGN);  // a file limit is a full disk, not the end
   asio::io_context loop(1);
+  // Before the journal is read: a signal that comes meanwhile waits until the loop can end, or reload,
+  // cleanly.
+  asio::signal_set end(loop, SIGTERM, SIGINT);
+  asio::signal_set hangup(loop, SIGHUP);
   const std::string pid_path = config.general.run_dir + "/registrar.pid";
   auto made = RegistrarProcess::make(loop, std::move(config), machine_id());
   if (!made.ok()) {
@@ -62,8 +71,6 @@ int run(const std::string& file, config::Config config) {
   }
   RegistrarProcess& process = **made;
   const PidFile pid(pid_path);
-  asio::signal_set end(loop, SIGTERM, SIGINT);
-  asio::signal_set hangup(loop, SIGHUP);
   end.async_wait([&](const asio::error_code& stopped, int) {
     if (stopped) return;
     hangup.cancel();
@@ -85,6 +92,7 @@ int main(int argc, char** argv) {
   bool check = false;
   app.add_option("-c,--config", file, "the configuration, of both processes")->capture_default_str();
   app.add_flag("--check", check, "check the configuration and exit");
+  app.set_version_flag("--version", "poolgate-registrar " POOLGATE_VERSION);
   CLI11_PARSE(app, argc, argv);
   auto config = poolgate::config::load(file);
   if (!config.ok()) {

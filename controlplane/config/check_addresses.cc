@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <algorithm>
+#include <map>
+
+#include "controlplane/config/check.h"
+
+namespace poolgate::config {
+
+using rserpool::IpAddress;
+
+namespace {
+
+bool is_a_ports(const Config& c, const IpAddress& address) {
+  return std::any_of(c.ports.begin(), c.ports.end(), [&](const Port& port) {
+    return std::any_of(port.addresses.begin(), port.addresses.end(),
+                       [&](const Prefix& own) { return own.address == address; });
+  });
+}
+
+void check_ports(const Config& c, const toml::table& root, ErrorList& errors) {
+  std::map<IpAddress, std::string> taken;
+  for (size_t i = 0; i < c.ports.size(); ++i) {
+    for (const Prefix& own : c.ports[i].addresses) {
+      const auto [it, fresh] = taken.emplace(own.address, c.ports[i].name);
+      if (!fresh)
+        errors.add(place(root, "port", i), "port.addresses",
+                   own.address.to_string() + " belongs to port \"" + it->second + "\" already");
+    }
+  }
+}
+
+// The stack sends from the ports' addresses only.
+void check_endpoint(const Config& c, const toml::table& root, ErrorList& errors) {
+  const toml::node* key = root["sctp"]["addresses"].node();
+  for (const IpAddress& address : c.sctp.addresses)
+    if (!is_a_ports(c, address))
+      errors.add(key ? key->source() : root.source(), "sctp.addresses",
+                 address.to_string() + " is an address of no [[port]]");
+}
+
+void check_peers(const Config& c, const toml::table& root, ErrorList& errors) {
+  const toml::table* registrar = root["registrar"].as_table();
+  if (!registrar) return;
+  std::map<std::pair<IpAddress, uint16_t>, size_t> taken;
+  std::map<rserpool::ServerId, size_t> ids;
+  for (size_t i = 0; i < c.registrar.peers.size(); ++i) {
+    const RegistrarPeer& peer = c.registrar.peers[i];
+    const auto where = place(*registrar, "peer", i);
+    for (const IpAddress& address : peer.addresses) {
+      const std::string shown = address.to_string() + " port " + std::to_string(peer.port);
+      if (is_a_ports(c, address) && peer.port == c.sctp.enrp_port)
+        errors.add(where, "peer.addresses", shown + " is our own: the others are named here");
+      else if (!taken.emplace(std::pair{address, peer.port}, i).second)
+        errors.add(where, "peer.addresses", shown + " is named twice");
+    }
+    if (peer.server_id == 0) continue;
+    if (peer.server_id == c.registrar.server_id)
+      errors.add(where, "peer.server_id", "is our own: the others are named here");
+    else if (!ids.emplace(peer.server_id, i).second)
+      errors.add(where, "peer.server_id", "is another peer's already");
+  }
+}
+
+// What is too long for the registrar would never have an element.
+void check_handles(const Config& c, const toml::table& root, ErrorList& errors) {
+  const auto look = [&](size_t i, std::string_view section, std::string_view key, size_t length) {
+    if (length > c.registrar.max_handle_length)
+      errors.add(place(root, section, i), std::string(section) + "." + std::string(key),
+                 "has " + std::to_string(length) + " bytes: over registrar.max_handle_length");
+  };
+  for (size_t i = 0; i < c.services.size(); ++i) look(i, "service", "pool", c.services[i].pool.size());
+  for (size_t i = 0; i < c.pools.size(); ++i) look(i, "pool", "handle", c.pools[i].handle.size());
+}
+
+}  // namespace
+
+void check_addresses(const Config& c, const toml::table& root, ErrorList& errors) {
+  check_ports(c, root, errors);
+  check_endpoint(c, root, errors);
+  check_peers(c, root, errors);
+  check_handles(c, root, errors);
+}
+
+}  // namespace poolgate::config
