@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Random schedules over scopes of three to five registrars. A failing one prints its seed;
-// POOLGATE_MODEL_SEED=N runs that one alone and tells its story, POOLGATE_MODEL_SCHEDULES=N runs N of them.
+// POOLGATE_MODEL_SEED=N runs that one alone and tells its story, POOLGATE_MODEL_SCHEDULES=N runs N of them,
+// from the seed POOLGATE_MODEL_FIRST on.
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -39,11 +40,12 @@ TEST(TakeoverModel, RFC_5353_3_5_one_owner_each_and_no_element_lost_after_the_ne
     return;
   }
   const uint64_t schedules = number("POOLGATE_MODEL_SCHEDULES", kSchedules);
-  std::atomic<uint64_t> next{1};
+  const uint64_t first = number("POOLGATE_MODEL_FIRST", 1);
+  std::atomic<uint64_t> next{first};
   std::mutex mutex;
   unsigned failed = 0;
   const auto work = [&] {
-    for (uint64_t seed = next++; seed <= schedules; seed = next++) {
+    for (uint64_t seed = next++; seed < first + schedules; seed = next++) {
       const auto scope = run(seed);
       const std::string fault = scope->fault();
       if (fault.empty()) continue;

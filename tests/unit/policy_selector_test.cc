@@ -224,6 +224,33 @@ TEST(LeastUsedDegradation, degradation_0_is_least_used_with_turns) {
   EXPECT_EQ(picks(selector, 4), (Ids{1, 2, 1, 2}));
 }
 
+// RFC 5356 §5.2.2: as in LU, equals take turns, also where a list has all of them: the users that take its
+// first would all come to the same one.
+TEST(LeastUsedDegradation, RFC5356_5_2_2_equals_that_are_all_listed_take_turns_at_the_head) {
+  for (const PolicyType type :
+       {PolicyType::least_used_degradation, PolicyType::priority_least_used_degradation,
+        PolicyType::least_used_degradation_dpf}) {
+    for (const uint32_t degradation : {0u, 10u, kFull}) {
+      Selector selector(type, 1, with_loads({5, 5, 5, 9}, degradation));
+      EXPECT_EQ(list(selector, 4), (Ids{1, 2, 3, 4}));
+      EXPECT_EQ(list(selector, 4), (Ids{2, 3, 1, 4}));
+      EXPECT_EQ(list(selector, 4), (Ids{3, 1, 2, 4}));
+      EXPECT_EQ(list(selector, 4), (Ids{1, 2, 3, 4}));
+    }
+  }
+}
+
+TEST(LeastUsedDegradation, of_equals_each_is_at_the_head_of_some_lists_however_long_they_are) {
+  for (const size_t length : {2u, 3u, 4u, 5u}) {
+    for (const uint32_t degradation : {0u, 10u}) {
+      Selector selector(PolicyType::least_used_degradation, 1, with_loads({0, 0, 0, 0, 0}, degradation));
+      std::map<PeId, size_t> first;
+      for (int i = 0; i < 100; ++i) ++first[list(selector, length).front()];
+      for (PeId id = 1; id <= 5; ++id) EXPECT_GE(first[id], 10u) << length << " " << degradation;
+    }
+  }
+}
+
 TEST(LeastUsedDegradation, the_counter_saturates) {
   Selector selector(PolicyType::least_used_degradation, 1, with_loads({kFull, kFull}, kFull));
   selector.add_degradations(0, kFull);

@@ -69,7 +69,7 @@ TEST(EnrpJoining, ENRP_3_2_3_5_ASAP_is_answered_when_the_table_is_there_and_not_
 
 // A World in the place of the joining server, and scripted mentors.
 struct Joining {
-  explicit Joining(size_t mentors) : w(settings(mentors)) {
+  explicit Joining(size_t mentors, uint32_t max_elements = 1'000'000) : w(settings(mentors, max_elements)) {
     for (const auto& connect : w.all<channel::Connect>()) {
       channel::AssociationUp up;
       up.association = {1, 0, ++w.last_association};
@@ -83,8 +83,9 @@ struct Joining {
       keep();
     }
   }
-  static registrar::Settings settings(size_t mentors) {
+  static registrar::Settings settings(size_t mentors, uint32_t max_elements = 1'000'000) {
     registrar::Settings s;
+    s.registrar.max_elements = max_elements;
     for (size_t i = 0; i < mentors; ++i)
       s.registrar.peers.push_back({{address(("10.0.0." + std::to_string(i + 2)).c_str())}, 9901, 0});
     return s;
@@ -187,6 +188,37 @@ TEST(EnrpJoining, two_that_begin_at_once_with_each_other_for_mentor_do_not_wait_
   s.run(3 * kS);
   EXPECT_EQ(s[1].scope().state, "serving");
   EXPECT_EQ(s[2].scope().state, "serving");
+}
+
+TEST(EnrpJoining, ENRP_3_2_3_7_a_mentor_whose_table_never_ends_is_given_up) {
+  PoolElement element = pe(1);
+  element.home = 0x10;
+  element.has_asap_transport = true;
+  element.asap_transport = {.port = 5000, .addresses = {address("10.0.0.1")}};
+  const std::vector<enrp::TableEntry> nothing, the_same = {{"EchoPool", {element}}};
+  for (const auto& always : {nothing, the_same}) {
+    Joining j(1, 1000);
+    j.send(0, enrp::ListResponse{0x10, kOurId, false, {}});
+    size_t chunks = 0;
+    for (; j.state() != "serving" && chunks < 10'000; ++chunks)
+      j.send(0, enrp::HandleTableResponse{0x10, kOurId, false, true, always});
+    EXPECT_EQ(j.state(), "serving");
+    EXPECT_GT(chunks, 1000u) << "of 1,000 elements that may be there, each may come in a chunk of its own";
+    EXPECT_EQ(j.w.registrar.counters().downloads_failed, 1u);
+  }
+}
+
+TEST(EnrpJoining, a_table_of_one_PE_a_chunk_is_taken_to_its_end) {
+  Joining j(1, 5000);
+  j.send(0, enrp::ListResponse{0x10, kOurId, false, {}});
+  PoolElement element = pe(0);
+  element.home = 0x10;
+  for (element.id = 1; element.id <= 5000; ++element.id)
+    j.send(0, enrp::HandleTableResponse{
+                  0x10, kOurId, false, element.id < 5000, {enrp::TableEntry{"EchoPool", {element}}}});
+  EXPECT_EQ(j.state(), "serving");
+  EXPECT_EQ(j.w.registrar.element_count(), 5000u);
+  EXPECT_EQ(j.w.registrar.counters().downloads_failed, 0u);
 }
 
 TEST(EnrpJoining, what_changes_during_the_download_is_neither_lost_nor_twice) {

@@ -115,6 +115,24 @@ struct Side {
       w.run(kS);
     }
   }
+  // To the host of a PE that is being claimed, and what comes of it.
+  std::optional<channel::Connect> first_connect() {
+    for (int i = 0; i < 1000; ++i) {
+      if (const auto asked = w.all<channel::Connect>(); !asked.empty()) return asked[0];
+      w.run(kMs);
+    }
+    return std::nullopt;
+  }
+  void reached(const channel::Connect& connect) {
+    channel::AssociationUp up;
+    up.association = {w.welcome.epoch, 0, ++w.last_association};
+    up.request = connect.request;
+    up.peer_port = connect.peer_port;
+    up.streams_out = 10;
+    up.peer_addresses = connect.peer_addresses;
+    w.registrar.association_up(w.now, up);
+    w.collect();
+  }
   World w;
 };
 constexpr rserpool::ServerId kTarget = 0x50, kSmaller = 0x60, kLarger = 0xffff0001;
@@ -136,6 +154,63 @@ TEST(EnrpTakeover, ENRP_3_5_1_1_init_goes_to_all_with_the_target_and_the_takeove
   EXPECT_THAT(s.w.sent<enrp::TakeoverServer>(), SizeIs(2)) << "to the active ones, not to the target";
   s.w.run(kMs);
   EXPECT_EQ(s.w.registrar.elements("EchoPool", s.w.now).at(0).element.home, kOurId);
+}
+
+// Who asked in the middle of it would take what is not listed yet for gone (RFC 5353 §3.6.3).
+TEST(EnrpTakeover, ENRP_3_2_3_6_while_PEs_become_ours_the_table_of_ours_is_refused) {
+  constexpr PeId kPes = 1200;
+  Side s;
+  const auto t = s.peer(kTarget);
+  const auto a = s.peer(kSmaller);
+  for (PeId id = 1; id <= kPes; ++id) s.own(t, kTarget, id);
+  s.silence({{a, kSmaller}});
+  s.w.send(a, enrp::Message(enrp::InitTakeoverAck{kSmaller, kOurId, kTarget}));
+  ASSERT_THAT(s.w.sent<enrp::TakeoverServer>(), SizeIs(1));
+  const auto ask = [&](bool own_only) {
+    return s.w.ask<enrp::HandleTableResponse>(
+        a, enrp::Message(enrp::HandleTableRequest{kSmaller, kOurId, own_only}));
+  };
+  EXPECT_TRUE(ask(true).rejected);
+  s.w.registrar.tick(s.w.now);
+  s.w.collect();
+  const auto part = ask(true);
+  EXPECT_TRUE(part.rejected) << "some hundred are ours, the others not yet";
+  EXPECT_THAT(part.entries, IsEmpty());
+  const auto listed = [&](bool own_only) {
+    size_t n = 0;
+    for (bool more = true; more;) {
+      const auto table = ask(own_only);
+      EXPECT_FALSE(table.rejected);
+      for (const auto& entry : table.entries) n += entry.elements.size();
+      more = table.more;
+    }
+    return n;
+  };
+  EXPECT_EQ(listed(false), kPes) << "of all PEs it says whose they are";
+  s.w.run(100 * kMs);
+  EXPECT_EQ(listed(true), kPes);
+}
+
+TEST(EnrpTakeover, ENRP_3_6_3_5_what_became_the_heirs_during_a_download_of_its_table_is_not_taken_for_gone) {
+  Side s;
+  const auto t = s.peer(kTarget);
+  const auto a = s.peer(kSmaller);
+  for (const PeId id : {1, 2, 3}) s.own(t, kTarget, id);
+  s.own(a, kSmaller, 10);
+  enrp::Presence differs;
+  differs.sender = kSmaller;
+  differs.checksum = 0x1234;
+  s.w.send(a, enrp::Message(differs));
+  ASSERT_THAT(s.w.sent<enrp::HandleTableRequest>(), SizeIs(1));
+  PoolElement own = pe(10, "10.0.5.1");
+  own.home = kSmaller;
+  s.w.send(a, enrp::Message(enrp::HandleTableResponse{kSmaller, kOurId, false, true, {{"EchoPool", {own}}}}));
+  // It goes on behind PE 10, and takes over what is before it.
+  s.w.send(a, enrp::Message(enrp::TakeoverServer{kSmaller, 0, kTarget}));
+  s.w.run(kMs);
+  s.w.send(a, enrp::Message(enrp::HandleTableResponse{kSmaller, kOurId, false, false, {}}));
+  s.w.run(kMs);
+  EXPECT_THAT(s.w.there(), ElementsAre(1, 2, 3, 10));
 }
 
 TEST(EnrpTakeover, ENRP_3_5_1_3_the_targets_presence_stops_the_takeover) {
@@ -288,6 +363,52 @@ TEST(EnrpTakeover, ENRP_3_5_2_2_claims_are_spread_no_second_has_more_than_config
   for (const auto& [second, n] : seconds) most = std::max(most, n);
   EXPECT_LE(most, 50u);
   EXPECT_GE(seconds.size(), 8u);
+}
+
+TEST(EnrpTakeover, ENRP_3_5_2_2_claims_at_a_host_that_is_reached_late_are_no_more_a_second_either) {
+  constexpr size_t kRate = 50, kElements = 400;
+  registrar::Settings settings;
+  settings.registrar.takeover_rate = kRate;
+  settings.registrar.keepalive_interval_ms = 0;
+  Side s(settings);
+  World& w = s.w;
+  const auto t = s.peer(kTarget);
+  for (PeId id = 1; id <= kElements; ++id) s.own(t, kTarget, id);  // all of one host
+  s.silence({});
+  const auto connect = s.first_connect();
+  ASSERT_TRUE(connect.has_value());
+  w.run(4 * kS);  // its INIT is answered so late
+  std::vector<Micros> told;
+  const auto note = [&] {
+    for (size_t i = w.sent<asap::EndpointKeepAlive>().size(); i > 0; --i) told.push_back(w.now);
+  };
+  s.reached(*connect);
+  note();
+  w.answer_keep_alives = true;
+  for (const Micros end = w.now + 20 * kS; w.now < end;) {
+    w.run(kMs);
+    note();
+  }
+  ASSERT_GE(told.size(), kElements);
+  for (size_t i = kRate; i < told.size(); ++i) ASSERT_GE(told[i] - told[i - kRate], kS) << "claim " << i;
+  EXPECT_EQ(w.registrar.counters().pes_claimed, kElements);
+}
+
+TEST(EnrpTakeover, a_PE_that_registers_elsewhere_before_its_host_is_reached_is_not_claimed) {
+  Side s;
+  const auto t = s.peer(kTarget);
+  const auto a = s.peer(kSmaller);
+  for (const PeId id : {7, 8}) s.own(t, kTarget, id);
+  s.silence({{a, kSmaller}});
+  s.w.send(a, enrp::Message(enrp::InitTakeoverAck{kSmaller, kOurId, kTarget}));
+  const auto connect = s.first_connect();
+  ASSERT_TRUE(connect.has_value());
+  s.w.run(10 * kMs);  // both have had their turns
+  s.own(a, kSmaller, 7);
+  s.reached(*connect);
+  const auto told = s.w.sent<asap::EndpointKeepAlive>();
+  ASSERT_THAT(told, SizeIs(1));
+  EXPECT_EQ(told[0].pe_id, PeId{8});
 }
 
 TEST(EnrpTakeover, a_PE_that_answers_nowhere_is_removed_in_the_end_and_found_dead) {

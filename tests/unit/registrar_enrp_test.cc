@@ -11,6 +11,7 @@ namespace poolgate::test {
 namespace {
 
 using testing::ElementsAre;
+using testing::ElementsAreArray;
 using testing::IsEmpty;
 
 constexpr rserpool::ServerId kPeer = 0x77;
@@ -124,6 +125,25 @@ TEST(RegistrarEnrp, ENRP_3_2_3_2_a_large_table_comes_in_chunks_without_loss_or_d
   EXPECT_GT(chunks, 3u);
   EXPECT_EQ(got, expected);
   EXPECT_EQ(listed, expected.size());
+}
+
+TEST(RegistrarEnrp, PAR_3_9_1_a_PE_of_a_handle_that_is_longer_than_a_chunk_is_in_the_table) {
+  registrar::Settings settings;
+  settings.registrar.max_handle_length = 65'000;
+  World w(settings);
+  const auto a = w.up("10.0.0.1");
+  const std::string lengths[] = {"A", std::string(40'000, 'B'), std::string(40'001, 'C'), "D"};
+  for (PeId id = 1; id <= 4; ++id) EXPECT_THAT(w.enroll(a, pe(id), lengths[id - 1]), IsEmpty());
+  const auto e = enrp_up(w);
+  w.send(e, presence(true));
+  std::vector<std::string> got;
+  size_t chunks = 0;
+  for (bool more = true; more && chunks < 10; ++chunks) {
+    const auto table = w.ask<enrp::HandleTableResponse>(e, table_request());
+    more = table.more;
+    for (const auto& entry : table.entries) got.emplace_back(entry.handle);
+  }
+  EXPECT_THAT(got, ElementsAreArray(lengths));
 }
 
 TEST(RegistrarEnrp, ENRP_3_2_3_2_changes_between_chunks_lose_and_repeat_nothing_else) {

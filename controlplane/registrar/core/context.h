@@ -55,6 +55,9 @@ struct Context {
   uint32_t channel_life = 1;  // counts its losses; 16 bits, and never 0
   bool replayed = false;      // and all that lives has been named since
   uint64_t last_request = 0;  // of a Connect
+  // Of the download of a peer's table begun last. What is said of another server's PE later, by whom and how
+  // ever, is newer than any download under way (PeNotes::number).
+  uint32_t download_generation = 0;
 };
 
 // Who asked, and how to answer: an association's message, or a TCP connection's.

@@ -138,7 +138,7 @@ void Elements::give(PeIndex pe, rserpool::ServerId home) {
   context_.space.set_association(pe, {});
   rserpool::PeNotes& notes = context_.space.notes(pe);
   set_flags(pe, notes.flags & kMilliseconds);
-  notes = {.flags = notes.flags};
+  notes = {.flags = notes.flags, .number = context_.download_generation};
   context_.space.set_timer(pe, PeTimer::probe, rserpool::kNever);
   refresh_foreign(pe);
   if (was_ours) {

@@ -115,7 +115,8 @@ void EnrpServer::dispatch(const Request& request, Peer& peer, enrp::Message& mes
   if (const auto* m = std::get_if<enrp::ListRequest>(&message))
     return tables_.answer_list(request, *m, serving());
   if (const auto* m = std::get_if<enrp::HandleTableRequest>(&message))
-    return tables_.answer_table(request, peer.partner, *m, serving());
+    return tables_.answer_table(request, peer.partner, *m,
+                                serving() && !(m->own_only && bulk_.concerns(context_.server_id)));
   if (const auto* m = std::get_if<enrp::ListResponse>(&message)) return handle(peer, *m);
   if (auto* m = std::get_if<enrp::HandleTableResponse>(&message)) {
     const bool own_only = peer.download.own_only;

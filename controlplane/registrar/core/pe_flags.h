@@ -17,6 +17,9 @@ inline constexpr uint32_t kContested = 8;
 // Claimed by us, and its turn to be told so is set.
 inline constexpr uint32_t kHasTurn = 16;
 
+// Claimed by us, and reached: the moment in which it is told so is set, and is its own.
+inline constexpr uint32_t kHasMoment = 64;
+
 // The data plane suspects it, and is told when it answers.
 inline constexpr uint32_t kSuspected = 32;
 

@@ -143,7 +143,7 @@ void Selector::readmit() {
 }
 
 void Selector::add_degradations(Slot slot, uint32_t n) {
-  if (degrades_) degrade(slot, n);
+  if (degrades_) degrade(slot, n, true);
 }
 
 void Selector::adopt(const Selector& previous) {
@@ -238,7 +238,10 @@ void Selector::leave(Slot slot) {
 
 void Selector::used_in_order(std::span<const Slot> listed) {
   if (degrades_) {
-    for (const Slot slot : listed) degrade(slot, 1);
+    // The head last, so that it comes behind its equals (RFC 5356 §5.2.2: turns as in LU), however many of
+    // them are listed.
+    for (const Slot slot : listed.subspan(1)) degrade(slot, 1, false);
+    degrade(listed.front(), 1, true);
   } else if (method_ == SelectionMethod::weighted_round_robin) {
     next_turn(listed.front());
   } else {
@@ -246,7 +249,8 @@ void Selector::used_in_order(std::span<const Slot> listed) {
   }
 }
 
-void Selector::degrade(Slot slot, uint32_t n) {
+// `turn`: where its key stays as it is, it goes behind its equals all the same.
+void Selector::degrade(Slot slot, uint32_t n, bool turn) {
   Element& element = elements_[slot];
   const uint32_t before = element.degradations;
   const uint32_t after =
@@ -256,7 +260,7 @@ void Selector::degrade(Slot slot, uint32_t n) {
   if (method_ == SelectionMethod::weighted_random) {
     enter(slot);
   } else if (selection_key(element.settings, after) == ordered().key(slot)) {
-    ordered().rotate(slot);
+    if (turn) ordered().rotate(slot);
   } else {
     ordered().erase(slot);
     enter(slot);

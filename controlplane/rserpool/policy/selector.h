@@ -149,7 +149,7 @@ class Selector {
   void enter(Slot slot);  // into the set, by its settings
   void leave(Slot slot);
   void used_in_order(std::span<const Slot> listed);
-  void degrade(Slot slot, uint32_t n);
+  void degrade(Slot slot, uint32_t n, bool turn);
   void enter_turn(Slot slot, uint64_t wait);
   void next_turn(Slot slot);
   void restart_lists();
@@ -228,7 +228,7 @@ size_t Selector::select_weighted(std::span<Slot> out, Eligible& eligible) {
   }
   for (size_t i = 0; i < taken_out; ++i) enter(out[i]);
   if (degrades_) {
-    for (const Slot slot : out.first(n)) degrade(slot, 1);
+    for (const Slot slot : out.first(n)) degrade(slot, 1, true);
   }
   return n;
 }
@@ -263,7 +263,7 @@ size_t Selector::select_of_few_weights(std::span<Slot> out, Eligible& eligible) 
     }
   }
   if (degrades_) {
-    for (const Slot slot : out.first(n)) degrade(slot, 1);
+    for (const Slot slot : out.first(n)) degrade(slot, 1, true);
   }
   return n;
 }

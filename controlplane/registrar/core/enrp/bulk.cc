@@ -37,8 +37,9 @@ bool Bulk::run_purge(Job& job) {
   for (size_t step = 0; step < kSteps && moves < kMoves; ++step) {
     const PeIndex pe = context_.space.next(job.cursor);
     if (pe == kNoPe) return true;
-    if (context_.space.record(pe).home != job.server || context_.space.notes(pe).number == job.generation)
-      continue;
+    // Numbers wrap.
+    const auto later = static_cast<int32_t>(context_.space.notes(pe).number - job.generation);
+    if (context_.space.record(pe).home != job.server || later >= 0) continue;
     claims_.doubt(pe);
     elements_.remove_foreign(pe, Removal::deleted_by_owner);
     ++moves;

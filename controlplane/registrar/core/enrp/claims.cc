@@ -18,11 +18,17 @@ constexpr size_t kMaxDoubts = 10'000;
 
 // PeNotes::keep_alives counts the attempts of a claim.
 
-// No second has more turns than configured, however many servers died.
+// No second has more of them than configured.
+Micros Claims::between() const {
+  const Micros rate = context_.settings.registrar.takeover_rate;
+  return (kSecond + rate - 1) / rate;
+}
+
+// However many servers died.
 Micros Claims::turn(Micros not_before) {
   next_turn_ = std::max(next_turn_, not_before);
   const Micros at = next_turn_;
-  next_turn_ += kSecond / context_.settings.registrar.takeover_rate;
+  next_turn_ += between();
   return at;
 }
 
@@ -33,7 +39,7 @@ void Claims::begin(PeIndex pe) {
 
 void Claims::resume(PeIndex pe) {
   rserpool::PeNotes& notes = context_.space.notes(pe);
-  notes.flags |= kHasTurn;
+  notes.flags = (notes.flags & ~kHasMoment) | kHasTurn;
   const Micros at = turn(context_.clock.now());
   context_.space.set_timer(pe, PeTimer::probe, (at + kMilli - 1) / kMilli);
 }
@@ -50,11 +56,14 @@ void Claims::due(PeIndex pe) {
     context_.space.set_timer(pe, PeTimer::probe, context_.clock.now_ms() + 1000);
     return;
   }
-  if (notes.keep_alives >= r.claim_attempts) return failed(pe);
-  if ((notes.flags & kHasTurn) == 0) return resume(pe);
-  notes.flags &= ~kHasTurn;
-  reach(pe, notes.keep_alives++);
+  const bool has_moment = (notes.flags & kHasMoment) != 0;
+  if (!has_moment && notes.keep_alives >= r.claim_attempts) return failed(pe);
+  if (!has_moment && (notes.flags & kHasTurn) == 0) return resume(pe);
+  notes.flags &= ~(kHasTurn | kHasMoment);
   context_.space.set_timer(pe, PeTimer::probe, context_.clock.now_ms() + r.keepalive_timeout_ms);
+  if (!has_moment) return reach(pe, notes.keep_alives++);
+  if (const Association* association = association_of(pe)) return say(pe, *association);
+  reach(pe, notes.keep_alives);
 }
 
 void Claims::failed(PeIndex pe) {
@@ -81,13 +90,32 @@ void Claims::say(PeIndex pe, const Association& association) {
   ++context_.counters.keepalives_sent;
 }
 
-void Claims::reach(PeIndex pe, uint32_t attempt) {
-  const rserpool::PeRecord& record = context_.space.record(pe);
+// Those of one host are all reached at one moment, when its association is up: they are told one after the
+// other. A PE that is not being claimed is one that is invited.
+void Claims::tell(PeIndex pe, const Association& association) {
+  rserpool::PeNotes& notes = context_.space.notes(pe);
+  if ((notes.flags & kClaiming) == 0) return say(pe, association);
+  const Micros now = context_.clock.now_ms() * kMilli;
+  const Micros at = std::max(next_moment_, now);
+  next_moment_ = at + between();
+  if (at == now) return say(pe, association);
+  notes.flags = (notes.flags & ~kHasTurn) | kHasMoment;
+  context_.space.set_timer(pe, PeTimer::probe, (at + kMilli - 1) / kMilli);
+}
+
+// Reads element_.
+const Association* Claims::association_of(PeIndex pe) {
   context_.space.read(pe, element_);
   const rserpool::Transport& transport = element_.asap_transport;
+  if (!element_.has_asap_transport || transport.addresses.empty() || transport.port == 0) return nullptr;
+  return context_.associations.at(transport.addresses, transport.port);
+}
+
+void Claims::reach(PeIndex pe, uint32_t attempt) {
+  if (const Association* association = association_of(pe)) return tell(pe, *association);
+  const rserpool::PeRecord& record = context_.space.record(pe);
+  const rserpool::Transport& transport = element_.asap_transport;
   if (!element_.has_asap_transport || transport.addresses.empty() || transport.port == 0) return;
-  if (const Association* association = context_.associations.at(transport.addresses, transport.port))
-    return say(pe, *association);
   const std::pair place{transport.addresses.front(), transport.port};
   const auto [at, is_new] = requests_.try_emplace(place, 0);
   if (is_new) {
@@ -103,7 +131,8 @@ void Claims::reach(PeIndex pe, uint32_t attempt) {
     context_.out.put(std::move(connect));
   }
   auto& waiting = pending_[at->second].elements;
-  const std::pair element{rserpool::PoolHandle(context_.space.handle(record.pool)), record.id};
+  const Waiting element{rserpool::PoolHandle(context_.space.handle(record.pool)), record.id,
+                        (record.notes.flags & kClaiming) != 0};
   if (std::find(waiting.begin(), waiting.end(), element) == waiting.end()) waiting.push_back(element);
 }
 
@@ -113,9 +142,12 @@ bool Claims::up(const Association& association, uint64_t request) {
   const Pending pending = std::move(at->second);
   pending_.erase(at);
   requests_.erase(pending.place);
-  for (const auto& [handle, id] : pending.elements) {
-    const PeIndex pe = context_.space.find(handle, id);
-    if (pe != kNoPe) say(pe, association);
+  for (const Waiting& waiting : pending.elements) {
+    const PeIndex pe = context_.space.find(waiting.handle, waiting.id);
+    if (pe == kNoPe) continue;
+    // It may have registered meanwhile, here or at another server, whose it is then.
+    if (waiting.claimed && (context_.space.notes(pe).flags & kClaiming) == 0) continue;
+    tell(pe, association);
   }
   return true;
 }

@@ -44,9 +44,15 @@ class Claims {
   size_t pending() const { return elements_.claiming(); }
 
  private:
+  struct Waiting {
+    rserpool::PoolHandle handle;
+    rserpool::PeId id = 0;
+    bool claimed = false;  // else invited
+    bool operator==(const Waiting&) const = default;
+  };
   // Whom a Connect is for: those of one ASAP Transport.
   struct Pending {
-    std::vector<std::pair<rserpool::PoolHandle, rserpool::PeId>> elements;
+    std::vector<Waiting> elements;
     std::pair<rserpool::IpAddress, uint16_t> place;
   };
   struct Doubt {
@@ -54,7 +60,10 @@ class Claims {
     config::LifeUnit unit = config::LifeUnit::seconds;
     Micros until = 0;
   };
+  Micros between() const;
   Micros turn(Micros not_before);
+  const Association* association_of(rserpool::PeIndex pe);
+  void tell(rserpool::PeIndex pe, const Association& association);
   bool came_back(const Association& association, const rserpool::asap::EndpointKeepAliveAck& message);
   bool is_from(const Association& association, const rserpool::PoolElement& element) const;
   void failed(rserpool::PeIndex pe);
@@ -64,7 +73,8 @@ class Claims {
   Context& context_;
   Elements& elements_;
   KeepAlives& keep_alives_;
-  Micros next_turn_ = 0;
+  Micros next_turn_ = 0;    // to be reached
+  Micros next_moment_ = 0;  // to be told
   std::unordered_map<uint64_t, Pending> pending_;
   std::map<std::pair<rserpool::IpAddress, uint16_t>, uint64_t> requests_;
   std::unordered_map<rserpool::PeIndex, rserpool::ServerId> contested_;      // of those with kContested

@@ -9,7 +9,7 @@ namespace enrp = rserpool::enrp;
 
 bool Downloads::begin(Peer& peer, bool own_only) {
   if (peer.download.running || !peer.connected()) return false;
-  peer.download = {.running = true, .own_only = own_only, .generation = ++generation_};
+  peer.download = {.running = true, .own_only = own_only, .generation = ++context_.download_generation};
   elements_.reading(true);
   if (request(peer)) return true;
   end(peer);
@@ -42,12 +42,22 @@ std::optional<DownloadEnd> Downloads::response(Peer& peer, enrp::HandleTableResp
     end(peer);
     return DownloadEnd::rejected;
   }
-  foreign_.table(peer, message);
-  ++peer.download.chunks;
-  if (message.more && request(peer)) return std::nullopt;
+  const bool brought = foreign_.table(peer, message) != 0;
+  peer.download.idle_chunks = brought ? 0 : peer.download.idle_chunks + 1;
+  const bool endless = message.more && peer.download.idle_chunks > most_idle_chunks();
+  if (message.more && !endless && request(peer)) return std::nullopt;
   end(peer);
-  return message.more ? DownloadEnd::timed_out : DownloadEnd::complete;
+  if (!message.more) return DownloadEnd::complete;
+  ++context_.counters.downloads_failed;
+  if (endless)
+    context_.out.log(Log::Level::warn, "download " + std::to_string(peer.id),
+                     server_text(peer.id) + ": its table does not end: given up");
+  return DownloadEnd::timed_out;
 }
+
+// Chunks with nothing but PEs that are ours, or refused, or already there by an update are no fault, as many
+// as there may be PEs; a table that goes on longer without anything new does not end.
+uint32_t Downloads::most_idle_chunks() const { return context_.settings.registrar.max_elements + 100; }
 
 void Downloads::abandon(Peer& peer) { end(peer); }
 

@@ -28,13 +28,13 @@ class Downloads {
 
  private:
   bool request(Peer& peer);
+  uint32_t most_idle_chunks() const;
   void end(Peer& peer);
 
   Context& context_;
   Elements& elements_;
   Peers& peers_;
   Foreign& foreign_;
-  uint32_t generation_ = 0;
 };
 
 }  // namespace poolgate::registrar

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "controlplane/registrar/core/enrp/foreign.h"
 
+#include <utility>
+
 #include "controlplane/registrar/core/enrp/distance.h"
 
 namespace poolgate::registrar {
@@ -36,7 +38,7 @@ void Foreign::update(Peer& peer, const enrp::HandleUpdate& message) {
   add_distance(peer, element);
   const PeIndex now = elements_.put_foreign(message.handle, element, peer.partner);
   if (now == kNoPe) return;
-  context_.space.notes(now).number = peer.download.generation;
+  context_.space.notes(now).number = context_.download_generation;
   if (message.takeover_suggested && context_.settings.registrar.takeover_suggestion) claims_.invite(now);
 }
 
@@ -55,8 +57,9 @@ bool Foreign::yields(Peer& peer, PeIndex pe) {
   return false;
 }
 
-void Foreign::table(Peer& peer, enrp::HandleTableResponse& message) {
+size_t Foreign::table(Peer& peer, enrp::HandleTableResponse& message) {
   ++context_.counters.handle_tables_received;
+  size_t brought = 0;
   for (enrp::TableEntry& entry : message.entries) {
     for (PoolElement& element : entry.elements) {
       // What is said to be ours we know better.
@@ -77,10 +80,13 @@ void Foreign::table(Peer& peer, enrp::HandleTableResponse& message) {
       } else {
         pe = elements_.put_foreign(entry.handle, element, peer.partner);
       }
-      if (pe != kNoPe) context_.space.notes(pe).number = peer.download.generation;
       peers_.learn_owner(element.home);
+      if (pe == kNoPe) continue;
+      brought += std::exchange(context_.space.notes(pe).number, peer.download.generation) !=
+                 peer.download.generation;
     }
   }
+  return brought;
 }
 
 // draft-dreibholz-rserpool-delay: who hears of a PE from a peer is that much farther from it.

@@ -16,8 +16,8 @@ class Foreign {
       : context_(context), elements_(elements), peers_(peers), claims_(claims) {}
 
   void update(Peer& peer, const rserpool::enrp::HandleUpdate& message);
-  // A chunk of the table that the peer shows us.
-  void table(Peer& peer, rserpool::enrp::HandleTableResponse& message);
+  // A chunk of the table that the peer shows us. How many PEs of it the download had not brought yet.
+  size_t table(Peer& peer, rserpool::enrp::HandleTableResponse& message);
 
  private:
   void refuse(const Peer& peer, rserpool::PoolHandleView handle, rserpool::PeId id, const char* why);

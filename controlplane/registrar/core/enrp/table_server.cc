@@ -2,6 +2,7 @@
 #include "controlplane/registrar/core/enrp/table_server.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "controlplane/rserpool/wire/builders.h"
 #include "controlplane/rserpool/wire/code_points.h"
@@ -52,8 +53,8 @@ bool TableServer::read(PeIndex pe, const Partner& partner) { return own_.read(pe
 
 // RFC 5353 §3.2.3. The W flag is that of each request (conformance §12.17).
 void TableServer::answer_table(const Request& request, const Partner& partner,
-                               const enrp::HandleTableRequest& message, bool serving) {
-  if (!serving) {
+                               const enrp::HandleTableRequest& message, bool able) {
+  if (!able) {
     answer(context_, request,
            encoded(enrp::HandleTableResponse{context_.server_id, message.sender, true, false, {}}));
     return;
@@ -65,7 +66,8 @@ void TableServer::answer_table(const Request& request, const Partner& partner,
   }
   download.used = context_.clock.now();
   std::string bytes;
-  wire::TableResponseBuilder builder(bytes, context_.server_id, message.sender, kChunk);
+  std::optional<wire::TableResponseBuilder> builder;
+  builder.emplace(bytes, context_.server_id, message.sender, kChunk);
   bool more = false;
   for (;;) {
     const rserpool::KeyCursor before = download.cursor;
@@ -78,8 +80,11 @@ void TableServer::answer_table(const Request& request, const Partner& partner,
     }
     if (!read(pe, partner)) continue;
     const auto handle = context_.space.handle(context_.space.record(pe).pool);
-    if (builder.append(handle, element_)) continue;
-    if (builder.count() == 0) {
+    if (builder->append(handle, element_)) continue;
+    if (builder->count() == 0) {
+      // A handle may be longer than a chunk: then it has one as long as a message can be.
+      builder.emplace(bytes, context_.server_id, message.sender, wire::kMaxMessageLength);
+      if (builder->append(handle, element_)) continue;
       context_.out.log(Log::Level::warn, "enrp-table",
                        pe_text(handle, element_.id) + " does not fit a table response");
       continue;
@@ -89,7 +94,7 @@ void TableServer::answer_table(const Request& request, const Partner& partner,
     break;
   }
   if (!more) download.cursor = {};
-  if (!builder.finish(more)) return;
+  if (!builder->finish(more)) return;
   ++context_.counters.handle_tables_sent;
   answer(context_, request, std::move(bytes));
 }

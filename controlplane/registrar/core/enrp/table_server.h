@@ -14,8 +14,10 @@ class TableServer {
 
   // `serving`: false while we initialize ourselves, and reject.
   void answer_list(const Request& request, const rserpool::enrp::ListRequest& message, bool serving);
+  // `able`: false while we initialize ourselves, or while PEs of a dead server become ours, as a table of
+  // ours would lack some of them; rejected (§3.2.3, §3.6.3).
   void answer_table(const Request& request, const Partner& partner,
-                    const rserpool::enrp::HandleTableRequest& message, bool serving);
+                    const rserpool::enrp::HandleTableRequest& message, bool able);
 
  private:
   bool read(rserpool::PeIndex pe, const Partner& partner);
