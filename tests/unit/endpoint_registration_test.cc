@@ -179,6 +179,65 @@ TEST(EndpointRegistration, ASAP_3_1_27_an_update_reregisters_at_once_under_the_s
   EXPECT_EQ(registration_in(sent[1].bytes).element.policy.load, 200u);
 }
 
+// Registered with server 0, which answers nothing from then on; server 1 is there by then.
+void register_and_change_each_second_while_its_home_is_silent(World& world, int seconds) {
+  PoolElement pe = element(7);
+  pe.policy = {PolicyType::least_used, 0, 100};
+  world.server(1).reachable = false;
+  world.register_pe("EchoPool", pe);
+  world.run_for(1s);
+  world.server(0).answers = false;
+  world.server(1).reachable = true;
+  for (int second = 0; second < seconds; ++second) {
+    ++pe.policy.load;
+    world.endpoint.update_pe("EchoPool", pe, world.now);
+    world.run_for(1s);
+  }
+}
+
+// A load that changes each second must not hide a registrar that says nothing any more.
+TEST(EndpointRegistration, ASAP_3_1_25_updates_while_a_response_is_awaited_do_not_put_T2_off) {
+  World world(2);
+  register_and_change_each_second_while_its_home_is_silent(world, 40);
+  const auto sent = world.sent<asap::Registration>();
+  const auto to_other = std::find_if(sent.begin(), sent.end(), [](const auto& s) { return s.server == 1; });
+  ASSERT_NE(to_other, sent.end()) << "the other registrar is never asked";
+  EXPECT_EQ(to_other->at, 31s + 1ms) << "T2 from the first that was not answered, then the connection";
+  EXPECT_EQ(world.events<RegistrationGivenUp>().size(), 0u);
+  EXPECT_EQ(world.events<Registered>().size(), 2u + 9u) << "here each second";
+}
+
+TEST(EndpointRegistration, ASAP_3_1_29_updates_while_a_response_is_awaited_are_no_attempts) {
+  World world(2);
+  register_and_change_each_second_while_its_home_is_silent(world, 5);
+  world.break_link(0);
+  world.run_for(1s);
+  EXPECT_EQ(world.events<RegistrationGivenUp>().size(), 0u) << "one registrar failed, once";
+  const auto sent = world.sent<asap::Registration>();
+  EXPECT_EQ(sent.back().server, 1u);
+  EXPECT_EQ(registration_in(sent.back().bytes).element.policy.load, 105u) << "as it is now";
+  EXPECT_EQ(world.endpoint.registration("EchoPool", 7)->state(), State::registered);
+}
+
+TEST(EndpointRegistration, ASAP_3_1_27_what_changed_while_a_response_was_awaited_is_sent_when_it_is_there) {
+  World world(1);
+  PoolElement pe = element(7);
+  pe.policy = {PolicyType::least_used, 0, 100};
+  world.register_pe("EchoPool", pe);
+  world.run_for(1s);
+  for (const uint32_t load : {200u, 300u, 400u}) {
+    pe.policy.load = load;
+    world.endpoint.update_pe("EchoPool", pe, world.now);
+  }
+  world.run_for(1s);
+  const auto sent = world.sent<asap::Registration>();
+  ASSERT_EQ(sent.size(), 3u) << "the first, one change, and what it had become";
+  EXPECT_EQ(registration_in(sent[1].bytes).element.policy.load, 200u);
+  EXPECT_EQ(sent[2].at, 1s + 1ms);
+  EXPECT_EQ(registration_in(sent[2].bytes).element.policy.load, 400u);
+  EXPECT_EQ(world.events<Registered>().size(), 3u);
+}
+
 TEST(EndpointRegistration, ASAP_3_1_29_stops_and_reports_when_the_attempts_exceed_MAX_REG_ATTEMPT) {
   World world(1);
   world.server(0).answers = false;

@@ -37,7 +37,9 @@ void Registration::update(const PoolElement& element, Time now) {
   element_ = element;
   element_.id = id;
   if (state_ == State::registered || state_ == State::registering) {
-    send(now);
+    // One request at a time: T2 runs for the one under way, and the response to it sends what changed.
+    changed_ = awaiting_;
+    if (!awaiting_) send(now);
   } else if (state_ == State::rejected) {
     state_ = State::registering;
     attempts_ = 0;
@@ -62,7 +64,7 @@ void Registration::stop(Time now) {
 
 // R2-R4, D1-D4.
 void Registration::send(Time now) {
-  awaiting_ = false;
+  awaiting_ = changed_ = false;
   deadline_ = kNever;
   if (hunt_.home() == 0) {
     hunt_.need_home(now);
@@ -142,6 +144,7 @@ void Registration::response(Link link, const asap::RegistrationResponse& message
   deadline_ = now + reregistration_interval(element_.registration_life);
   out_.push_back(Registered{handle_, element_.id, was_registered_, message.causes});
   was_registered_ = true;
+  if (changed_) send(now);
 }
 
 void Registration::response(Link link, const asap::DeregistrationResponse& message, Time now) {

@@ -25,7 +25,8 @@ class Registration {
   State state() const { return state_; }
 
   void start(Time now);
-  // New attributes, sent at once if it is registered or wants to be. The id stays (RFC 5352 §3.1).
+  // New attributes, sent if it is registered or wants to be: at once, or when the response that it waits for
+  // is there. The id stays (RFC 5352 §3.1).
   void update(const PoolElement& element, Time now);
   void stop(Time now);
 
@@ -64,6 +65,7 @@ class Registration {
   State state_ = State::idle;
   bool was_registered_ = false;
   bool awaiting_ = false;   // a request is under way: T2 or T3 runs
+  bool changed_ = false;    // element_, since it was sent
   Link asked_ = 0;          // whom the request went to
   Link registered_at_ = 0;  // whose response was the last
   unsigned attempts_ = 0;   // since the last success
