@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """kill -9 of the registrar under traffic: nobody notices, and the next one knows all that it knew."""
+import json
+import os
 import signal
 import time
 import unittest
 
-from appliance import PES, POOLS, SOAK, Appliance
+from appliance import PES, POOLS, SOAK, TOOLS, VIP, Appliance
 
 TIMEOUT_SECONDS = 900
 DEATHS = 20 if SOAK else 3
+MOST_A_SECOND = 16_000 if SOAK else 2_000  # requests that are tried; the client, which tells of each, is the limit beyond
 
 
 class RegistrarDeath(unittest.TestCase):
@@ -45,6 +48,34 @@ class RegistrarDeath(unittest.TestCase):
         counters = lab.registrar()["counters"]
         for nothing in ("registrations", "reregistrations", "pes_found_dead", "pes_out_by_association", "pes_out_by_grace"):
             self.assertEqual(counters[nothing], 0, nothing)
+
+    def capacity(self):
+        """Requests a second that the lab answers all of, in steps of two."""
+        rate = 500
+        while rate < MOST_A_SECOND:
+            told = json.loads(self.lab.run(
+                "pu", os.path.join(TOOLS, "poolgate-lab-client"), "--transport", "udp", "--to", f"{VIP}:5000", "--flows", "9",
+                "--rate", str(2 * rate), "--count", str(4 * rate), "--timeout", "1000", "--json", "--progress", check=False))
+            if told["failed"]:
+                break
+            rate *= 2
+        return rate
+
+    def test_at_half_of_what_the_lab_carries_nothing_is_dropped(self):
+        lab = self.lab
+        rate = self.capacity() // 2
+        print(f"{rate} requests a second", flush=True)
+        with lab.clients(transports=("udp",), rate=rate) as clients:
+            drops = lab.drops()
+            for _ in range(3):
+                lab.signal("registrar", signal.SIGKILL)
+                clients.wait_for_answers(rate // 2)
+                lab.start()
+                lab.wait_for_registrar()
+                clients.wait_for_answers(rate // 2)
+            self.assertEqual(lab.drops(), drops)
+        self.assertEqual(clients.reports["udp"]["failed"], 0)
+        self.assertEqual(clients.moved["udp"], {})
 
     def test_without_a_registrar_new_clients_are_served(self):
         lab = self.lab

@@ -27,6 +27,13 @@ TEST_F(RegistrarBinary, a_missing_file_is_an_error_and_a_term_is_a_clean_end) {
   EXPECT_FALSE(std::filesystem::exists(plane.folder.file("registrar-cli.sock")));
 }
 
+TEST_F(RegistrarBinary, a_run_dir_that_cannot_be_made_is_named_with_its_key) {
+  std::ofstream(file()) << "[general]\nrun_dir = \"" << file() << "/run\"\nstate_dir = \""
+                        << plane.folder.file("state") << "\"\n";
+  EXPECT_EQ(start()->wait(), 1);
+  EXPECT_EQ(log(), "poolgate-registrar: general.run_dir " + file() + "/run: Not a directory\n");
+}
+
 TEST_F(RegistrarBinary, a_hangup_reloads_and_a_bad_file_leaves_the_old_configuration) {
   auto registrar = start();
   ASSERT_TRUE(until([&] { return plane.server->registrar_connected(); })) << log();

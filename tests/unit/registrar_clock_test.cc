@@ -12,10 +12,7 @@ namespace {
 class RegistrarClock : public RegistrarBinary {
  protected:
   std::unique_ptr<Program> start_at(int offset_s) {
-    const char* sanitizer = std::getenv("ASAN_OPTIONS");
-    return start({}, {"LD_PRELOAD=" POOLGATE_STEP_CLOCK, "POOLGATE_CLOCK_OFFSET=" + std::to_string(offset_s),
-                      "ASAN_OPTIONS=" + std::string(sanitizer != nullptr ? sanitizer : "") +
-                          ":verify_asan_link_order=0"});
+    return start_behind(POOLGATE_STEP_CLOCK, {"POOLGATE_CLOCK_OFFSET=" + std::to_string(offset_s)});
   }
   bool told(int count) {
     return until([&] { return plane.handler.told("EchoPool") == count; });

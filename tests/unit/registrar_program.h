@@ -79,6 +79,20 @@ class RegistrarBinary : public ::testing::Test {
     arguments.insert(arguments.end(), more.begin(), more.end());
     return std::make_unique<Program>(arguments, plane.folder.file("log"), environment);
   }
+  // The same with a library of tests/tools in front of it.
+  std::unique_ptr<Program> start_behind(const std::string& library, std::vector<std::string> environment) {
+    const char* sanitizer = std::getenv("ASAN_OPTIONS");
+    environment.push_back("LD_PRELOAD=" + library);
+    environment.push_back("ASAN_OPTIONS=" + std::string(sanitizer != nullptr ? sanitizer : "") +
+                          ":verify_asan_link_order=0");
+    return start({}, environment);
+  }
+  static std::vector<size_t> where(const std::string& text, const std::string& what) {
+    std::vector<size_t> places;
+    for (size_t at = text.find(what); at != std::string::npos; at = text.find(what, at + 1))
+      places.push_back(at);
+    return places;
+  }
   template <class Condition>
   bool until(Condition&& condition) {
     const auto stop = std::chrono::steady_clock::now() + std::chrono::seconds(60);
