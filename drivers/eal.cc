@@ -3,6 +3,7 @@
 
 #include <rte_eal.h>
 #include <rte_errno.h>
+#include <unistd.h>
 
 #include <algorithm>
 
@@ -51,6 +52,22 @@ std::vector<std::string> eal_arguments(const config::Config& config) {
   return arguments;
 }
 
+Result<bool> check_cores(const config::Config& config) {
+  for (const std::string& argument : config.dataplane.eal)
+    if (argument.starts_with("--lcores")) return true;
+  const auto is_here = [](unsigned core) {
+    return access(("/sys/devices/system/cpu/cpu" + std::to_string(core)).c_str(), F_OK) == 0;
+  };
+  const auto missing = [](const char* key, unsigned core) {
+    return Error{std::string(key) + ": this machine has no core " + std::to_string(core) + ", but " +
+                 std::to_string(sysconf(_SC_NPROCESSORS_CONF)) + " of them"};
+  };
+  if (!is_here(config.dataplane.main_core)) return missing("dataplane.main_core", config.dataplane.main_core);
+  for (const unsigned core : config.dataplane.worker_cores)
+    if (!is_here(core)) return missing("dataplane.worker_cores", core);
+  return true;
+}
+
 Result<int> start_eal(const std::vector<std::string>& arguments) {
   // The EAL keeps and permutes the array: it has to outlive this call.
   static std::vector<std::string> kept;
@@ -64,7 +81,7 @@ Result<int> start_eal(const std::vector<std::string>& arguments) {
   std::string line;
   for (const std::string& argument : arguments) line += (line.empty() ? "" : " ") + argument;
   return Error{
-      "EAL: " + std::string(rte_strerror(rte_errno)) + " (" + line +
+      "EAL: " + std::string(rte_errno != 0 ? rte_strerror(rte_errno) : "it does not start") + " (" + line +
       "); look at the EAL's lines above: hugepages (or --no-huge in [dataplane] eal), the cores, the "
       "devices and their binding, and whether another instance runs under this name"};
 }

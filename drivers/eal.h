@@ -22,6 +22,9 @@ std::string device_name(const std::string& device);
 // The value of `key` among the device's arguments ("iface"); empty if it has none.
 std::string device_argument(const std::string& device, const std::string& key);
 
+// Whether this machine has the cores; with --lcores, which places them, the EAL judges.
+Result<bool> check_cores(const config::Config& config);
+
 // rte_eal_init with these; the error says what to look at (hugepages, permissions).
 Result<int> start_eal(const std::vector<std::string>& arguments);
 

@@ -171,7 +171,7 @@ void Neighbours::apply(NextHopIndex index, const NeighbourMessage& message) {
   const auto before = (*table_)[index].state.load(std::memory_order_relaxed);
   if ((message.nud & kUsable) != 0 && message.mac) {
     table_->resolve(index, *message.mac);
-    if (before != NextHop::resolved && changed_) changed_(index);
+    if (before != NextHop::resolved) tell_change(index);
   } else if ((message.nud & NUD_FAILED) != 0) {
     if (before == NextHop::unreachable) return;
     if (now_ms_ >= doubt_until_ms_)
@@ -185,7 +185,7 @@ void Neighbours::apply(NextHopIndex index, const NeighbourMessage& message) {
 
 void Neighbours::fail(NextHopIndex index) {
   table_->set_state(index, NextHop::unreachable);
-  if (changed_) changed_(index);
+  tell_change(index);
 }
 
 void Neighbours::was_deaf(Clock now_ms, Clock gap_ms) {

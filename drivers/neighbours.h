@@ -67,8 +67,8 @@ class Neighbours {
   // For `gap_ms` we carried no packet, nor the kernel's questions. What it found unreachable meanwhile may be
   // there: for kDoubtMs it is asked again instead of believed.
   void was_deaf(Clock now_ms, Clock gap_ms);
-  // Called for each entry that becomes resolved or unreachable.
-  void on_change(std::function<void(NextHopIndex)> callback) { changed_ = std::move(callback); }
+  // Called for each entry that becomes resolved or unreachable; several callbacks may be.
+  void on_change(std::function<void(NextHopIndex)> callback) { changed_.push_back(std::move(callback)); }
   // Called, at most once a tick, after the routes changed (epoch() is new): who holds indices resolves anew.
   void on_routes(std::function<void()> callback) { routes_changed_ = std::move(callback); }
 
@@ -152,7 +152,10 @@ class Neighbours {
   Clock swept_ms_ = 0;
   Clock doubt_until_ms_ = 0;
 
-  std::function<void(NextHopIndex)> changed_;
+  void tell_change(NextHopIndex index) const {
+    for (const auto& callback : changed_) callback(index);
+  }
+  std::vector<std::function<void(NextHopIndex)>> changed_;
   std::function<void()> routes_changed_;
   Counters counters_;
 };

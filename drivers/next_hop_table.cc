@@ -7,8 +7,8 @@
 #include <rte_lcore.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <cstring>
-#include <string>
 
 namespace poolgate::drivers {
 namespace {
@@ -32,6 +32,13 @@ NextHopIndex index_of(void* data) { return static_cast<NextHopIndex>(reinterpret
 void* data_of(NextHopIndex index) { return reinterpret_cast<void*>(static_cast<uintptr_t>(index)); }
 
 }  // namespace
+
+std::string to_string(const MacAddress& mac) {
+  char text[18];
+  std::snprintf(text, sizeof text, "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3], mac[4],
+                mac[5]);
+  return text;
+}
 
 Result<std::unique_ptr<NextHopTable>> NextHopTable::create(const char* name, uint32_t capacity) {
   std::unique_ptr<NextHopTable> table(new NextHopTable);

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <string>
 
 #include "controlplane/rserpool/ip_address.h"
 #include "controlplane/rserpool/result.h"
@@ -14,6 +15,7 @@ struct rte_hash;
 namespace poolgate::drivers {
 
 using MacAddress = std::array<uint8_t, 6>;
+std::string to_string(const MacAddress& mac);  // 02:00:00:00:00:01
 
 // The neighbours that packets leave by, (interface, address) -> NextHop. One writer, the main lcore; workers
 // read without locks. Entries are not moved, and an index stays its neighbour's until release() and a grace

@@ -12,12 +12,15 @@ namespace fs = std::filesystem;
 
 namespace {
 
+constexpr uint64_t kSessionBytes = 78;  // of a session table's file, at least
+
 class Examination {
  public:
   Examination(const config::Config& config, std::string root) : config_(config), root_(std::move(root)) {}
 
   std::vector<Finding> run() {
     memory();
+    session_room();
     cores();
     for (const config::Port& port : config_.ports) {
       if (is_pci(port.device)) {
@@ -77,10 +80,34 @@ class Examination {
     return device.size() == 12 && device[4] == ':' && device[7] == ':' && device[10] == '.';
   }
 
+  // A mbuf holds a frame of the largest MTU, and takes some 340 bytes beside its data; and 64 MiB for all
+  // else.
+  uint64_t memory_needed() const {
+    uint64_t room = 2048;
+    for (const config::Port& port : config_.ports) room = std::max<uint64_t>(room, port.mtu + 22u);
+    return uint64_t{config_.dataplane.mbufs} * (room + 512) + (64u << 20);
+  }
+
+  // What -m gives the EAL, in bytes; without hugepages and without -m it takes 64 MiB.
+  uint64_t memory_given() const {
+    const auto& eal = config_.dataplane.eal;
+    const auto at = std::find(eal.begin(), eal.end(), "-m");
+    const uint64_t mib =
+        at == eal.end() || at + 1 == eal.end() ? 64 : std::strtoull((at + 1)->c_str(), nullptr, 10);
+    return mib << 20;
+  }
+
   void memory() {
+    const uint64_t needed = memory_needed();
+    const std::string in_mib = std::to_string(needed >> 20) + " MiB";
     if (eal_has("--no-huge")) {
       warn("--no-huge: ordinary pages cost about 22 cycles a packet",
            "for the lab only; in production reserve hugepages");
+      if (memory_given() < needed)
+        error("--no-huge: the EAL has " + std::to_string(memory_given() >> 20) + " MiB; about " + in_mib +
+                  " are needed",
+              "\"-m\", \"" + std::to_string((needed >> 20) + 1) +
+                  "\" in dataplane.eal, or lower dataplane.mbufs");
       return;
     }
     uint64_t bytes_free = 0, bytes = 0;
@@ -92,9 +119,6 @@ class Examination {
       bytes += number(dir + "/nr_hugepages") * kb * 1024;
       bytes_free += number(dir + "/free_hugepages") * kb * 1024;
     }
-    // A mbuf with its data room takes about 2.5 KiB.
-    const uint64_t needed = uint64_t{config_.dataplane.mbufs} * 2560 + (64u << 20);
-    const std::string in_mib = std::to_string(needed >> 20) + " MiB";
     if (bytes == 0) {
       error("no hugepages are reserved; about " + in_mib + " are needed",
             "scripts/hugepages " + std::to_string((needed >> 20) + 1) +
@@ -108,9 +132,42 @@ class Examination {
     }
   }
 
+  // The session tables, all of whose pages are taken at the start: what a former run left counts as room.
+  void session_room() {
+    const std::string& dir = config_.dataplane.session_dir;
+    std::error_code none;
+    if (!fs::is_directory(root_ + dir, none)) {
+      error("dataplane.session_dir " + dir + ": there is no such folder",
+            "make it, or choose another; /dev/shm");
+      return;
+    }
+    const std::string prefix = "poolgate-" + config_.general.name + "-";
+    uint64_t room = fs::space(root_ + dir, none).available;
+    for (const auto& file : fs::directory_iterator(root_ + dir, none))
+      if (file.path().filename().string().starts_with(prefix)) room += file.file_size(none);
+    const uint64_t needed =
+        uint64_t{config_.dataplane.sessions} * config_.dataplane.worker_cores.size() * kSessionBytes;
+    const std::string said = "dataplane.session_dir " + dir + ": " + std::to_string(room >> 20) +
+                             " MiB free, about " + std::to_string(needed >> 20) + " MiB needed";
+    if (room < needed)
+      error(said + " for " + std::to_string(config_.dataplane.sessions) + " sessions a worker",
+            "mount -o remount,size=" + std::to_string((needed >> 20) * 2) + "M " + dir +
+                ", lower dataplane.sessions, or choose another folder");
+    else
+      ok(said);
+  }
+
   void cores() {
     const auto online = cpu_list(line("/sys/devices/system/cpu/online"));
     const auto isolated = cpu_list(line("/sys/devices/system/cpu/isolated"));
+    // With --lcores the numbers are the EAL's own, which that option places.
+    const bool placed = std::any_of(config_.dataplane.eal.begin(), config_.dataplane.eal.end(),
+                                    [](const std::string& a) { return a.starts_with("--lcores"); });
+    if (placed) return;
+    if (!online.contains(config_.dataplane.main_core))
+      error("main core " + std::to_string(config_.dataplane.main_core) +
+                " is not online (online: " + line("/sys/devices/system/cpu/online") + ")",
+            "choose another in dataplane.main_core");
     for (const unsigned core : config_.dataplane.worker_cores) {
       const std::string name = "worker core " + std::to_string(core);
       if (!online.contains(core)) {

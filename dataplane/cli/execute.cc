@@ -57,6 +57,8 @@ Result<Report> run(const ParsedCommand& c, Source& source) {
       return source.drops();
     case CommandId::clear_drops:
       return source.clear_drops();
+    case CommandId::clear_held:
+      return source.clear_held(w[2]);
     case CommandId::show_worker:
       return source.workers();
     case CommandId::capture: {

@@ -26,6 +26,7 @@ enum class CommandId {
   show_assoc,
   show_drops,
   clear_drops,
+  clear_held,
   show_worker,
   show_registrar,
   show_capture,

@@ -3,6 +3,8 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <cerrno>
+#include <cstring>
 #include <fstream>
 #include <iostream>
 #include <nlohmann/json.hpp>
@@ -92,6 +94,18 @@ int prompt(const Sockets& sockets) {
   return p.interact() ? 0 : fail("the terminal cannot be used");
 }
 
+// The shell's words as a line of the prompt: one that was quoted there stays one here. A single one is a
+// line.
+std::string line_of(const std::vector<std::string>& words) {
+  std::string line;
+  for (const std::string& word : words) {
+    const bool whole = words.size() > 1 && word.find('"') == std::string::npos &&
+                       (word.empty() || word.find_first_of(" \t#") != std::string::npos);
+    line += (line.empty() ? "" : " ") + (whole ? "\"" + word + "\"" : word);
+  }
+  return line;
+}
+
 // Before the appliance is started: reads the configuration and the machine.
 int doctor(const std::string& config_file) {
   if (config_file.empty()) return fail("doctor needs --config FILE");
@@ -111,6 +125,7 @@ int main(int argc, char** argv) {
   app.add_option("--cmdline-file", command_file, "run the commands of a file; the first error stops it");
   app.add_option("command", command, "one command, e.g. show pool all json; doctor; none: a prompt");
   app.positionals_at_end();
+  app.set_version_flag("--version", "poolgate-cli " POOLGATE_VERSION);
   CLI11_PARSE(app, argc, argv);
 
   if (command == std::vector<std::string>{"doctor"}) return doctor(config_file);
@@ -124,12 +139,11 @@ int main(int argc, char** argv) {
   const Sockets sockets{paths.dataplane_cli_path(), paths.registrar_cli_path()};
   if (!command_file.empty()) {
     std::ifstream in(command_file);
-    return in ? run_stream(sockets, in, command_file) : fail(command_file + ": cannot be read");
+    return in ? run_stream(sockets, in, command_file)
+              : fail(command_file + ": cannot be read: " + std::strerror(errno));
   }
   if (!command.empty()) {
-    std::string line;
-    for (const std::string& word : command) line += (line.empty() ? "" : " ") + word;
-    const auto result = run_line(sockets, line);
+    const auto result = run_line(sockets, line_of(command));
     if (!result) return fail(result.error().text);
     std::cout << *result;
     return 0;

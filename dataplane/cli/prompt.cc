@@ -6,11 +6,13 @@
 #include <cmdline_parse_string.h>
 #include <cmdline_socket.h>
 
+#include <algorithm>
 #include <cctype>
 #include <cstdlib>
 #include <cstring>
 #include <deque>
 #include <memory>
+#include <set>
 
 #include "dataplane/cli/grammar.h"
 
@@ -31,7 +33,9 @@ struct Token {
   std::vector<std::string> choices;  // literals; empty: a parameter
   std::string parameter;             // "<pool>"
   const Prompt::Names* names = nullptr;
-  size_t words_before_json = 0;      // of the first token of a command with "json"; else 0
+  size_t words_before_json = 0;  // of the first token of a command with "json"; else 0
+  std::vector<size_t>
+      silent_after;  // of a command's first token: words after which another one asks the same
   std::vector<std::string> offered;  // what completion offers, asked for at complete_get_nb
 };
 
@@ -62,8 +66,11 @@ int parse_token(cmdline_parse_token_hdr_t* hdr, const char* text, void* result, 
   const auto* token = reinterpret_cast<const Token*>(hdr);
   const size_t n = typed_length(text);
   // Completion would show each command twice: the one with "json" comes into play where that is the next
-  // word.
-  if (finished_words(text) < token->words_before_json) return -1;
+  // word. Likewise the names of a parameter that an earlier command has at that place.
+  const size_t finished = finished_words(text);
+  if (finished < token->words_before_json ||
+      std::ranges::find(token->silent_after, finished) != token->silent_after.end())
+    return -1;
   if (n == 0 || n > kMaxWord || (result != nullptr && size < n + 1)) return -1;
   const std::string_view typed(text, n);
   bool good = !token->parameter.empty();
@@ -129,6 +136,7 @@ struct Prompt::Instances {
     size_t words;
   };
   std::deque<Call> calls;
+  std::set<std::string_view> asked;  // commands up to a parameter
 
   static void called(void* parsed, cmdline* cl, void* data) {
     const auto* call = static_cast<const Call*>(data);
@@ -163,7 +171,10 @@ struct Prompt::Instances {
     std::vector<Token*> line;
     for (size_t begin = 0; begin < spec.words.size();) {
       const size_t end = std::min(spec.words.find(' ', begin), spec.words.size());
-      line.push_back(token(spec.words.substr(begin, end - begin), line.size()));
+      const size_t finished = line.size();
+      line.push_back(token(spec.words.substr(begin, end - begin), finished));
+      if (!line.back()->parameter.empty() && !json && !asked.insert(spec.words.substr(0, end)).second)
+        line.front()->silent_after.push_back(finished);
       begin = end + 1;
     }
     if (json) {
@@ -186,7 +197,7 @@ struct Prompt::Instances {
 };
 
 Prompt::Prompt(Run run, Names names)
-    : instances_(new Instances{std::move(run), std::move(names), false, {}, {}, {}, {}}) {
+    : instances_(new Instances{std::move(run), std::move(names), false, {}, {}, {}, {}, {}}) {
   for (const CommandSpec& spec : commands()) {
     instances_->add(spec, false);
     if (spec.json) instances_->add(spec, true);

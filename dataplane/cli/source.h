@@ -31,6 +31,7 @@ class Source {
   virtual Result<Report> associations() = 0;
   virtual Result<Report> drops() = 0;
   virtual Result<Report> clear_drops() = 0;
+  virtual Result<Report> clear_held(std::string_view pool) = 0;
   virtual Result<Report> workers() = 0;
   virtual Result<Report> start() = 0;
   virtual Result<Report> stop() = 0;

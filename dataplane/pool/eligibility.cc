@@ -4,12 +4,15 @@
 
 namespace poolgate::pool {
 
+// The first address that such a service can use, of IPv4 if there is one; else the one to say why.
 PeView::Endpoint endpoint_for(const PeView& pe, const Eligibility& eligibility) {
   if (eligibility.family == 4) return pe.v4;
   if (eligibility.family == 6) return pe.v6;
-  const bool v4_usable =
-      pe.v4.route.next_hop != drivers::kNoNextHop && (pe.v4.route.on_link || !eligibility.on_link);
-  return pe.v4.address.is_set() && (v4_usable || !pe.v6.address.is_set()) ? pe.v4 : pe.v6;
+  for (const PeView::Endpoint& path : pe.paths)
+    if (path.slot != kNoPeSlot && path.route.next_hop != drivers::kNoNextHop &&
+        (path.route.on_link || !eligibility.on_link))
+      return path;
+  return pe.v4.address.is_set() && !pe.v6.address.is_set() ? pe.v4 : pe.v6;
 }
 
 std::string ineligible_because(const PeView& pe, const Eligibility& eligibility) {

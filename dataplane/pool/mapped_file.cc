@@ -64,7 +64,7 @@ bool populate(void* base, size_t bytes, int fd) {
 // Opens the file, and says in note_ why what is in it cannot be used, if so.
 Result<bool> MappedFile::open_file(const std::string& path, const Layout& layout) {
   fd_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-  if (fd_ < 0) return failure(path, "open");
+  if (fd_ < 0) return failure(path, "dataplane.session_dir");
   if (flock(fd_, LOCK_EX | LOCK_NB) != 0) return failure(path, "in use by another process");
   struct stat st;
   if (fstat(fd_, &st) != 0) return failure(path, "stat");
@@ -101,7 +101,8 @@ Result<MappedFile> MappedFile::open(const std::string& path, size_t bytes, const
   void* base = MAP_FAILED;
   if (path.empty()) {
     const int flags = MAP_PRIVATE | MAP_ANONYMOUS;
-    base = mmap(nullptr, file.mapped_, PROT_READ | PROT_WRITE, flags | MAP_HUGETLB, -1, 0);
+    // As with a file, none of its pages is first asked for by a packet.
+    base = mmap(nullptr, file.mapped_, PROT_READ | PROT_WRITE, flags | MAP_HUGETLB | MAP_POPULATE, -1, 0);
     if (base == MAP_FAILED) base = mmap(nullptr, file.mapped_, PROT_READ | PROT_WRITE, flags, -1, 0);
   } else {
     if (auto opened = file.open_file(path, layout); !opened) return opened.error();
@@ -114,7 +115,8 @@ Result<MappedFile> MappedFile::open(const std::string& path, size_t bytes, const
   file.data_ = file.base_ + kHeaderBytes;
   madvise(base, file.mapped_, MADV_HUGEPAGE);  // advice: it may not be taken
   if (!path.empty() && !populate(base, file.mapped_, file.fd_)) {
-    const std::string what = "no room for its " + std::to_string(file.mapped_ >> 20) + " MiB";
+    const std::string what =
+        "dataplane.session_dir: no room for its " + std::to_string(file.mapped_ >> 20) + " MiB";
     const Error error = failure(path, what.c_str());
     if (!file.attached_) ::unlink(path.c_str());
     return error;

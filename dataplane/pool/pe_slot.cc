@@ -3,6 +3,8 @@
 
 #include <cstring>
 
+#include "dataplane/pool/single_writer.h"
+
 namespace poolgate::pool {
 namespace {
 
@@ -48,6 +50,10 @@ Result<std::unique_ptr<PeSlots>> PeSlots::open(const std::string& path, uint32_t
   }
   for (unsigned w = 0; w < workers; ++w) slots->lines_.push_back(std::make_unique<PeLine[]>(capacity));
   slots->log_ = std::make_unique<std::atomic<PeSlotIndex>[]>(kLog);
+  slots->ways_ = std::make_unique<PeWay[]>(capacity);
+  slots->paths_ = std::make_unique<Path[]>(capacity);
+  for (PeSlotIndex i = 0; i < capacity; ++i) slots->alone(i);
+  for (const PeSlotIndex i : slots->attached()) slots->enter(i);
   return slots;
 }
 
@@ -58,11 +64,16 @@ PeSlotIndex PeSlots::allocate(const PeIdentity& identity) {
   slots_[i].next_hop.store(drivers::kNoNextHop, std::memory_order_relaxed);
   slots_[i].down.store(false, std::memory_order_relaxed);
   slots_[i].identity = identity;
+  enter(i);
   return i;
 }
 
 void PeSlots::free(PeSlotIndex slot) {
+  leave(slot);
+  by_address_.erase({slots_[slot].identity.ip(), slot});
+  by_next_hop_.erase({slots_[slot].next_hop.load(std::memory_order_relaxed), slot});
   slots_[slot].identity = PeIdentity{};
+  add(slots_[slot].deaths, 1);  // who still names it means another PE than the next one here
   free_.push_back(slot);
 }
 
@@ -97,7 +108,12 @@ uint16_t PeSlots::service_number(std::string_view name) {
 
 void PeSlots::refresh(PeLine& line, PeSlotIndex slot) const {
   const PeSlot& s = slots_[slot];
-  line.next_hop = s.next_hop.load(std::memory_order_relaxed);
+  const PeWay& way = ways_[slot];
+  line.next_hop = way.next_hop.load(std::memory_order_acquire);
+  line.own_next_hop = s.next_hop.load(std::memory_order_relaxed);
+  line.via = way.via.load(std::memory_order_acquire);
+  line.dead = way.dead.load(std::memory_order_relaxed);
+  line.diverted = line.via != slot || line.next_hop != line.own_next_hop;
   line.deaths = s.deaths.load(std::memory_order_relaxed);
   line.down = s.down.load(std::memory_order_relaxed);
   line.port = s.identity.port;

@@ -1,25 +1,27 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// One cache line to each PE that traffic may go to: what a session points at. Written by the main lcore, read
-// by workers. A slot's address and port never change while it is in use: a PE that registers with another
-// address gets another slot, and the old one lives on until its last session has gone. Slots outlive the
-// process, as sessions do.
+// One cache line to each address of a PE that traffic may go to: what a session points at. Written by the
+// main lcore, read by workers. A slot's address and port never change while it is in use: a PE that registers
+// with another address gets another slot, and the old one lives on until its last session has gone. Slots
+// outlive the process, as sessions do. Those of one PE know each other (pe_ways.h).
 #pragma once
 
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <set>
+#include <span>
 #include <string>
+#include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "controlplane/rserpool/result.h"
 #include "controlplane/rserpool/types.h"
 #include "dataplane/pool/mapped_file.h"
+#include "dataplane/pool/pe_ways.h"
 #include "drivers/next_hop.h"
 
 namespace poolgate::pool {
-
-using PeSlotIndex = uint32_t;
-inline constexpr PeSlotIndex kNoPeSlot = UINT32_MAX;
 
 // Which PE, at which address: what makes a slot the same after a restart.
 struct PeIdentity {
@@ -29,6 +31,9 @@ struct PeIdentity {
   uint8_t family = 0;  // 4 or 6; 0: the slot is free
   uint8_t zero = 0;
   uint8_t address[16] = {};  // network order; 4 or 16 bytes by family
+  rserpool::IpAddress ip() const {
+    return family == 6 ? rserpool::IpAddress::v6(address) : rserpool::IpAddress::v4(address);
+  }
   bool operator==(const PeIdentity&) const = default;
 };
 PeIdentity pe_identity(rserpool::PoolHandleView handle, rserpool::PeId id, const rserpool::IpAddress& address,
@@ -54,12 +59,13 @@ static_assert(sizeof(PeSlot) == 64);
 // A worker's own line for a PE: what the fast path needs of the slot, copied when the log says that it
 // changed, and the worker's counters. Only its worker writes it; the main lcore reads the counters.
 struct alignas(64) PeLine {
-  drivers::NextHopIndex next_hop = drivers::kNoNextHop;
+  drivers::NextHopIndex next_hop = drivers::kNoNextHop;  // `l2`: its own, or that of a live address
   uint16_t deaths = 0;
   uint16_t port = 0;  // network order
   uint8_t family = 0;
   bool down = false;
-  uint16_t aborting = 0;                // the worker is ending this PE's sessions
+  bool dead = false;      // this address is: see PeWay
+  bool diverted = false;  // dead, and packets in direct return go by another of the PE's addresses
   uint32_t first_session = UINT32_MAX;  // head of the list of its sessions in the worker's table
   uint8_t address[16] = {};
   std::atomic<uint32_t> sessions{0};
@@ -67,6 +73,8 @@ struct alignas(64) PeLine {
       0;  // `nat`: its packets to clients that had none of it yet; wraps. Only its worker reads it
   std::atomic<uint64_t> packets{0};
   std::atomic<uint64_t> bytes{0};
+  drivers::NextHopIndex own_next_hop = drivers::kNoNextHop;
+  PeSlotIndex via = kNoPeSlot;  // tunnels: whose address is the outer destination: its own, or a live one's
 };
 static_assert(sizeof(PeLine) == 64);
 
@@ -95,6 +103,30 @@ class PeSlots {
   void log(PeSlotIndex slot);  // "read this slot again"
   // Slots that a former process left in use.
   std::vector<PeSlotIndex> attached() const;
+
+  // ---- main lcore: a PE's addresses (pe_ways.cc)
+  // These slots are one PE's, in the order in which it registered their addresses; at most kMaxAddresses.
+  void join(std::span<const PeSlotIndex> slots);
+  // What the kernel's tables say of a slot's address.
+  void set_route(PeSlotIndex slot, drivers::NextHopIndex next_hop, bool on_link, bool unreachable);
+  // Of all slots with this address or next hop; the number of those that became dead or alive by it.
+  unsigned sctp_path_is(const rserpool::IpAddress& address, bool down);
+  unsigned prober_says(const rserpool::IpAddress& address, AddressVerdict::Prober verdict);
+  unsigned neighbour_is(drivers::NextHopIndex next_hop, bool unreachable);
+  const AddressVerdict& verdict(PeSlotIndex slot) const { return paths_[slot].verdict; }
+
+  // ---- any thread
+  // By which of the PE's addresses a packet to VIP number `vip` (of its family) goes; of the slot's own
+  // family.
+  PeSlotIndex way(PeSlotIndex slot, unsigned vip) const {
+    return ways_[slot].by_vip[vip % PeWay::kVips].load(std::memory_order_acquire);
+  }
+  // All slots of the same PE, itself among them; how many.
+  unsigned siblings(PeSlotIndex slot, PeSlotIndex (&all)[PeWay::kMaxAddresses]) const;
+  bool same_pe(PeSlotIndex a, PeSlotIndex b) const;
+  // What its packets go by instead, while it is dead: see PeWay::via.
+  PeSlotIndex via(PeSlotIndex slot) const { return ways_[slot].via.load(std::memory_order_acquire); }
+
   // A small number that stays a service's, by its name, over restarts. UINT16_MAX: there are kServices
   // others.
   static constexpr unsigned kServices = 4096;
@@ -111,12 +143,32 @@ class PeSlots {
  private:
   explicit PeSlots(MappedFile file) : file_(std::move(file)) {}
 
+  // What the main lcore knows of a slot's address.
+  struct Path {
+    bool on_link = false;
+    AddressVerdict verdict;
+  };
+  void alone(PeSlotIndex slot);
+  void leave(PeSlotIndex slot);
+  void enter(PeSlotIndex slot);
+  void find_ways(std::span<const PeSlotIndex> of_one_pe);
+  template <class Change>
+  unsigned change_verdict(PeSlotIndex slot, Change&& change);
+  template <class Change>
+  unsigned change_verdicts(const rserpool::IpAddress& address, Change&& change);
+
   MappedFile file_;
   uint32_t capacity_ = 0;
   PeSlot* slots_ = nullptr;
   uint64_t* service_names_ = nullptr;  // their hashes, by number
   std::vector<PeSlotIndex> free_;
   std::vector<std::unique_ptr<PeLine[]>> lines_;
+  std::unique_ptr<PeWay[]> ways_;
+  std::unique_ptr<Path[]> paths_;
+  std::set<std::pair<rserpool::IpAddress, PeSlotIndex>> by_address_;
+  std::set<std::pair<drivers::NextHopIndex, PeSlotIndex>> by_next_hop_;
+  // Addresses of which there is bad news, or the prober's: for slots that are made later.
+  std::unordered_map<rserpool::IpAddress, AddressVerdict> verdicts_;
   std::unique_ptr<std::atomic<PeSlotIndex>[]> log_;
   alignas(64) std::atomic<uint64_t> head_{0};
 };

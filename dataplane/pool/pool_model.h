@@ -19,6 +19,7 @@ struct PoolTable::Element {
   bool held = false;
   bool by_prober = false;
   PeView::Endpoint v4, v6;
+  std::vector<PeView::Endpoint> paths;
 };
 
 struct PoolTable::View {
@@ -34,7 +35,7 @@ struct PoolTable::Pool {
   std::unique_ptr<ResolutionCell> resolution;  // null: the registrar alone answers for this pool
   Guard guard;
   bool guard_set = false;
-  bool guard_active = false;
+  uint32_t held_orphans = 0;
   std::deque<uint64_t> deaths_us;  // within the guard's window
   bool dirty = false;
   uint64_t published_us = 0;
@@ -51,6 +52,9 @@ struct PoolTable::Transaction {
   std::map<std::string, Change, std::less<>> changes;
   size_t elements = 0;
 };
+
+// Registrations are counted in 32 bits, which may wrap.
+inline bool newer(uint32_t a, uint32_t b) { return static_cast<int32_t>(a - b) > 0; }
 
 // The PE as eligibility judges it, and as `show` prints it.
 PeView::Endpoint endpoint_for(const PeView& pe, const Eligibility& eligibility);

@@ -2,6 +2,7 @@
 #include "dataplane/pool/pool_table.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "dataplane/pool/pool_model.h"
 #include "dataplane/pool/single_writer.h"
@@ -19,9 +20,6 @@ PeView as_view(const channel::PoolPe& pe) {
   return view;
 }
 
-// Registrations are counted in 32 bits, which may wrap.
-bool newer(uint32_t a, uint32_t b) { return static_cast<int32_t>(a - b) > 0; }
-
 }  // namespace
 
 PoolTable::PoolTable(PoolTableOptions options) : options_(std::move(options)) {}
@@ -34,13 +32,10 @@ Result<std::unique_ptr<PoolTable>> PoolTable::create(PoolTableOptions options) {
   // Sessions of a former process still point at these: they go on to be redirected, and the slots are taken
   // over by their PEs when the registrar names them again.
   for (PeSlotIndex i : table->slots_->attached()) {
-    PeSlot& slot = (*table->slots_)[i];
-    const auto address = slot.identity.family == 6 ? rserpool::IpAddress::v6(slot.identity.address)
-                                                   : rserpool::IpAddress::v4(slot.identity.address);
-    const Route route = table->options_.resolve ? table->options_.resolve(address) : Route{};
-    slot.next_hop.store(route.next_hop, std::memory_order_relaxed);
+    const auto address = (*table->slots_)[i].identity.ip();
+    table->set_route(i, table->options_.resolve ? table->options_.resolve(address) : Route{});
     table->slots_->log(i);
-    table->release(i);
+    table->release(i, nullptr);
   }
   return table;
 }
@@ -135,60 +130,68 @@ void PoolTable::apply(Pool& pool, std::vector<channel::PoolPe>&& elements) {
     // The registrar found it dead while we were not there to be told.
     if (element.pe.state == channel::PeState::down) {
       element.by_prober = false;
-      if (!element.found_dead) set_down(element, true, !registrar_guard_);
-      element.found_dead = true;
+      if (!element.found_dead) die(pool, element, registrar_guard_);
     }
   }
-  for (auto& [id, gone] : old) unbind(gone);
+  for (auto& [id, gone] : old) unbind(pool, gone);
 }
 
 void PoolTable::abandon_transaction() { transaction_.reset(); }
 
 // ---- elements and their slots
 
-void PoolTable::bind(const Pool& pool, Element& element) {
-  bind_family(pool, element, rserpool::IpAddress::Family::v4);
-  bind_family(pool, element, rserpool::IpAddress::Family::v6);
-}
-
-// Takes the first address of the family that has a route, else the first.
-void PoolTable::bind_family(const Pool& pool, Element& element, rserpool::IpAddress::Family family) {
-  PeView::Endpoint found;
-  for (const auto& address : element.pe.transport.addresses) {
-    if (address.family() != family) continue;
-    const Route route = options_.resolve ? options_.resolve(address) : Route{};
-    if (!found.address.is_set() || route.next_hop != drivers::kNoNextHop) found = {address, route, kNoPeSlot};
-    if (route.next_hop != drivers::kNoNextHop) break;
-  }
-  PeView::Endpoint& now = family == rserpool::IpAddress::Family::v4 ? element.v4 : element.v6;
-  const uint16_t port = element.pe.transport.port;
-  if (found.address.is_set()) {
-    const PeIdentity identity = pe_identity(pool.handle, element.pe.id, found.address, port);
-    if (now.slot != kNoPeSlot && (*slots_)[now.slot].identity == identity) {
-      found.slot = now.slot;
-    } else {
-      found.slot = take_orphan(identity);
-      if (found.slot == kNoPeSlot) found.slot = slots_->allocate(identity);
+// A slot to each address: kMaxAddresses of a PE, half of them of each family, in its own order.
+void PoolTable::bind(Pool& pool, Element& element) {
+  std::vector<PeView::Endpoint> before = std::move(element.paths);
+  element.paths.clear();
+  element.v4 = element.v6 = {};
+  std::vector<PeSlotIndex> slots;
+  for (const auto family : {rserpool::IpAddress::Family::v4, rserpool::IpAddress::Family::v6}) {
+    PeView::Endpoint& first = family == rserpool::IpAddress::Family::v4 ? element.v4 : element.v6;
+    size_t n = 0;
+    for (const auto& address : element.pe.transport.addresses) {
+      const bool known = std::any_of(element.paths.begin(), element.paths.end(),
+                                     [&](const auto& path) { return path.address == address; });
+      if (address.family() != family || known || n == PeWay::kMaxAddresses / 2) continue;
+      ++n;
+      PeView::Endpoint path{address, options_.resolve ? options_.resolve(address) : Route{}, kNoPeSlot};
+      path.slot =
+          take_slot(before, pe_identity(pool.handle, element.pe.id, address, element.pe.transport.port));
+      if (path.slot != kNoPeSlot) {
+        slots.push_back(path.slot);
+        set_route(path.slot, path.route);
+        (*slots_)[path.slot].down.store(element.found_dead || element.operator_state == OperatorState::block,
+                                        std::memory_order_relaxed);
+        slots_->log(path.slot);
+      }
+      const bool has_route = path.route.next_hop != drivers::kNoNextHop;
+      if (!first.address.is_set() || (has_route && first.route.next_hop == drivers::kNoNextHop)) first = path;
+      element.paths.push_back(path);
     }
   }
-  if (now.slot != kNoPeSlot && now.slot != found.slot) release(now.slot);
-  now = found;
-  if (now.slot == kNoPeSlot) return;
-  PeSlot& slot = (*slots_)[now.slot];
-  slot.next_hop.store(now.route.next_hop, std::memory_order_relaxed);
-  slot.down.store(element.found_dead || element.operator_state == OperatorState::block,
-                  std::memory_order_relaxed);
-  slots_->log(now.slot);
+  slots_->join(slots);
+  for (const auto& path : before)
+    if (path.slot != kNoPeSlot) release(path.slot, element.held ? &pool : nullptr);
 }
 
-void PoolTable::unbind(Element& element) {
-  if (element.v4.slot != kNoPeSlot) release(element.v4.slot);
-  if (element.v6.slot != kNoPeSlot) release(element.v6.slot);
+// The one that it has for this address, or had, or a new one.
+PeSlotIndex PoolTable::take_slot(std::vector<PeView::Endpoint>& before, const PeIdentity& identity) {
+  for (auto& path : before)
+    if (path.slot != kNoPeSlot && (*slots_)[path.slot].identity == identity)
+      return std::exchange(path.slot, kNoPeSlot);
+  const PeSlotIndex orphan = take_orphan(identity);
+  return orphan != kNoPeSlot ? orphan : slots_->allocate(identity);
 }
 
-void PoolTable::release(PeSlotIndex slot) {
+void PoolTable::unbind(Pool& pool, Element& element) {
+  for (const auto& path : element.paths)
+    if (path.slot != kNoPeSlot) release(path.slot, element.held ? &pool : nullptr);
+}
+
+void PoolTable::release(PeSlotIndex slot, Pool* held_for) {
   orphan_of_[(*slots_)[slot].identity] = orphans_.size();
   orphans_.push_back({slot, 0});
+  hold_orphan(orphans_.back(), held_for);
 }
 
 PeSlotIndex PoolTable::take_orphan(const PeIdentity& identity) {
@@ -201,6 +204,7 @@ PeSlotIndex PoolTable::take_orphan(const PeIdentity& identity) {
 
 // The last takes its place.
 void PoolTable::forget_orphan(size_t at) {
+  hold_orphan(orphans_[at], nullptr);
   const auto mine = orphan_of_.find((*slots_)[orphans_[at].slot].identity);
   if (mine != orphan_of_.end() && mine->second == at) orphan_of_.erase(mine);
   const size_t last = orphans_.size() - 1;
@@ -214,13 +218,15 @@ void PoolTable::forget_orphan(size_t at) {
 
 // `dies`: its sessions are to end, by the rules of their services.
 void PoolTable::set_down(const Element& element, bool down, bool dies) {
-  for (const PeSlotIndex i : {element.v4.slot, element.v6.slot}) {
-    if (i == kNoPeSlot) continue;
-    PeSlot& slot = (*slots_)[i];
-    if (dies) add(slot.deaths, 1);
-    slot.down.store(down, std::memory_order_relaxed);
-    slots_->log(i);
-  }
+  for (const auto& path : element.paths)
+    if (path.slot != kNoPeSlot) set_down(path.slot, down, dies);
+}
+
+void PoolTable::set_down(PeSlotIndex index, bool down, bool dies) {
+  PeSlot& slot = (*slots_)[index];
+  if (dies) add(slot.deaths, 1);
+  slot.down.store(down, std::memory_order_relaxed);
+  slots_->log(index);
 }
 
 void PoolTable::revive(Element& element) {
@@ -228,62 +234,6 @@ void PoolTable::revive(Element& element) {
   element.held = false;
   element.by_prober = false;
   if (element.operator_state != OperatorState::block) set_down(element, false, false);
-}
-
-// ---- death
-
-bool PoolTable::pe_down(const channel::PeDown& message, uint64_t now_us, Finder finder) {
-  Pool* const known = find(message.handle);
-  if (known == nullptr) return false;
-  const auto it = known->elements.find(message.pe_id);
-  if (it == known->elements.end() || newer(it->second.pe.registration, message.registration)) return false;
-  Element& element = it->second;
-  const bool fresh = !element.found_dead;
-  if (fresh || finder == Finder::registrar) element.by_prober = finder == Finder::prober;
-  if (fresh) die(*known, element, now_us);
-  return true;
-}
-
-bool PoolTable::guarded(Pool& pool, size_t elements, uint64_t now_us) {
-  auto& deaths = pool.deaths_us;
-  const uint64_t window = uint64_t{pool.guard.window_ms} * 1000;
-  while (!deaths.empty() && deaths.front() + window < now_us) deaths.pop_front();
-  deaths.push_back(now_us);
-  pool.guard_active = registrar_guard_ ||
-                      static_cast<double>(deaths.size()) > pool.guard.share * static_cast<double>(elements);
-  return pool.guard_active;
-}
-
-void PoolTable::die(Pool& pool, Element& element, uint64_t now_us) {
-  const bool guard = guarded(pool, pool.elements.size(), now_us);
-  element.found_dead = true;
-  element.held = guard;
-  set_down(element, true, !guard);
-  mark_dirty(pool, now_us);
-}
-
-bool PoolTable::pe_alive(const channel::PeAlive& message, uint64_t now_us) {
-  Pool* const known = find(message.handle);
-  if (known == nullptr) return false;
-  const auto it = known->elements.find(message.pe_id);
-  if (it == known->elements.end() || it->second.pe.registration != message.registration) return false;
-  if (!it->second.found_dead || !it->second.by_prober) return false;
-  revive(it->second);
-  mark_dirty(*known, now_us);
-  return true;
-}
-
-bool PoolTable::left_dead(rserpool::PoolHandleView handle, PeSlotIndex slot, const PeIdentity& identity,
-                          uint64_t now_us) {
-  const auto orphan = orphan_of_.find(identity);
-  if (orphan == orphan_of_.end() || orphans_[orphan->second].slot != slot) return false;
-  Pool& left = pool(handle);
-  if (guarded(left, left.elements.size() + 1, now_us)) return false;
-  PeSlot& gone = (*slots_)[slot];
-  add(gone.deaths, 1);
-  gone.down.store(true, std::memory_order_relaxed);
-  slots_->log(slot);
-  return true;
 }
 
 bool PoolTable::set_pe(rserpool::PoolHandleView handle, rserpool::PeId id, OperatorState state,
@@ -307,12 +257,8 @@ void PoolTable::routes_changed(uint64_t now_us) {
     mark_dirty(*pool, now_us);
   }
   for (const Orphan& orphan : orphans_) {
-    PeSlot& slot = (*slots_)[orphan.slot];
-    const auto address = slot.identity.family == 6 ? rserpool::IpAddress::v6(slot.identity.address)
-                                                   : rserpool::IpAddress::v4(slot.identity.address);
-    slot.next_hop.store(options_.resolve ? options_.resolve(address).next_hop : drivers::kNoNextHop,
-                        std::memory_order_relaxed);
-    slots_->log(orphan.slot);
+    const auto address = (*slots_)[orphan.slot].identity.ip();
+    set_route(orphan.slot, options_.resolve ? options_.resolve(address) : Route{});
   }
 }
 
@@ -321,11 +267,10 @@ std::vector<PoolTable::PeName> PoolTable::elements_at(PeSlotIndex slot,
   std::vector<PeName> found;
   for (const auto& [handle, pool] : pools_) {
     for (const auto& [id, element] : pool->elements) {
-      for (const PeView::Endpoint* endpoint : {&element.v4, &element.v6}) {
-        const bool at =
-            address.is_set() ? endpoint->address == address : slot != kNoPeSlot && endpoint->slot == slot;
-        if (at) found.push_back({handle, id, element.pe.registration});
-      }
+      const bool at = std::any_of(element.paths.begin(), element.paths.end(), [&](const auto& path) {
+        return address.is_set() ? path.address == address : slot != kNoPeSlot && path.slot == slot;
+      });
+      if (at) found.push_back({handle, id, element.pe.registration});
     }
   }
   return found;
@@ -353,13 +298,9 @@ std::vector<PeView> PoolTable::elements(rserpool::PoolHandleView handle) const {
     view.by_prober = element.by_prober;
     view.v4 = element.v4;
     view.v6 = element.v6;
+    view.paths = element.paths;
   }
   return views;
-}
-
-bool PoolTable::guard_active(rserpool::PoolHandleView handle) const {
-  const Pool* const known = find(handle);
-  return known != nullptr && known->guard_active;
 }
 
 rserpool::PolicyType PoolTable::policy(rserpool::PoolHandleView handle) const {

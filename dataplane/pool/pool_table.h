@@ -27,10 +27,12 @@ struct rte_rcu_qsbr;
 
 namespace poolgate::pool {
 
-// Where the kernel's tables send an address: the next hop, and whether that is the address itself (on-link).
+// Where the kernel's tables send an address: the next hop, whether that is the address itself (on-link), and
+// whether it is known not to answer.
 struct Route {
   drivers::NextHopIndex next_hop = drivers::kNoNextHop;
   bool on_link = false;
+  bool unreachable = false;
   bool operator==(const Route&) const = default;
 };
 using RouteResolver = std::function<Route(const rserpool::IpAddress&)>;
@@ -44,8 +46,8 @@ struct PoolTableOptions {
   rte_rcu_qsbr* qsbr = nullptr;  // null: what is replaced is freed when the table is (one thread, tests)
   RouteResolver resolve;
   unsigned workers = 1;
-  unsigned stacks = 1;             // of SCTP: each answers resolutions
-  uint32_t max_elements = 65'536;  // PE slots, of all pools together
+  unsigned stacks = 1;              // of SCTP: each answers resolutions
+  uint32_t max_elements = 131'072;  // PE slots, one an address, of all pools together
   std::string slot_file;  // beside the session tables, e.g. /dev/shm/poolgate-NAME-elements; empty: anonymous
   uint32_t min_publish_interval_us = 1000;
   uint64_t random_seed = 1;
@@ -79,11 +81,13 @@ struct PeView {
   rserpool::PolicySettings policy;
   rserpool::Transport transport;
   struct Endpoint {
-    rserpool::IpAddress address;  // the one of its family that traffic goes to
+    rserpool::IpAddress address;
     Route route;
     PeSlotIndex slot = kNoPeSlot;
   };
-  Endpoint v4, v6;  // address unset: it has none of the family
+  Endpoint v4, v6;  // its first of the family with a route; address unset: it has none of the family
+  // All that traffic goes to, in the order in which it registered them, IPv4's first.
+  std::vector<Endpoint> paths;
 };
 
 class PoolTable {
@@ -106,10 +110,10 @@ class PoolTable {
   // The prober, which alone found it dead, finds it alive, and so does the registrar: it gets new sessions
   // again. Those that ended have ended. False: no such PE, or the registrar found it dead, too.
   bool pe_alive(const channel::PeAlive& message, uint64_t now_us);
-  // A PE that has left its pool (PeLeft) is dead: the sessions that it had at this address end. False: it has
-  // none, it is back, or the guard holds them.
-  bool left_dead(rserpool::PoolHandleView handle, PeSlotIndex slot, const PeIdentity& identity,
-                 uint64_t now_us);
+  // A PE that has left its pool (PeLeft) is dead: the sessions that it had at its addresses end. False: it
+  // has none, it is back, or the guard holds them.
+  using LeftSlots = std::vector<std::pair<PeSlotIndex, PeIdentity>>;
+  bool left_dead(rserpool::PoolHandleView handle, const LeftSlots& slots, uint64_t now_us);
   // The PEs whose traffic goes to a slot (at most one), or to an address. Looks at all pools.
   struct PeName {
     std::string handle;
@@ -129,6 +133,9 @@ class PoolTable {
 
   // ---- the operator's. block: its sessions end as if it were found dead. False: no such PE.
   bool set_pe(rserpool::PoolHandleView handle, rserpool::PeId id, OperatorState state, uint64_t now_us);
+
+  // The guard's sessions of this pool end as if their PEs were found dead now; how many there were.
+  uint64_t end_held(rserpool::PoolHandleView handle, uint64_t now_us);
 
   // Routes changed: resolves every PE again.
   void routes_changed(uint64_t now_us);
@@ -150,7 +157,9 @@ class PoolTable {
   // ---- for `show`
   std::vector<std::string> handles() const;
   std::vector<PeView> elements(rserpool::PoolHandleView handle) const;  // by id
-  bool guard_active(rserpool::PoolHandleView handle) const;             // the alarm
+  // The alarm: the guard holds sessions of this pool's PEs, or of such as were in it.
+  bool guard_active(rserpool::PoolHandleView handle) const;
+  std::vector<std::string> panicking();  // the handles of such pools, in order
   rserpool::PolicyType policy(rserpool::PoolHandleView handle) const;
   uint64_t generations_published() const { return number_; }
   size_t generations_waiting() const { return retired_.size(); }
@@ -171,6 +180,7 @@ class PoolTable {
   struct Orphan {
     PeSlotIndex slot;
     uint64_t token;
+    Pool* held_for = nullptr;  // the guard holds its sessions
   };
   static constexpr unsigned kOrphansATurn = 256;
 
@@ -178,16 +188,23 @@ class PoolTable {
   Pool& pool(rserpool::PoolHandleView handle);
   Pool* find(rserpool::PoolHandleView handle) const;
   void apply(Pool& pool, std::vector<channel::PoolPe>&& elements);
-  void bind(const Pool& pool, Element& element);
-  void bind_family(const Pool& pool, Element& element, rserpool::IpAddress::Family family);
-  void unbind(Element& element);
-  void release(PeSlotIndex slot);
+  void bind(Pool& pool, Element& element);
+  PeSlotIndex take_slot(std::vector<PeView::Endpoint>& before, const PeIdentity& identity);
+  void unbind(Pool& pool, Element& element);
+  void release(PeSlotIndex slot, Pool* held_for);
+  static void hold_orphan(Orphan& orphan, Pool* held_for);
+  static bool holds(const Pool& pool);
   PeSlotIndex take_orphan(const PeIdentity& identity);
   void forget_orphan(size_t at);
-  void die(Pool& pool, Element& element, uint64_t now_us);
+  void die(Pool& pool, Element& element, bool held);
+  void raise_alarm(Pool& pool);
   bool guarded(Pool& pool, size_t elements, uint64_t now_us);
   void revive(Element& element);
   void set_down(const Element& element, bool down, bool dies);
+  void set_down(PeSlotIndex slot, bool down, bool dies);
+  void set_route(PeSlotIndex slot, const Route& route) {
+    slots_->set_route(slot, route.next_hop, route.on_link, route.unreachable);
+  }
   void mark_dirty(Pool& pool, uint64_t now_us);
   void publish(Pool& pool, uint64_t now_us);
   std::unique_ptr<ViewGeneration> build(const Pool& pool, const Eligibility& eligibility);
@@ -202,6 +219,8 @@ class PoolTable {
   std::map<std::string, std::unique_ptr<Pool>, std::less<>> pools_;
   std::unique_ptr<Transaction> transaction_;
   std::vector<Pool*> dirty_;
+  std::map<std::string_view, const Pool*>
+      guarded_;  // whose guard has held something since it last held nothing
   std::vector<Retired> retired_;
   std::vector<Orphan> orphans_;
   std::unordered_map<PeIdentity, size_t, PeIdentityHash> orphan_of_;  // place in orphans_

@@ -23,6 +23,8 @@ constexpr uint32_t kMaxSlice = 4096;
 uint32_t Redirector::Impl::timeout_ms(const Session& s) const {
   switch (s.state) {
     case State::half_open:
+      if (s.key.protocol == wire::kTcp && s.tag_c_pending != 0)
+        break;  // beside one that may live (succession.cc)
       return kHalfOpenMs;
     case State::closing:
       return kClosingMs;
@@ -48,7 +50,7 @@ void Redirector::Impl::age() {
   uint32_t slice = std::min(due, kMaxSlice);
   for (; slice > 0; --slice) {
     if (age_cursor >= end) {
-      age_cursor = 2;
+      age_cursor = session::kFirst;
       if (others != nullptr) {
         ++others->round;
         others->first_round = false;

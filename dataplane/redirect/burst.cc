@@ -37,25 +37,34 @@ bool plain_packet(Session& s, const PacketInfo& info, const uint8_t* p) {
   return true;
 }
 
+// By itself, as the loop over a burst has no registers left for it.
+[[gnu::noinline]] bool in_tunnel(rte_mbuf* mbuf, const PacketInfo& info, Tunnel tunnel,
+                                 const pool::PeLine& line, const TunnelSource& source, uint16_t& id) {
+  return encapsulate(mbuf, info, tunnel, line, source, id) == Encapsulated::done;
+}
+
 }  // namespace
 
-// What l2 does not need: a plain packet to the PE, in its tunnel or with its addresses. False: nothing was
-// done.
-inline bool Redirector::Impl::rewrite(rte_mbuf* mbuf, const PacketInfo& info, const Session& s,
-                                      const pool::PeLine& line, uint16_t port_id) {
+// What l2 does not need: a plain packet to the PE, in its tunnel or with its addresses. `entry`: has its key.
+// False: nothing was done.
+[[gnu::always_inline]] inline bool Redirector::Impl::rewrite(rte_mbuf* mbuf, const PacketInfo& info,
+                                                             const Session& s, const Session& entry,
+                                                             const pool::PeLine& line, uint16_t port_id) {
   if ((s.flags & session::kNat) == 0)
-    return encapsulate(mbuf, info, tunnel_of(s.flags), line, tunnel_sources[port_id], outer_id) ==
-           Encapsulated::done;
-  uint32_t source = info.flow.source;
+    return in_tunnel(mbuf, info, tunnel_of(s.flags), line, tunnel_sources[port_id], outer_id);
+  uint32_t source = info.flow.source, destination = wire::raw32(line.address);
   uint16_t port = info.flow.source_port;
-  if (s.counterpart == session::kNone) [[unlikely]]
+  if (entry.counterpart == session::kNone) [[unlikely]]
     return false;
-  if ((s.flags & session::kSnat) != 0) {
-    const session::FlowKey& key = sessions.at(s.counterpart).key;
-    source = key.destination;
-    port = key.destination_port;
+  if ((s.flags & session::kSnat) != 0 || &entry != &s) {
+    const session::FlowKey& key = sessions.at(entry.counterpart).key;
+    destination = key.source;
+    if ((s.flags & session::kSnat) != 0) {
+      source = key.destination;
+      port = key.destination_port;
+    }
   }
-  rewrite_plain(rte_pktmbuf_mtod(mbuf, uint8_t*), info, source, wire::raw32(line.address),
+  rewrite_plain(rte_pktmbuf_mtod(mbuf, uint8_t*), info, source, destination,
                 port | uint32_t{line.port} << 16);
   return true;
 }
@@ -79,6 +88,7 @@ struct Redirector::Impl::Burst {
   uint32_t more_macs = 0;
   uint32_t came_by = UINT32_MAX;
   uint16_t hop = 0;
+  bool any_v6 = false;
 };
 
 // Parse and hash; the bucket is on its way.
@@ -88,6 +98,7 @@ inline void Redirector::Impl::read(Burst& b, unsigned n) {
     if (!parse_mbuf(b.mbufs[i], info) && info.flow.family == 6) [[unlikely]] {
       const Packet packet{b.mbufs[i], info};
       session::set_v6_words(info.flow, packet.addresses(), sessions.secret());
+      b.any_v6 = true;
     }
     info.hash = session::hash_flow(info.flow, sessions.secret());
     b.buckets[i] = sessions.bucket(info.hash);
@@ -101,18 +112,27 @@ inline void Redirector::Impl::find(Burst& b, unsigned n) {
     b.sessions[i] = &sessions.at(session::BucketIndex::first_candidate(*b.buckets[i], b.infos[i].hash));
     __builtin_prefetch(b.sessions[i], 1);
   }
+  if (!b.any_v6) [[likely]]
+    return;
+  for (unsigned i = 0; i < n; ++i) {
+    if (b.infos[i].flow.family == 6) sessions.prefetch_addresses(sessions.index_of(*b.sessions[i]));
+  }
 }
 
-// Of `nat`, a packet from a PE has its session, and one that leaves by SNAT its counterpart, in another line.
+// An alias has its session, of `nat` its counterpart too, and what leaves by SNAT its own, in another line.
+// Most bursts are of one side's packets: the first ones tell whether the rest is worth the look.
 inline void Redirector::Impl::look_behind(const Burst& b, unsigned n) const {
-  for (unsigned i = 0; i < n; ++i) {
+  const auto leads_on = [&](unsigned i) {
     const Session& s = *b.sessions[i];
-    if (s.kind == session::Kind::alias) {
-      sessions.prefetch(s.session);
-      sessions.prefetch(s.counterpart);
-    } else if ((s.flags & session::kSnat) != 0) {
-      sessions.prefetch(s.counterpart);
-    }
+    return (s.kind == session::Kind::alias) | ((s.flags & session::kSnat) != 0);
+  };
+  bool any = false;
+  for (unsigned i = 0; i < n && i < 4; ++i) any |= leads_on(i);
+  for (unsigned i = 0; any && i < n; ++i) {
+    const Session& s = *b.sessions[i];
+    if (!leads_on(i) || (s.flags & session::kRemote) != 0) continue;
+    if (s.kind == session::Kind::alias) sessions.prefetch(s.session);
+    sessions.prefetch(s.counterpart);
   }
 }
 
@@ -134,11 +154,20 @@ inline bool Redirector::Impl::comes_from_there(Burst& b, const Session& s, const
 
 // What nearly every packet is. False: nothing was done.
 inline bool Redirector::Impl::redirect_plain(Burst& b, rte_mbuf* mbuf, const PacketInfo& info, Session& s) {
-  pool::PeLine& line = lines[s.pe];
-  uint8_t* frame = rte_pktmbuf_mtod(mbuf, uint8_t*);
-  if (!comes_from_there(b, s, frame, mbuf->port)) [[unlikely]]
+  if (!comes_from_there(b, s, rte_pktmbuf_mtod(mbuf, uint8_t*), mbuf->port)) [[unlikely]]
     return false;
-  if (s.deaths != line.deaths || line.next_hop >= max_next_hops) [[unlikely]]
+  return send_plain(b, mbuf, info, s, s);
+}
+
+// Of session `s`, or of a copy of it. `entry`: has the packet's key. False: nothing was done.
+[[gnu::always_inline]] inline bool Redirector::Impl::send_plain(Burst& b, rte_mbuf* mbuf,
+                                                                const PacketInfo& info, Session& s,
+                                                                const Session& entry) {
+  if (s.deaths != lines[s.pe].deaths) [[unlikely]]
+    return false;
+  pool::PeLine& line = lines[&entry == &s ? s.pe : way_of(sessions.index_of(entry))];
+  uint8_t* frame = rte_pktmbuf_mtod(mbuf, uint8_t*);
+  if (line.next_hop >= max_next_hops) [[unlikely]]
     return false;
   const drivers::NextHop& hop = next_hops[line.next_hop];
   if (hop.state.load(std::memory_order_acquire) != drivers::NextHop::resolved || hop.port_id >= kMaxPorts)
@@ -151,7 +180,7 @@ inline bool Redirector::Impl::redirect_plain(Burst& b, rte_mbuf* mbuf, const Pac
   if (!plain_packet(s, info, frame + kPlainTransport)) return false;
   const uint32_t bytes = mbuf->pkt_len;
   if (rewritten != 0) {
-    if (!rewrite(mbuf, info, s, line, hop.port_id)) return false;
+    if (line.diverted || !rewrite(mbuf, info, s, entry, line, hop.port_id)) return false;
     frame = rte_pktmbuf_mtod(mbuf, uint8_t*);
   }
   s.last_seen_ms = now_ms;
@@ -171,7 +200,62 @@ inline bool Redirector::Impl::redirect_plain(Burst& b, rte_mbuf* mbuf, const Pac
   return true;
 }
 
-inline void Redirector::Impl::redirect(Burst& b, unsigned n) {
+// The packet's key is another one of its session: of the client's further address, of the PE's side, or of
+// another worker's session. That of the latter which changes nothing leaves from here, by the copy that its
+// owner told of; all else is the owner's. False: nothing was done.
+[[gnu::noinline]] bool Redirector::Impl::redirect_alias(Burst& b, rte_mbuf* mbuf, PacketInfo& info,
+                                                        Session& alias) {
+  const bool remote = (alias.flags & session::kRemote) != 0;
+  if (!remote && (alias.flags & session::kFromPe) != 0) return nat_back(mbuf, info, alias, b.tally);
+  Session& s = remote ? alias : sessions.at(alias.session);
+  // Where the client is, is for the owner to know.
+  if (s.state == State::established &&
+      (remote || comes_from_there(b, s, rte_pktmbuf_mtod(mbuf, uint8_t*), mbuf->port)) &&
+      send_plain(b, mbuf, info, s, alias))
+    return true;
+  if (!remote) return false;
+  Packet packet{mbuf, info};
+  give(packet, alias.owner, Stage::to_owner);
+  return true;
+}
+
+namespace {
+bool opens(const PacketInfo& info, const rte_mbuf* mbuf) {
+  if ((info.plain == 0) | (info.flow.protocol != wire::kSctp)) return false;
+  const uint8_t type = rte_pktmbuf_mtod(mbuf, const uint8_t*)[kPlainTransport + wire::kSctpHeader];
+  return (type == sctp::kInit) | (type == sctp::kCookieEcho);
+}
+}  // namespace
+
+// Where many associations begin, a burst has several of their packets: the index lines that each needs are on
+// their way while the first is dealt with.
+[[gnu::noinline]] void Redirector::Impl::fetch_for_openings(const Burst& b, unsigned first,
+                                                            unsigned n) const {
+  for (unsigned i = first; i < n; ++i) {
+    if (!opens(b.infos[i], b.mbufs[i])) continue;
+    PacketInfo info = b.infos[i];
+    const Packet packet{b.mbufs[i], info};
+    sctp::Chunks chunks(packet.l4(), packet.l4_readable());
+    sctp::ChunkView chunk;
+    if (!chunks.next(chunk)) continue;
+    if (chunk.type == sctp::kCookieEcho) {
+      const Session& s = *b.sessions[i];
+      sessions.prefetch_tag(s.service, info.flow.source_port, sctp::verification_tag(packet.l4()));
+      continue;
+    }
+    sctp::InitView init;
+    if (!sctp::parse_init(chunk, init)) continue;
+    for (size_t a = 0; a < init.n; ++a) {
+      session::FlowKey key;
+      uint8_t both[32];
+      if (key_from(packet, init.addresses[a], key, both))
+        __builtin_prefetch(sessions.bucket(session::hash_flow(key, sessions.secret())), 1);
+    }
+  }
+}
+
+[[gnu::flatten]] inline void Redirector::Impl::redirect(Burst& b, unsigned n) {
+  bool fetched = false;
   for (unsigned i = 0; i < n; ++i) {
     PacketInfo& info = b.infos[i];
     rte_mbuf* const mbuf = b.mbufs[i];
@@ -179,9 +263,13 @@ inline void Redirector::Impl::redirect(Burst& b, unsigned n) {
     // Entry 0 is nobody's: its key is no packet's, so that "no candidate" needs no question of its own.
     if (info.plain != 0 && is_plain(s, info.flow) && redirect_plain(b, mbuf, info, s)) [[likely]]
       continue;
-    if ((s.kind == session::Kind::alias) & ((s.flags & session::kFromPe) != 0) & (info.plain != 0) &&
-        session::same_key(s.key, info.flow) && nat_back(mbuf, info, s, b.tally))
+    if ((s.kind == session::Kind::alias) & (info.plain != 0) && session::same_key(s.key, info.flow) &&
+        redirect_alias(b, mbuf, info, s))
       continue;
+    if (!fetched && opens(info, mbuf)) {
+      fetch_for_openings(b, i, n);
+      fetched = true;
+    }
     Packet packet{mbuf, info};
     one(packet, sessions.index_of(s));
   }
@@ -201,7 +289,8 @@ void Redirector::Impl::process(rte_mbuf* const* mbufs, unsigned n) {
   Burst burst(mbufs);
   read(burst, n);
   find(burst, n);
-  if (services->any_nat()) look_behind(burst, n);
+  // What another worker hands over has an alias here.
+  if (services->any_nat() || (others != nullptr && others->handed)) look_behind(burst, n);
   redirect(burst, n);
   settle(burst.tally, kNoService);
   if (others != nullptr && others->outgoing_used != 0) flush_handover();

@@ -30,7 +30,7 @@ namespace poolgate::redirect {
   X(sctp_init_bundled, "INIT bundled with other chunks, or its tag is not 0 (RFC 9260 4.3)")          \
   X(l4_port_zero, "source or destination port 0")                                                     \
   X(checksum, "wrong checksum where it must be known before the packet is rewritten")                 \
-  X(fragment, "fragment of a service before its first one, or its first one too short")               \
+  X(fragment, "fragment of a service before its first one, or its header cut or written over")        \
   X(service_protocol, "a service address and protocol, but no service on this port")                  \
   X(service_blocked, "the service is drained or blocked by the operator")                             \
   X(pool_empty, "the pool has no eligible element: refused or dropped as configured")                 \

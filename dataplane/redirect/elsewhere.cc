@@ -7,13 +7,22 @@
 #include "dataplane/redirect/wire.h"
 
 namespace poolgate::redirect {
+namespace {
+
+bool is_init(const Packet& packet) {
+  return packet.info.flow.protocol == wire::kSctp && packet.l4_readable() > wire::kSctpHeader &&
+         packet.l4()[wire::kSctpHeader] == sctp::kInit &&
+         (packet.mbuf->nb_segs == 1 || rte_pktmbuf_linearize(packet.mbuf) == 0);
+}
+
+}  // namespace
 
 void Redirector::Impl::give(Packet& packet, unsigned to, Stage stage) {
   const unsigned hop = others->handed ? (packet.mbuf->hash.usr >> 8 & 0xff) + 1 : 1;
   if (hop > Handover::kMaxHops) return drop(packet.mbuf, DropReason::handover_loop);
   packet.mbuf->hash.usr = static_cast<uint32_t>(stage) | hop << 8;
   Peers::Outgoing& out_to = others->outgoing[to];
-  out_to.mbufs[out_to.n++] = packet.mbuf;
+  out_to.packets[out_to.n++] = {packet.mbuf, packet.frame()};
   others->outgoing_used |= uint64_t{1} << to;
   others->last_given_to = static_cast<uint8_t>(to);
 }
@@ -22,15 +31,25 @@ void Redirector::Impl::flush_handover() {
   for (uint64_t used = others->outgoing_used; used != 0; used &= used - 1) {
     const auto to = static_cast<unsigned>(__builtin_ctzll(used));
     Peers::Outgoing& o = others->outgoing[to];
-    const unsigned taken = others->rings.give(worker, to, o.mbufs, o.n);
+    const unsigned taken = others->rings.give(worker, to, o.packets, o.n);
     add(others->counters.given, taken);
     if (taken < o.n) {
       drops.add(DropReason::handover_full, o.n - taken);
-      rte_pktmbuf_free_bulk(o.mbufs + taken, o.n - taken);
+      for (unsigned i = taken; i < o.n; ++i) rte_pktmbuf_free(o.packets[i].packet);
     }
     o.n = 0;
   }
   others->outgoing_used = 0;
+}
+
+// Both lines of each will be written, and are another core's: asked for in one go, they are ours at once.
+void Redirector::Impl::take_handed(unsigned from) {
+  Peers::Waiting& waiting = others->waiting[from];
+  waiting.n = others->rings.take(from, worker, waiting.packets, kMaxBurst);
+  for (unsigned i = 0; i < waiting.n; ++i) {
+    __builtin_prefetch(waiting.packets[i].packet, 1);
+    __builtin_prefetch(waiting.packets[i].frame, 1);
+  }
 }
 
 Stage Redirector::Impl::stage_of(const Packet& packet) const {
@@ -52,6 +71,11 @@ bool Redirector::Impl::elsewhere(Packet& packet, const ServiceEntry& service) {
     case Stage::to_home:
       return ask(packet, service);
     case Stage::to_owner:
+      if (is_init(packet)) {  // maybe for an address in it; whoever gave it would do so again
+        if (find_association(packet, service)) return true;
+        disown(packet);
+        break;
+      }
       disown(packet);
       if (home == worker) return ask(packet, service);
       give(packet, home, Stage::to_home);
@@ -81,7 +105,7 @@ bool Redirector::Impl::elsewhere(Packet& packet, const ServiceEntry& service) {
 bool Redirector::Impl::ask(Packet& packet, const ServiceEntry& service) {
   if (packet.info.flow.protocol != wire::kSctp) return false;
   if (packet.mbuf->nb_segs > 1 && rte_pktmbuf_linearize(packet.mbuf) != 0) return false;
-  sctp::Chunks chunks(packet.l4(), packet.l4_readable());
+  sctp::Chunks chunks(packet.l4(), packet.l4_readable(), packet.partial);
   sctp::ChunkView chunk;
   if (!chunks.next(chunk)) return false;
   const uint32_t tag = sctp::verification_tag(packet.l4());

@@ -11,11 +11,13 @@ using drivers::NextHop;
 
 // `l2` ends here: the frame gets other MAC addresses, and nothing of it changes but that (nor does the TTL:
 // the client's packet is on the wire that it would have been on, had the PE had the VIP alone).
-void Redirector::Impl::to_pe(Packet& packet, const pool::PeLine& pe, uint8_t flags) {
+void Redirector::Impl::to_pe(Packet& packet, const pool::PeLine& to, uint8_t flags) {
   rte_mbuf* const mbuf = packet.mbuf;
-  if (pe.next_hop >= max_next_hops) [[unlikely]]
+  const pool::PeLine& pe = outer_line(to, flags);
+  const drivers::NextHopIndex index = next_hop_of(pe, flags);
+  if (index >= max_next_hops) [[unlikely]]
     return drop(mbuf, DropReason::no_next_hop);
-  const NextHop& hop = next_hops[pe.next_hop];
+  const NextHop& hop = next_hops[index];
   const uint32_t state = hop.state.load(std::memory_order_acquire);
   if (state != NextHop::resolved && state != NextHop::incomplete)
     return drop(mbuf,
@@ -25,7 +27,7 @@ void Redirector::Impl::to_pe(Packet& packet, const pool::PeLine& pe, uint8_t fla
   const Tunnel tunnel = tunnel_of(flags);
   if (const unsigned outer = tunnel_overhead(tunnel, pe.family); packet.ip_length() + outer > hop.mtu)
       [[unlikely]]
-    return in_pieces(packet, pe, flags, hop.mtu > outer ? hop.mtu - outer : 0);
+    return in_pieces(packet, to, flags, hop.mtu > outer ? hop.mtu - outer : 0);
   if (tunnel != Tunnel::none) {
     switch (encapsulate(mbuf, packet.info, tunnel, pe, tunnel_sources[hop.port_id], outer_id)) {
       case Encapsulated::done:
@@ -37,7 +39,7 @@ void Redirector::Impl::to_pe(Packet& packet, const pool::PeLine& pe, uint8_t fla
     }
   }
   if (state == NextHop::incomplete) {
-    out->held[out->n_held++] = {mbuf, pe.next_hop};
+    out->held[out->n_held++] = {mbuf, index};
     return;
   }
   std::memcpy(rte_pktmbuf_mtod(mbuf, uint8_t*), hop.ether_addresses, 12);

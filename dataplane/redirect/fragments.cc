@@ -12,10 +12,10 @@ using namespace wire;
 
 constexpr size_t kFragmentHeader = 8;  // RFC 8200 §4.5
 
-// Of IPv6, l4_offset is that of the fragment header.
-bool is_first(const Packet& packet) {
-  return packet.info.flow.family == 6 ? (get16(packet.l4() + 2) & 0xfff8) == 0
-                                      : (get16(packet.l3() + 6) & 0x1fff) == 0;
+// In bytes. Of IPv6, l4_offset is that of the fragment header.
+size_t fragment_offset(const Packet& packet) {
+  return packet.info.flow.family == 6 ? get16(packet.l4() + 2) & 0xfff8u
+                                      : (get16(packet.l3() + 6) & 0x1fffu) * 8;
 }
 
 FragmentKey key_of(const Packet& packet) {
@@ -42,6 +42,13 @@ size_t least(uint8_t protocol) {
   }
 }
 
+// `theirs`: the key of the packets the other way, as they are on the other side of `nat`. SCTP's checksum
+// would change with the length of the whole packet, which no fragment tells: the first one was dropped.
+bool changes_ports(const session::FlowKey& theirs, bool keeps_source, const session::FlowKey& ours) {
+  return (!keeps_source && theirs.destination_port != ours.source_port) ||
+         theirs.source_port != ours.destination_port;
+}
+
 }  // namespace
 
 void Redirector::Impl::fragment(Packet& packet) {
@@ -52,7 +59,7 @@ void Redirector::Impl::fragment(Packet& packet) {
       return fragment(packet);
     return drop(packet.mbuf, DropReason::ip6_extension);
   }
-  is_first(packet) ? first_fragment(packet) : further_fragment(packet);
+  fragment_offset(packet) == 0 ? first_fragment(packet) : further_fragment(packet);
 }
 
 void Redirector::Impl::first_fragment(Packet& packet) {
@@ -96,16 +103,18 @@ void Redirector::Impl::teach(const FragmentKey& id, const PacketInfo& info, Sess
   const Session& s = sessions.at(i);
   FragmentWay& way = fragments.place(id, now_ms);
   way.handed_to = FragmentWay::kNobody;
-  way.pe = s.pe;
-  way.deaths = s.deaths;
+  way.from_pe = (sessions.at(entry).flags & session::kFromPe) != 0;
+  way.pe = way.from_pe ? s.pe : way_of(entry);
+  way.deaths = way.pe == s.pe ? s.deaths : lines[way.pe].deaths;
   way.service = s.service;
   way.client_hop = s.client_hop;
   way.flags = s.flags;
   way.hash = info.hash;
-  way.from_pe = (sessions.at(entry).flags & session::kFromPe) != 0;
   const SessionIndex other = sessions.at(entry).counterpart;
   if ((s.flags & session::kNat) == 0) return;
-  if (other == session::kNone) {
+  const bool keeps_source = !way.from_pe && (s.flags & session::kSnat) == 0;
+  if (other == session::kNone ||
+      (info.flow.protocol == kSctp && changes_ports(sessions.at(other).key, keeps_source, info.flow))) {
     way.until_ms = 0;
     return;
   }
@@ -113,7 +122,7 @@ void Redirector::Impl::teach(const FragmentKey& id, const PacketInfo& info, Sess
   const uint8_t* theirs = sessions.addresses(other);
   std::memcpy(way.addresses, theirs + n, n);
   std::memcpy(way.addresses + n, theirs, n);
-  if (!way.from_pe && (s.flags & session::kSnat) == 0) std::memcpy(way.addresses, addresses, n);
+  if (keeps_source) std::memcpy(way.addresses, addresses, n);
 }
 
 void Redirector::Impl::further_fragment(Packet& packet) {
@@ -122,6 +131,9 @@ void Redirector::Impl::further_fragment(Packet& packet) {
     const Destination to = services->classify(packet.frame(), packet.info).destination;
     return to == Destination::exception ? exception(packet.mbuf) : drop(packet.mbuf, DropReason::fragment);
   }
+  // It would write over the header by which the first was judged (RFC 1858 §3.2, RFC 3128).
+  if (fragment_offset(packet) < least(packet.info.flow.protocol))
+    return drop(packet.mbuf, DropReason::fragment);
   if (way->handed_to != FragmentWay::kNobody) {
     if (others == nullptr) return drop(packet.mbuf, DropReason::fragment);
     return give(packet, way->handed_to, Stage::to_home);
@@ -129,10 +141,7 @@ void Redirector::Impl::further_fragment(Packet& packet) {
   pool::PeLine& line = lines[way->pe];
   if (line.deaths != way->deaths) return drop(packet.mbuf, DropReason::pe_dead);
   if (unsigned mtu; !way->from_pe && !fits(packet, line, way->flags, mtu)) return too_big(packet, mtu);
-  add(line.packets, 1);
-  add(line.bytes, packet.mbuf->pkt_len);
-  count(way->service, &ServiceCounters::packets);
-  count(way->service, &ServiceCounters::bytes, packet.mbuf->pkt_len);
+  count_packet(line, way->service, packet.mbuf->pkt_len);
   if ((way->flags & session::kNat) != 0) {
     const size_t n = 2 * packet.address_size();
     if (packet.info.flow.family == 4) {

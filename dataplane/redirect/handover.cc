@@ -27,7 +27,8 @@ Result<std::unique_ptr<Handover>> Handover::create(const std::vector<uint8_t>& r
       const std::string name = prefix + std::to_string(from) + "_" + std::to_string(to);
       const unsigned flags = RING_F_SP_ENQ | RING_F_SC_DEQ | RING_F_EXACT_SZ;
       Pair& pair = handover->pair(from, to);
-      pair.packets = rte_ring_create((name + "p").c_str(), kPackets, SOCKET_ID_ANY, flags);
+      pair.packets =
+          rte_ring_create_elem((name + "p").c_str(), sizeof(Handed), kPackets, SOCKET_ID_ANY, flags);
       pair.notices =
           rte_ring_create_elem((name + "n").c_str(), sizeof(Notice), kNotices, SOCKET_ID_ANY, flags);
       if (pair.packets == nullptr || pair.notices == nullptr)
@@ -39,24 +40,24 @@ Result<std::unique_ptr<Handover>> Handover::create(const std::vector<uint8_t>& r
 
 Handover::~Handover() {
   for (const Pair& pair : pairs_) {
-    void* packet = nullptr;
-    while (pair.packets != nullptr && rte_ring_dequeue(pair.packets, &packet) == 0)
-      rte_pktmbuf_free(static_cast<rte_mbuf*>(packet));
+    Handed handed;
+    while (pair.packets != nullptr && rte_ring_dequeue_elem(pair.packets, &handed, sizeof handed) == 0)
+      rte_pktmbuf_free(handed.packet);
     rte_ring_free(pair.packets);
     rte_ring_free(pair.notices);
   }
 }
 
-unsigned Handover::give(unsigned from, unsigned to, rte_mbuf** packets, unsigned n) const {
-  return rte_ring_sp_enqueue_burst(pair(from, to).packets, reinterpret_cast<void**>(packets), n, nullptr);
+unsigned Handover::give(unsigned from, unsigned to, const Handed* packets, unsigned n) const {
+  return rte_ring_sp_enqueue_burst_elem(pair(from, to).packets, packets, sizeof *packets, n, nullptr);
 }
 
 bool Handover::tell(unsigned from, unsigned to, const Notice& notice) const {
   return rte_ring_sp_enqueue_bulk_elem(pair(from, to).notices, &notice, sizeof notice, 1, nullptr) == 1;
 }
 
-unsigned Handover::take(unsigned from, unsigned to, rte_mbuf** packets, unsigned max) const {
-  return rte_ring_sc_dequeue_burst(pair(from, to).packets, reinterpret_cast<void**>(packets), max, nullptr);
+unsigned Handover::take(unsigned from, unsigned to, Handed* packets, unsigned max) const {
+  return rte_ring_sc_dequeue_burst_elem(pair(from, to).packets, packets, sizeof *packets, max, nullptr);
 }
 
 bool Handover::hear(unsigned from, unsigned to, Notice& notice) const {

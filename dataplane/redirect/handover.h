@@ -25,6 +25,7 @@ struct Notice {
     no_alias,  // no more
     tag,       // the sender's session has this Tp
     no_tag,
+    seen,  // to the owner: the copy that an alias is was used
   };
   session::FlowKey flow;  // of a tag: its source port
   uint8_t v6[32] = {};    // both addresses of an IPv6 flow
@@ -32,9 +33,22 @@ struct Notice {
   uint16_t service = 0;
   About about = About::alias;
   bool confirmed = false;  // of an alias: its association is established
-  uint8_t unused[8] = {};
+  // Of an alias that may be used as a copy of its session, what that has.
+  bool copy = false;
+  uint8_t flags = 0;
+  uint16_t deaths = 0;
+  uint32_t pe = 0;
+  uint32_t tag_p = 0;
+  uint32_t idle_ms = 0;  // of seen: how long ago
 };
-static_assert(sizeof(Notice) == 64);
+static_assert(sizeof(Notice) == 80);
+
+// A packet in a ring; with its frame's first byte, so that the next worker can have both on their way before
+// it looks at either.
+struct Handed {
+  rte_mbuf* packet = nullptr;
+  uint8_t* frame = nullptr;
+};
 
 // Why a packet was handed over. In its mbuf's hash.usr while it is in a ring.
 enum class Stage : uint8_t {
@@ -68,10 +82,10 @@ class Handover {
   }
 
   // ---- worker `from`. How many were taken; the rest is the caller's.
-  unsigned give(unsigned from, unsigned to, rte_mbuf** packets, unsigned n) const;
+  unsigned give(unsigned from, unsigned to, const Handed* packets, unsigned n) const;
   bool tell(unsigned from, unsigned to, const Notice& notice) const;
   // ---- worker `to`
-  unsigned take(unsigned from, unsigned to, rte_mbuf** packets, unsigned max) const;
+  unsigned take(unsigned from, unsigned to, Handed* packets, unsigned max) const;
   bool hear(unsigned from, unsigned to, Notice& notice) const;
 
  private:

@@ -4,6 +4,8 @@
 // error about a client's packet on its way to the PE follows it to the client. There the addresses and ports
 // of the quoted packet become those that its sender knows (RFC 5508 §4.2). All other ICMP is the kernel's:
 // echo requests to a VIP, too.
+#include <algorithm>
+
 #include "dataplane/redirect/checksum.h"
 #include "dataplane/redirect/impl.h"
 #include "dataplane/redirect/wire.h"
@@ -14,6 +16,7 @@ namespace {
 using namespace wire;
 
 constexpr size_t kIcmpHeader = 8;
+constexpr unsigned kMinIpv6Mtu = 1280;  // RFC 8200 §5
 
 // Unreachable, time exceeded, parameter problem; of ICMPv6 Packet Too Big, too. Not redirects: they are
 // between neighbours.
@@ -73,6 +76,7 @@ bool Redirector::Impl::icmp_error(Packet& packet) {
   Quote quote;
   const size_t quoted = packet.l4_readable() - kIcmpHeader;
   tunnel_error(packet, packet.l4() + kIcmpHeader, quoted);
+  if (tunnel_too_big(packet, packet.l4() + kIcmpHeader, quoted)) return true;
   if (!parse_quote(packet.l4() + kIcmpHeader, quoted, family, quote)) return false;
   // An error goes to whom the packet came from.
   const size_t n = packet.address_size();
@@ -90,7 +94,7 @@ bool Redirector::Impl::icmp_error(Packet& packet) {
   session::set_addresses(key, both, sessions.secret());
   packet.entry = sessions.find(key, session::hash_flow(key, sessions.secret()), both);
   if (packet.entry != session::kNone && (sessions.at(packet.entry).flags & session::kRemote) != 0) {
-    give(packet, sessions.at(packet.entry).service, Stage::to_owner);
+    give(packet, sessions.at(packet.entry).owner, Stage::to_owner);
     return true;
   }
   if (packet.entry == session::kNone) {
@@ -121,11 +125,71 @@ bool Redirector::Impl::icmp_error(Packet& packet) {
     return true;
   }
   unsigned mtu;
-  if (!fits(packet, lines[s.pe], s.flags, mtu)) {  // and no error about an error
+  const pool::PeLine& line = lines[way_of(packet.entry)];
+  if (!fits(packet, line, s.flags, mtu)) {  // and no error about an error
     drop(packet.mbuf, DropReason::too_big);
     return true;
   }
-  to_pe(packet, lines[s.pe], s.flags);
+  to_pe(packet, line, s.flags);
+  return true;
+}
+
+// Fragmentation Needed or Packet Too Big about an outer header of ours: a link behind our next hop carries
+// less than that does. The client whose packet lies in it is told what fits (RFC 2003 §5.1, RFC 2473 §7.1),
+// or would send in vain for ever. True: the packet is dealt with.
+bool Redirector::Impl::tunnel_too_big(Packet& packet, uint8_t* quoted, size_t length) {
+  const uint8_t* icmp = packet.l4();
+  const bool v6 = packet.info.flow.family == 6;
+  if (v6 ? icmp[0] != 2 : icmp[0] != 3 || icmp[1] != 4) return false;
+  const size_t outer = outer_headers(packet, quoted, length);
+  if (outer == 0 || outer >= length) return false;
+  uint8_t* inner = quoted + outer;
+  const uint8_t family = inner[0] >> 4;
+  Quote quote;
+  if ((family != 4 && family != 6) || !parse_quote(inner, length - outer, family, quote)) return false;
+
+  session::FlowKey key;  // as the client has sent it
+  key.family = family;
+  key.protocol = quote.protocol;
+  key.source_port = raw16(quote.l4);
+  key.destination_port = raw16(quote.l4 + 2);
+  session::set_addresses(key, quote.addresses, sessions.secret());
+  packet.entry = sessions.find(key, session::hash_flow(key, sessions.secret()), quote.addresses);
+  if (packet.entry == session::kNone)
+    return others != nullptr && icmp_elsewhere(packet, key, quote.addresses, Destination::service);
+  if ((sessions.at(packet.entry).flags & session::kRemote) != 0) {
+    give(packet, sessions.at(packet.entry).owner, Stage::to_owner);
+    return true;
+  }
+  const Session& s = sessions.at(sessions.session_of(packet.entry));
+  const pool::PeLine& pe = outer_line(lines[way_of(packet.entry)], s.flags);
+  const drivers::NextHopIndex index = next_hop_of(pe, s.flags);
+  if (tunnel_overhead(tunnel_of(s.flags), pe.family) != outer || index >= max_next_hops ||
+      !has_address(pe, packet.info.flow.family, quoted + (v6 ? 24 : 16)))
+    return false;
+  constexpr uint32_t kLeast = 68;  // RFC 791 §3.2
+  const uint32_t mtu = v6 ? get32(icmp + 4) : get16(icmp + 6);
+  if (mtu < outer + kLeast || mtu >= next_hops[index].mtu) return false;
+  if (icmp_checksum(packet) != 0) {
+    drop(packet.mbuf, DropReason::checksum);
+    return true;
+  }
+  drops.add(DropReason::too_big);  // by the router
+  if (s.client_hop != 0 && may_send_icmp_error()) {
+    const size_t n = family == 6 ? 16 : 4;
+    ReplyPath path;
+    path.hop = hops[s.client_hop];
+    path.family = family;
+    std::memcpy(path.to, quote.addresses, n);
+    std::memcpy(path.from, quote.addresses + n, n);
+    uint8_t frame[kMaxReply];
+    const auto fits = static_cast<unsigned>(mtu - outer);
+    send_reply(
+        frame,
+        build_too_big(frame, path, family == 6 ? std::max(fits, kMinIpv6Mtu) : fits, inner, length - outer),
+        path.hop.port_id);
+  }
+  rte_pktmbuf_free(packet.mbuf);
   return true;
 }
 

@@ -36,7 +36,7 @@ struct Packet {
   uint8_t* frame() const { return rte_pktmbuf_mtod(mbuf, uint8_t*); }
   uint8_t* l3() const { return frame() + info.l3_offset; }
   uint8_t* l4() const { return frame() + info.l4_offset; }
-  // Source and destination, one after the other; of IPv6, what SecondLine holds.
+  // Source and destination, one after the other, as SessionTable::addresses() has them.
   uint8_t* addresses() const { return l3() + (info.flow.family == 6 ? 8 : 12); }
   const uint8_t* source() const { return addresses(); }
   const uint8_t* destination() const { return addresses() + address_size(); }
@@ -50,6 +50,9 @@ struct Packet {
     return readable < info.l4_length ? readable : info.l4_length;
   }
 };
+
+// RFC 1122 §3.2.1.3, RFC 4291 §2.5-2.7: nobody sends from there.
+bool impossible_source(const Packet& packet);
 
 // Where a burst's packet goes on from the look at its session.
 enum class Verdict : uint8_t {
@@ -71,18 +74,22 @@ struct Redirector::Impl {
   void process(rte_mbuf* const* mbufs, unsigned n);
   void read(Burst& burst, unsigned n);
   void find(Burst& burst, unsigned n);
-  void look_behind(const Burst& burst, unsigned n) const;
+  void look_behind(const Burst& b, unsigned n) const;
   void redirect(Burst& burst, unsigned n);
+  void fetch_for_openings(const Burst& b, unsigned first, unsigned n) const;
   bool redirect_plain(Burst& burst, rte_mbuf* mbuf, const PacketInfo& info, Session& s);
+  bool send_plain(Burst& burst, rte_mbuf* mbuf, const PacketInfo& info, Session& s, const Session& entry);
+  bool redirect_alias(Burst& burst, rte_mbuf* mbuf, PacketInfo& info, Session& alias);
   bool comes_from_there(Burst& burst, const Session& s, const uint8_t* frame, uint16_t port);
   void settle(ServiceTally& tally, ServiceIndex next) const;
-  bool rewrite(rte_mbuf* mbuf, const PacketInfo& info, const Session& s, const pool::PeLine& line,
-               uint16_t port_id);
+  bool rewrite(rte_mbuf* mbuf, const PacketInfo& info, const Session& s, const Session& entry,
+               const pool::PeLine& line, uint16_t port_id);
 
   // ---- redirector.cc: one packet
   void begin(const ServiceTable* table, uint64_t now, Output& output);
   void one(Packet& packet, SessionIndex candidate);
   void hit(Packet& packet, SessionIndex entry);
+  bool by_copy(Packet& packet, Session& alias);
   void miss(Packet& packet);
   void exception(rte_mbuf* mbuf) const { out->exception[out->n_exception++] = mbuf; }
   void endpoint(const Packet& packet) const {
@@ -92,6 +99,23 @@ struct Redirector::Impl {
   void drop(rte_mbuf* mbuf, DropReason reason) {
     drops.add(reason);
     rte_pktmbuf_free(mbuf);
+  }
+
+  // ---- ways.cc: by which of a PE's addresses
+  static unsigned vip_number(const ServiceEntry& service, uint8_t family, const uint8_t* vip);
+  pool::PeSlotIndex way(pool::PeSlotIndex pe, unsigned vip) const;
+  pool::PeSlotIndex way_of_new(const Packet& packet, const ServiceEntry& service, pool::PeSlotIndex pe) const;
+  pool::PeSlotIndex way_to(pool::PeSlotIndex pe, uint8_t family, const uint8_t* address) const;
+  pool::PeSlotIndex way_of(SessionIndex entry) const;
+  static bool has_address(const pool::PeLine& line, uint8_t family, const uint8_t* address) {
+    return line.family == family && std::memcmp(line.address, address, family == 6 ? 16 : 4) == 0;
+  }
+  // The line of the address that a packet to this one goes by, and its next hop.
+  const pool::PeLine& outer_line(const pool::PeLine& pe, uint8_t flags) const {
+    return tunnel_of(flags) == Tunnel::none ? pe : lines[pe.via];
+  }
+  static drivers::NextHopIndex next_hop_of(const pool::PeLine& pe, uint8_t flags) {
+    return (flags & session::kNat) != 0 ? pe.own_next_hop : pe.next_hop;
   }
 
   // ---- forward.cc: out of the appliance
@@ -119,6 +143,7 @@ struct Redirector::Impl {
 
   // ---- icmp.cc
   bool icmp_error(Packet& packet);
+  bool tunnel_too_big(Packet& packet, uint8_t* quoted, size_t length);
   bool icmp_rewrite(Packet& packet, uint8_t* quoted, uint8_t* l4, size_t l4_length);
 
   // ---- new_flow.cc: no session has this packet's key
@@ -126,7 +151,8 @@ struct Redirector::Impl {
   bool find_association(Packet& packet, const ServiceEntry& service);
   bool key_from(const Packet& packet, const sctp::InitView::Address& source, session::FlowKey& key,
                 uint8_t* both) const;
-  void start(Packet& packet, const ServiceEntry& service);
+  void start(Packet& packet, const ServiceEntry& service, pool::PeSlotIndex with = pool::kNoPeSlot);
+  void start_beside(Packet& packet, const ServiceEntry& service, SessionIndex entry);
   void steer(Packet& packet, const ServiceEntry& service);
   pool::PeSlotIndex choose(Packet& packet, const ServiceEntry& service);
   SessionIndex insert(Packet& packet, const ServiceEntry& service, pool::PeSlotIndex pe);
@@ -134,16 +160,21 @@ struct Redirector::Impl {
   void learn_hop(const Packet& packet, Session& s);
 
   // ---- sctp_flow.cc, tcp_flow.cc: what a packet does to its session
+  void confirm(SessionIndex i);
   Verdict track_sctp(Packet& packet, SessionIndex i, bool from_pe);
   Verdict sctp_control(Packet& packet, SessionIndex i, bool from_pe);
   void sctp_init_from_client(Packet& packet, SessionIndex i, uint32_t tag);
   void learn_addresses(Packet& packet, SessionIndex i);
   Verdict track_tcp(Packet& packet, SessionIndex i, bool from_pe);
 
-  // ---- succession.cc: the next association on the ports of one whose PE takes no new ones
+  // ---- succession.cc: the next association or connection on the ports of one whose PE takes no new ones
   pool::PeSlotIndex successor(SessionIndex i) const;
   Verdict init_to_successor(Packet& packet, SessionIndex i, uint32_t tag, pool::PeSlotIndex to);
   bool succeed(SessionIndex i);
+  void move(SessionIndex i, pool::PeSlotIndex to);
+  Verdict syn_to_successor(Packet& packet, SessionIndex i, pool::PeSlotIndex to);
+  Verdict opens_at(Packet& packet, const Session& s, pool::PeSlotIndex to);
+  void acked_after_syn(SessionIndex i, uint32_t sequence);
 
   // ---- nat.cc
   bool nat_begin(Packet& packet, const ServiceEntry& service, SessionIndex i);
@@ -162,6 +193,8 @@ struct Redirector::Impl {
   unsigned keys_of(SessionIndex i) const;
   void nat_map(SessionIndex i, bool from_pe, AddressMap& map) const;
   void nat_learn_client(Packet& packet, SessionIndex i);
+  const uint8_t* nat_vip_of(const ServiceEntry& service, pool::PeSlotIndex pe, uint8_t family,
+                            const uint8_t* address) const;
   void nat_learn_pe(Packet& packet, SessionIndex i);
   bool nat_find_init_ack(Packet& packet);
 
@@ -184,6 +217,7 @@ struct Redirector::Impl {
   unsigned next_to_ask(Packet& packet, unsigned home) const;
   void give(Packet& packet, unsigned to, Stage stage);
   void flush_handover();
+  void take_handed(unsigned from);
   Stage stage_of(const Packet& packet) const;
   unsigned home_of(const Packet& packet) const;
 
@@ -191,17 +225,22 @@ struct Redirector::Impl {
   // set_tag_p() do only what one worker needs.
   void announce(SessionIndex entry);
   void announce_all(SessionIndex i);
+  void announce_away(SessionIndex i);
   void announce_tag(SessionIndex i, Notice::About about);
   void withdraw(SessionIndex i);
   void set_tag_p(SessionIndex i, uint32_t tag);
   void disown(const Packet& packet);
-  void tell(unsigned to, const Notice& notice);
+  bool tell(unsigned to, const Notice& notice);  // false: lost, and counted so
   Notice notice_of(SessionIndex entry, Notice::About about) const;
   unsigned home_of(SessionIndex entry) const;
   void hear(const Notice& notice, unsigned from);
   void hear_alias(const Notice& notice, unsigned from, SessionIndex known, const session::FlowKey& key,
                   uint32_t hash);
   void age_notices(SessionIndex i);
+  bool may_be_copied(const Session& s) const;
+  void tell_seen(SessionIndex entry);
+  void hear_seen(const Notice& notice, unsigned from, SessionIndex entry);
+  void note_copy(Session& alias, const Notice& notice, unsigned from) const;
 
   // ---- pe_death.cc
   void catch_up();
@@ -211,6 +250,7 @@ struct Redirector::Impl {
   // ---- passive.cc: what is noticed of PEs
   void watch(const Packet& packet, SessionIndex i);
   void look_at_watched();
+  size_t outer_headers(const Packet& packet, const uint8_t* quoted, size_t length) const;
   void tunnel_error(const Packet& packet, const uint8_t* quoted, size_t length);
   void suspect(const Suspicion& suspicion);
 
@@ -227,6 +267,13 @@ struct Redirector::Impl {
   void count(ServiceIndex service, std::atomic<uint64_t> ServiceCounters::*counter, uint64_t n = 1) const {
     if (service >= kMaxServices) return;
     add(counters[service].*counter, n);
+  }
+  // One that goes between a client and the PE.
+  void count_packet(pool::PeLine& line, ServiceIndex service, uint32_t bytes) const {
+    add(line.packets, 1);
+    add(line.bytes, bytes);
+    count(service, &ServiceCounters::packets);
+    count(service, &ServiceCounters::bytes, bytes);
   }
   void take_over(const RedirectorOptions& options);  // the sessions of a former process
   void session_ended(SessionIndex i);                // erases it, with its count
@@ -272,7 +319,7 @@ struct Redirector::Impl {
     SessionIndex next;
   };
   std::vector<Dying> dying;
-  SessionIndex age_cursor = 2;
+  SessionIndex age_cursor = session::kFirst;
   uint64_t aged_us = 0;
   // Until then a packet without a session may be of one that we had no room for.
   uint32_t pressure_until_ms = 0;

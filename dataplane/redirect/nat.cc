@@ -120,7 +120,7 @@ bool Redirector::Impl::nat_rewrite(Packet& packet, SessionIndex i, bool from_pe)
   if (nat_sctp_has_content(packet.mbuf, packet.info)) {
     AddressMap map;
     nat_map(i, from_pe, map);
-    const DropReason refused = nat_sctp_content(packet.mbuf, packet.info, map);
+    const DropReason refused = nat_sctp_content(packet.mbuf, packet.info, map, packet.partial);
     if (refused != DropReason::none) {
       drop(packet.mbuf, refused);
       return false;

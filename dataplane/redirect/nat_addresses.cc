@@ -174,7 +174,23 @@ bool Redirector::Impl::nat_find_init_ack(Packet& packet) {
   return false;
 }
 
-// The PE's INIT ACK: its further addresses become the service's further VIPs.
+// The VIP that belongs to an address of the PE's, by the order in which it registered them; nullptr: none
+// does.
+const uint8_t* Redirector::Impl::nat_vip_of(const ServiceEntry& service, pool::PeSlotIndex pe, uint8_t family,
+                                            const uint8_t* address) const {
+  const pool::PeSlotIndex slot = way_to(pe, family, address);
+  if (!has_address(lines[slot], family, address)) return nullptr;
+  unsigned number = 0;
+  for (const auto& vip : service.settings.vips) {
+    if (static_cast<uint8_t>(vip.family()) != family) continue;
+    if (number == pool::PeWay::kVips) return nullptr;
+    if (slots.way(slot, number++) == slot) return vip.data();
+  }
+  return nullptr;
+}
+
+// The PE's INIT ACK: its further addresses become the service's further VIPs, each the one that belongs to
+// it, if that is free.
 void Redirector::Impl::nat_learn_pe(Packet& packet, SessionIndex i) {
   const ServiceEntry* service = service_of(sessions.at(i));
   sctp::Chunks chunks(packet.l4(), packet.l4_readable());
@@ -214,12 +230,15 @@ void Redirector::Impl::nat_learn_pe(Packet& packet, SessionIndex i) {
   }
 
   unsigned keys = keys_of(i);
-  for (size_t a = 0; a < ack.n; ++a) {
+  for (size_t look = 0; look < size_t{2} * ack.n; ++look) {
+    const bool own_vips = look < ack.n;  // first
+    const size_t a = own_vips ? look : look - ack.n;
     const uint8_t family = ack.addresses[a].family, *address = ack.addresses[a].bytes;
     if (known.find(family, address) != nullptr) continue;
+    const uint8_t* own_vip = nat_vip_of(*service, sessions.at(i).pe, family, address);
     const uint8_t* vip = nullptr;
     for (const auto& v : service->settings.vips) {
-      if (static_cast<uint8_t>(v.family()) != family) continue;
+      if (static_cast<uint8_t>(v.family()) != family || (own_vips && v.data() != own_vip)) continue;
       const bool taken = std::any_of(known.pairs.begin(), known.pairs.begin() + known.n, [&](const auto& p) {
         return p.family == family && p.to != nullptr && same(p.to, v.data(), family);
       });
@@ -227,6 +246,7 @@ void Redirector::Impl::nat_learn_pe(Packet& packet, SessionIndex i) {
       vip = v.data();
       break;
     }
+    if (own_vips && vip == nullptr) continue;
     known.add(family, address, vip);
     for (size_t c = 0; c < n_clients && keys + 2 <= kMaxKeys; ++c) {
       const Client& client = clients[c];

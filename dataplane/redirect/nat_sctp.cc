@@ -93,7 +93,7 @@ bool rewrite_causes(uint8_t* chunk, size_t length, const AddressMap& map) {
 
 }  // namespace
 
-size_t nat_sctp_bytes(uint8_t* packet, size_t length, const AddressMap& map, DropReason& why) {
+size_t nat_sctp_bytes(uint8_t* packet, size_t length, const AddressMap& map, DropReason& why, bool cut) {
   why = DropReason::none;
   const auto refuse = [&why](DropReason reason) {
     why = reason;
@@ -103,10 +103,11 @@ size_t nat_sctp_bytes(uint8_t* packet, size_t length, const AddressMap& map, Dro
   // whole by that. Looked at once, before anything changes.
   int whole = -1;
   const auto is_whole = [&] {
-    if (whole < 0) whole = sctp_checksum(packet, length) == wire::raw32(packet + 8);
+    if (whole < 0) whole = !cut && sctp_checksum(packet, length) == wire::raw32(packet + 8);
     return whole == 1;
   };
-  sctp::Chunks chunks(packet, length);
+  const DropReason not_whole = cut ? DropReason::fragment : DropReason::checksum;
+  sctp::Chunks chunks(packet, length, cut);
   sctp::ChunkView chunk;
   bool changed = false;
   for (bool first = true; chunks.next(chunk); first = false) {
@@ -117,14 +118,14 @@ size_t nat_sctp_bytes(uint8_t* packet, size_t length, const AddressMap& map, Dro
         return refuse(DropReason::nat_asconf);
       case sctp::kAbort:
       case sctp::kError:
-        if (!is_whole()) return refuse(DropReason::checksum);
+        if (!is_whole()) return refuse(not_whole);
         changed |= rewrite_causes(at, chunk.length, map);
         break;
       case sctp::kInit:
       case sctp::kInitAck: {
         // RFC 9260 §4.3: neither is ever bundled.
         if (!first || !chunks.last()) return refuse(DropReason::sctp_init_bundled);
-        if (!is_whole()) return refuse(DropReason::checksum);
+        if (!is_whole()) return refuse(not_whole);
         const size_t now = rewrite_init(at, chunk.length, map);
         if (now == 0) return refuse(DropReason::sctp_chunk);
         wire::put16(at + 2, static_cast<uint16_t>(now));
@@ -152,11 +153,11 @@ bool nat_sctp_has_content(rte_mbuf* mbuf, const PacketInfo& info) {
   return chunk[0] != sctp::kSack || padded(wire::get16(chunk + 2)) + wire::kSctpHeader < info.l4_length;
 }
 
-DropReason nat_sctp_content(rte_mbuf* mbuf, PacketInfo& info, const AddressMap& map) {
+DropReason nat_sctp_content(rte_mbuf* mbuf, PacketInfo& info, const AddressMap& map, bool cut) {
   if (mbuf->nb_segs > 1 && rte_pktmbuf_linearize(mbuf) != 0) return DropReason::header_split;
   uint8_t* l4 = rte_pktmbuf_mtod(mbuf, uint8_t*) + info.l4_offset;
   DropReason why;
-  const size_t total = nat_sctp_bytes(l4, info.l4_length, map, why);
+  const size_t total = nat_sctp_bytes(l4, info.l4_length, map, why, cut);
   if (why != DropReason::none || total == info.l4_length) return why;
 
   const auto shorter = static_cast<uint16_t>(info.l4_length - total);

@@ -40,13 +40,15 @@ struct AddressMap {
 // causes quote (of ABORT and ERROR) are rewritten where they are known. ASCONF chunks that come all the same
 // are refused. Cookies, heartbeat information and all else are opaque and stay. The packet's checksum is
 // right afterwards if it was before. Returns why the packet must be dropped, or none. RFC 9260 §3.3.2,
-// §3.3.3, §3.3.10.5, §3.3.10.11, §5.1.2; RFC 5061 §4.1, §4.2.7.
-DropReason nat_sctp_content(rte_mbuf* mbuf, PacketInfo& info, const AddressMap& map);
+// §3.3.3, §3.3.10.5, §3.3.10.11, §5.1.2; RFC 5061 §4.1, §4.2.7. `cut`: it is a first fragment, of which
+// nothing can be changed, as the checksum is of the whole.
+DropReason nat_sctp_content(rte_mbuf* mbuf, PacketInfo& info, const AddressMap& map, bool cut);
 
 // True if the packet may hold what nat_sctp_content() changes or refuses.
 bool nat_sctp_has_content(rte_mbuf* mbuf, const PacketInfo& info);
 
 // The same on bytes: the new length of the SCTP packet (at most `length`), or 0 with `why` set.
-size_t nat_sctp_bytes(uint8_t* packet, size_t length, const AddressMap& map, DropReason& why);
+size_t nat_sctp_bytes(uint8_t* packet, size_t length, const AddressMap& map, DropReason& why,
+                      bool cut = false);
 
 }  // namespace poolgate::redirect

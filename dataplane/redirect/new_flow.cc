@@ -7,20 +7,10 @@
 namespace poolgate::redirect {
 namespace {
 
-// RFC 1122 §3.2.1.3, RFC 4291 §2.5-2.7: nobody sends from these.
-bool impossible_source(const Packet& packet) {
-  const uint8_t *from = packet.source(), *to = packet.destination();
-  if (std::memcmp(from, to, packet.address_size()) == 0) return true;
-  if (packet.info.flow.family == 4) return from[0] == 0 || from[0] == 127 || from[0] >= 224;
-  if (from[0] == 0xff) return true;
-  for (int i = 0; i < 15; ++i) {
-    if (from[i] != 0) return false;
-  }
-  return from[15] <= 1;
-}
-
 constexpr uint8_t kSyn = 2, kRst = 4, kAck = 16;
-constexpr uint32_t kPressureMs = 10'000;
+// As long as an idle association is silent: HB.interval (30 s), and one and a half of at most RTO.Max (60 s;
+// RFC 9260 §8.3, §16).
+constexpr uint32_t kPressureMs = 120'000;
 // On the average, with its aliases: an honest client has two to four addresses.
 constexpr uint32_t kLinesAHalfOpen = 4;
 
@@ -39,6 +29,17 @@ uint8_t flags_of(config::Mode mode) {
 }
 
 }  // namespace
+
+bool impossible_source(const Packet& packet) {
+  const uint8_t *from = packet.source(), *to = packet.destination();
+  if (std::memcmp(from, to, packet.address_size()) == 0) return true;
+  if (packet.info.flow.family == 4) return from[0] == 0 || from[0] == 127 || from[0] >= 224;
+  if (from[0] == 0xff) return true;
+  for (int i = 0; i < 15; ++i) {
+    if (from[i] != 0) return false;
+  }
+  return from[15] <= 1;
+}
 
 void Redirector::Impl::new_flow(Packet& packet, const ServiceEntry& service) {
   const auto& flow = packet.info.flow;
@@ -61,7 +62,7 @@ void Redirector::Impl::new_flow(Packet& packet, const ServiceEntry& service) {
     return refuse(packet, service.index, DropReason::session_unknown, true);
   }
 
-  sctp::Chunks chunks(packet.l4(), packet.l4_readable());
+  sctp::Chunks chunks(packet.l4(), packet.l4_readable(), packet.partial);
   sctp::ChunkView chunk;
   if (!chunks.next(chunk)) return drop(packet.mbuf, DropReason::sctp_chunk);
   if (chunk.type == sctp::kInit) {
@@ -73,6 +74,7 @@ void Redirector::Impl::new_flow(Packet& packet, const ServiceEntry& service) {
     return find_association(packet, service) ? void() : start(packet, service);
   }
   if (find_association(packet, service)) return;
+  if (chunk.type == sctp::kAuth) chunks.next(chunk);  // RFC 4895 §6.3: a COOKIE ECHO may stand behind it
   switch (chunk.type) {
     case sctp::kCookieEcho:
       // Its INIT went to the PE that rendezvous gives: past a full table, or by another appliance.
@@ -106,7 +108,7 @@ bool Redirector::Impl::key_from(const Packet& packet, const sctp::InitView::Addr
 // SCTP: the association of an INIT by the addresses in it; of other packets by (service, client port, Tp).
 // True: found, and the packet is dealt with. A match by tag forwards; it does not add an address.
 bool Redirector::Impl::find_association(Packet& packet, const ServiceEntry& service) {
-  sctp::Chunks chunks(packet.l4(), packet.l4_readable());
+  sctp::Chunks chunks(packet.l4(), packet.l4_readable(), packet.partial);
   sctp::ChunkView chunk;
   if (!chunks.next(chunk)) return false;
   if (chunk.type != sctp::kInit) {
@@ -138,25 +140,44 @@ bool Redirector::Impl::find_association(Packet& packet, const ServiceEntry& serv
   for (const Known* k = known; k != known + n; ++k) {
     const SessionIndex entry = sessions.find(k->key, k->hash, k->both);
     if (entry == session::kNone || (sessions.at(entry).flags & session::kFromPe) != 0) continue;
-    if (sessions.at(sessions.session_of(entry)).state == State::closed) continue;
-    hit(packet, entry);
+    const Session& s = sessions.at(sessions.session_of(entry));
+    if (s.state == State::closed) continue;
+    if ((s.flags & session::kRemote) != 0 || init.tag == s.tag_c || init.tag == s.tag_c_pending)
+      hit(packet, entry);
+    else
+      start_beside(packet, service, entry);
     return true;
   }
   return false;
+}
+
+// An INIT from an address that we do not know, with another tag than the association of which it lists an
+// address: that one's client has restarted, or it is another client, as hosts also list addresses that others
+// have. Its PE is the one to judge that (RFC 9260 §5.2.2), of the COOKIE ECHO, too; and if it accepts, it has
+// two associations.
+void Redirector::Impl::start_beside(Packet& packet, const ServiceEntry& service, SessionIndex entry) {
+  const SessionIndex i = sessions.session_of(entry);
+  const Session& s = sessions.at(i);
+  const bool serves = s.deaths == lines[s.pe].deaths && !lines[s.pe].down && successor(i) == pool::kNoPeSlot;
+  const pool::PeSlotIndex pe = serves ? way_of(entry) : choose(packet, service);
+  pe == pool::kNoPeSlot ? empty_pool(packet, service) : start(packet, service, pe);
 }
 
 pool::PeSlotIndex Redirector::Impl::choose(Packet& packet, const ServiceEntry& service) {
   const auto& flow = packet.info.flow;
   pool::ViewGeneration& now = Chooser::current(service, flow.family);
   if (slots.head() != log_seen) catch_up();
-  // The one packet that must go where its INIT went without a session is chosen for as that INIT was (see
-  // steer()).
-  const bool cookie = flow.protocol == wire::kSctp && packet.l4()[12] == sctp::kCookieEcho;
-  return cookie ? chooser.steer(service, now, flow.family, packet.source(), flow.source_port)
-                : chooser.choose(service, now, flow.family, packet.source(), flow.source_port);
+  // The one packet that must go where its INIT went without a session, a COOKIE ECHO, is chosen for as that
+  // INIT was (see steer()).
+  const bool cookie = flow.protocol == wire::kSctp && packet.l4()[wire::kSctpHeader] != sctp::kInit;
+  const pool::PeSlotIndex pe =
+      cookie ? chooser.steer(service, now, flow.family, packet.source(), flow.source_port)
+             : chooser.choose(service, now, flow.family, packet.source(), flow.source_port);
+  return way_of_new(packet, service, pe);
 }
 
-void Redirector::Impl::start(Packet& packet, const ServiceEntry& service) {
+// `with`: the PE, if it is not to be chosen.
+void Redirector::Impl::start(Packet& packet, const ServiceEntry& service, pool::PeSlotIndex with) {
   if (service.drained) return refuse(packet, service.index, DropReason::service_blocked, true);
   const bool confirms = packet.info.flow.protocol != wire::kUdp;  // it begins half-open
   // An INIT may name many addresses: it is lines of the table that the quota keeps.
@@ -167,7 +188,7 @@ void Redirector::Impl::start(Packet& packet, const ServiceEntry& service) {
     if (service.settings.mode == config::Mode::nat) return drop(packet.mbuf, DropReason::half_open_quota);
     return steer(packet, service);
   }
-  const pool::PeSlotIndex pe = choose(packet, service);
+  const pool::PeSlotIndex pe = with != pool::kNoPeSlot ? with : choose(packet, service);
   if (pe == pool::kNoPeSlot) return empty_pool(packet, service);
   sessions.prefetch(sessions.first_of_pe(pe));
   const SessionIndex i = insert(packet, service, pe);
@@ -184,6 +205,7 @@ void Redirector::Impl::start(Packet& packet, const ServiceEntry& service) {
   if (service.settings.mode == config::Mode::nat) watch(packet, i);
   count(service.index, &ServiceCounters::new_sessions);
   hit(packet, i);
+  if (with != pool::kNoPeSlot) announce(i);  // it began where the other one is, and may be at home elsewhere
 }
 
 SessionIndex Redirector::Impl::insert(Packet& packet, const ServiceEntry& service, pool::PeSlotIndex pe) {
@@ -212,7 +234,8 @@ void Redirector::Impl::steer(Packet& packet, const ServiceEntry& service) {
   if (service.settings.mode == config::Mode::nat) return drop(packet.mbuf, DropReason::session_unknown);
   pool::ViewGeneration& now = Chooser::current(service, flow.family);
   if (slots.head() != log_seen) catch_up();
-  const pool::PeSlotIndex pe = chooser.steer(service, now, flow.family, packet.source(), flow.source_port);
+  const pool::PeSlotIndex pe = way_of_new(
+      packet, service, chooser.steer(service, now, flow.family, packet.source(), flow.source_port));
   if (pe == pool::kNoPeSlot) return empty_pool(packet, service);
   count(service.index, &ServiceCounters::steered);
   const uint8_t flags = flags_of(service.settings.mode);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Which keys and tags are whose, told among workers. Soft state: the owner repeats what it said while the
 // session lives, and who hears nothing forgets, so a notice that found its ring full is late, not lost.
+#include <algorithm>
+
 #include "dataplane/redirect/impl.h"
 #include "dataplane/redirect/wire.h"
 
@@ -10,18 +12,33 @@ namespace {
 // Rounds of the walk over the table (2 s each, ageing.cc) between two notices of a key.
 constexpr uint32_t kRepeatRounds = 64;
 constexpr uint32_t kForgetMs = TagDirectory::kForgetMs;  // three of them missed
+// The use of a copy is told to the session's owner a quarter of its idle timeout late, or this; with a
+// shorter timeout than kMinCopyMs that would not do.
+constexpr uint32_t kMaxSeenMs = 30'000;
+constexpr uint32_t kMinCopyMs = 20'000;
+constexpr uint8_t kCopiedFlags = session::kIpip | session::kGue;
 
 }  // namespace
 
 unsigned Redirector::Impl::home_of(SessionIndex entry) const {
-  return others->homes.of(sessions.at(entry).key, sessions.second(entry).addresses);
+  return others->homes.of(sessions.at(entry).key, sessions.addresses(entry));
 }
 
-void Redirector::Impl::tell(unsigned to, const Notice& notice) {
-  if (others->rings.tell(worker, to, notice))
+bool Redirector::Impl::tell(unsigned to, const Notice& notice) {
+  const bool told = others->rings.tell(worker, to, notice);
+  if (told)
     add(others->counters.told, 1);
   else
     drops.add(DropReason::notice_lost);
+  return told;
+}
+
+// Whether other workers may send on by themselves what changes nothing of this session: of direct return, as
+// `nat` has its keys here; not TCP, of which each packet is noted; not while another association is about to
+// take its place.
+bool Redirector::Impl::may_be_copied(const Session& s) const {
+  return s.state == State::established && (s.flags & session::kNat) == 0 && s.key.protocol != wire::kTcp &&
+         s.tag_c_pending == 0 && services != nullptr && timeout_ms(s) >= kMinCopyMs;
 }
 
 Notice Redirector::Impl::notice_of(SessionIndex entry, Notice::About about) const {
@@ -31,7 +48,7 @@ Notice Redirector::Impl::notice_of(SessionIndex entry, Notice::About about) cons
   notice.flow = s.key;
   if (s.key.family == 6) {
     notice.flow.source = notice.flow.destination = 0;  // every table has words of its own
-    std::memcpy(notice.v6, sessions.second(entry).addresses, 32);
+    std::memcpy(notice.v6, sessions.addresses(entry), 32);
   }
   return notice;
 }
@@ -49,7 +66,23 @@ void Redirector::Impl::announce(SessionIndex entry) {
   Notice notice = notice_of(entry, Notice::About::alias);
   notice.tag = owner.tag_c;
   notice.confirmed = owner.state != State::half_open;
+  if (may_be_copied(owner)) {
+    notice.copy = true;
+    notice.flags = owner.flags & kCopiedFlags;
+    notice.service = owner.service;
+    notice.pe = way_of(entry);
+    notice.deaths = notice.pe == owner.pe ? owner.deaths : lines[notice.pe].deaths;
+    notice.tag_p = owner.tag_p;
+  }
   tell(home, notice);
+}
+
+// To whom it was said before: it is otherwise now.
+void Redirector::Impl::announce_away(SessionIndex i) {
+  if (others == nullptr) return;
+  for (SessionIndex e = i; e != session::kNone; e = sessions.at(e).aliases) {
+    if ((sessions.at(e).flags & session::kAway) != 0) announce(e);
+  }
 }
 
 void Redirector::Impl::announce_all(SessionIndex i) {
@@ -108,6 +141,7 @@ void Redirector::Impl::hear(const Notice& notice, unsigned from) {
       return others->tags.remove(tag, from);
     case Notice::About::alias:
     case Notice::About::no_alias:
+    case Notice::About::seen:
       break;
   }
   session::FlowKey key = notice.flow;
@@ -116,7 +150,46 @@ void Redirector::Impl::hear(const Notice& notice, unsigned from) {
   const SessionIndex i = sessions.find(key, hash, notice.v6);
   const bool remote = i != session::kNone && (sessions.at(i).flags & session::kRemote) != 0;
   if (notice.about == Notice::About::alias) return hear_alias(notice, from, i, key, hash);
-  if (remote && sessions.at(i).service == from) sessions.erase_remote(i);
+  if (notice.about == Notice::About::seen) return hear_seen(notice, from, remote ? session::kNone : i);
+  if (remote && sessions.at(i).owner == from) sessions.erase_remote(i);
+}
+
+// `entry`: of ours; kNone: the session is no more, which worker `from` has missed.
+void Redirector::Impl::hear_seen(const Notice& notice, unsigned from, SessionIndex entry) {
+  if (entry == session::kNone) {
+    Notice answer = notice;
+    answer.about = Notice::About::no_alias;
+    tell(from, answer);
+    return;
+  }
+  Session& s = sessions.at(sessions.session_of(entry));
+  const uint32_t at = now_ms - notice.idle_ms;
+  if ((s.state == State::established || s.state == State::closing) &&
+      static_cast<int32_t>(at - s.last_seen_ms) > 0)
+    s.last_seen_ms = at;
+}
+
+void Redirector::Impl::note_copy(Session& alias, const Notice& notice, unsigned from) const {
+  alias.owner = static_cast<uint16_t>(from);
+  alias.tag_c = notice.tag;
+  alias.heard_ms = now_ms;
+  alias.state = State::half_open;
+  if (!notice.copy || notice.pe >= slots.capacity()) return;
+  alias.state = State::established;
+  alias.flags = session::kRemote | notice.flags;
+  alias.service = notice.service;
+  alias.deaths = notice.deaths;
+  alias.pe = notice.pe;
+  alias.tag_p = notice.tag_p;
+}
+
+void Redirector::Impl::tell_seen(SessionIndex entry) {
+  Session& alias = sessions.at(entry);
+  if (alias.state != State::established || alias.last_seen_ms == alias.told_ms) return;
+  if (now_ms - alias.told_ms < std::min(timeout_ms(alias) / 4, kMaxSeenMs)) return;
+  Notice notice = notice_of(entry, Notice::About::seen);
+  notice.idle_ms = now_ms - alias.last_seen_ms;
+  if (tell(alias.owner, notice)) alias.told_ms = alias.last_seen_ms;
 }
 
 // `known`: the entry that has the key.
@@ -127,12 +200,9 @@ void Redirector::Impl::hear_alias(const Notice& notice, unsigned from, SessionIn
     Session& alias = sessions.at(known);
     // Two owners claim it. One association twice: as they decide it between themselves, below. Else the
     // younger.
-    if (alias.service != from && same && alias.tag_c == notice.tag && !notice.confirmed &&
-        alias.service < from)
+    if (alias.owner != from && same && alias.tag_c == notice.tag && !notice.confirmed && alias.owner < from)
       return;
-    alias.service = static_cast<uint16_t>(from);
-    alias.tag_c = notice.tag;
-    alias.last_seen_ms = now_ms;
+    note_copy(alias, notice, from);
     return;
   }
   if (known != session::kNone) {
@@ -149,15 +219,16 @@ void Redirector::Impl::hear_alias(const Notice& notice, unsigned from, SessionIn
   }
   const SessionIndex i = sessions.insert_remote(key, hash, notice.v6, static_cast<uint16_t>(from));
   if (i == session::kNone) return drops.add(DropReason::notice_lost);
-  sessions.at(i).tag_c = notice.tag;
-  sessions.at(i).last_seen_ms = now_ms;
+  Session& alias = sessions.at(i);
+  alias.last_seen_ms = alias.told_ms = now_ms;
+  note_copy(alias, notice, from);
 }
 
 // The walk over the table comes by (ageing.cc).
 void Redirector::Impl::age_notices(SessionIndex i) {
   const Session& s = sessions.at(i);
   if ((s.flags & session::kRemote) != 0 && s.kind == session::Kind::alias) {
-    if (now_ms - s.last_seen_ms >= kForgetMs) sessions.erase_remote(i);
+    now_ms - s.heard_ms >= kForgetMs ? sessions.erase_remote(i) : tell_seen(i);
     return;
   }
   if (s.kind != session::Kind::session && s.kind != session::Kind::alias) return;

@@ -47,27 +47,34 @@ void Redirector::Impl::look_at_watched() {
   if (passive.look(lines, now_ms, found)) suspect(found);
 }
 
-// About an outer header of ours (RFC 2003 §4, RFC 2473 §8): the quoted packet went from our address to a PE,
-// by IP in IP or GUE.
-void Redirector::Impl::tunnel_error(const Packet& packet, const uint8_t* quoted, size_t length) {
+// An ICMP error about an outer header of ours (RFC 2003 §4, RFC 2473 §8): the quoted packet went from our
+// address to a PE, by IP in IP or GUE. The bytes of its outer headers; 0: it is none.
+size_t Redirector::Impl::outer_headers(const Packet& packet, const uint8_t* quoted, size_t length) const {
   constexpr uint8_t kIpv4InIp = 4, kIpv6InIp = 41;
   const uint8_t family = packet.info.flow.family;
   const bool v6 = family == 6;
-  if (!is_unreachable(family, packet.l4()[0], packet.l4()[1])) return;
   const size_t header = v6 ? wire::kIpv6Header : wire::kIpv4Header;  // ours has no options or extensions
-  if (length < header + 8 || quoted[0] >> 4 != family || (!v6 && quoted[0] != 0x45)) return;
+  if (length < header + 8 || quoted[0] >> 4 != family || (!v6 && quoted[0] != 0x45)) return 0;
   const uint8_t protocol = quoted[v6 ? 6 : 9];
   const bool gue = protocol == wire::kUdp && wire::get16(quoted + header + 2) == kGuePort;
-  if (protocol != kIpv4InIp && protocol != kIpv6InIp && !gue) return;
+  if (protocol != kIpv4InIp && protocol != kIpv6InIp && !gue) return 0;
   const size_t n = packet.address_size();
   const uint8_t* addresses = quoted + (v6 ? 8 : 12);
-  if (std::memcmp(packet.destination(), addresses, n) != 0) return;
+  if (std::memcmp(packet.destination(), addresses, n) != 0) return 0;
   bool ours = false;
   for (const TunnelSource& source : tunnel_sources) {
     const auto& address = v6 ? source.v6 : source.v4;
     ours |= address.is_set() && std::memcmp(address.data(), addresses, n) == 0;
   }
-  if (!ours) return;
+  return ours ? tunnel_overhead(gue ? Tunnel::gue : Tunnel::ipip, family) : 0;
+}
+
+void Redirector::Impl::tunnel_error(const Packet& packet, const uint8_t* quoted, size_t length) {
+  const uint8_t family = packet.info.flow.family;
+  if (!is_unreachable(family, packet.l4()[0], packet.l4()[1]) || outer_headers(packet, quoted, length) == 0)
+    return;
+  const size_t n = packet.address_size();
+  const uint8_t* addresses = quoted + (family == 6 ? 8 : 12);
   Suspicion suspicion;
   suspicion.why = Suspicion::Why::tunnel_unreachable;
   suspicion.code = packet.l4()[1];

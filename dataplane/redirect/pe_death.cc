@@ -16,7 +16,7 @@ constexpr unsigned kMaxSteps = 512;
 
 // Copies what changed of the PE slots since the last time. Never waits.
 void Redirector::Impl::catch_up() {
-  const uint64_t head = slots.head();
+  uint64_t head = slots.head();
   const bool overrun = head - log_seen > pool::PeSlots::kLog / 2;
   const auto see = [this](pool::PeSlotIndex pe) {
     pool::PeLine& line = lines[pe];
@@ -32,7 +32,9 @@ void Redirector::Impl::catch_up() {
   if (overrun) {
     for (pool::PeSlotIndex pe = 0; pe < slots.capacity(); ++pe) see(pe);
   } else {
-    for (; log_seen != head; ++log_seen) see(slots.entry(log_seen));
+    // To its end: what one entry says may name a slot of a later one (PeLine::via).
+    for (; log_seen != head; head = slots.head())
+      for (; log_seen != head; ++log_seen) see(slots.entry(log_seen));
   }
   log_seen = head;
   if (!dying.empty()) abort_some(kMaxGenerated, true);
@@ -79,6 +81,7 @@ Verdict Redirector::Impl::dead_pe(Packet& packet, SessionIndex i, bool from_pe) 
   // hold: nothing changes. drain: the connection goes on to where it was, but UDP has none.
   if (rule == config::OnPeDeath::hold || (rule == config::OnPeDeath::drain && !udp)) {
     s.deaths = lines[s.pe].deaths;
+    announce_away(i);
     return Verdict::forward;
   }
   if (from_pe) {

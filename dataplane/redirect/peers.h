@@ -3,6 +3,8 @@
 // was told of. Private to dataplane/redirect.
 #pragma once
 
+#include <rte_mbuf.h>
+
 #include <memory>
 
 #include "dataplane/redirect/handover.h"
@@ -17,13 +19,22 @@ struct Peers {
         homes(shared.homes()),
         tags(std::move(directory)),
         counters(figures),
-        outgoing(std::make_unique<Outgoing[]>(Handover::kMaxWorkers)) {}
+        outgoing(std::make_unique<Outgoing[]>(Handover::kMaxWorkers)),
+        waiting(std::make_unique<Waiting[]>(Handover::kMaxWorkers)) {}
+  ~Peers() {
+    for (unsigned w = 0; w < Handover::kMaxWorkers; ++w)
+      for (unsigned i = 0; i < waiting[w].n; ++i) rte_pktmbuf_free(waiting[w].packets[i].packet);
+  }
+  Peers(const Peers&) = delete;
+  Peers& operator=(const Peers&) = delete;
 
   // At most one for each packet of the burst.
   struct Outgoing {
     unsigned n = 0;
-    rte_mbuf* mbufs[kMaxBurst];
+    Handed packets[kMaxBurst];
   };
+  // Taken from a ring, and on their way into the cache.
+  using Waiting = Outgoing;
 
   const Handover& rings;
   const Homes& homes;
@@ -31,6 +42,7 @@ struct Peers {
   HandoverCounters& counters;
   std::unique_ptr<Outgoing[]> outgoing;  // by worker
   uint64_t outgoing_used = 0;            // bit i: outgoing[i].n != 0
+  std::unique_ptr<Waiting[]> waiting;    // by worker
 
   // The burst in progress: from a ring, and whose.
   bool handed = false;

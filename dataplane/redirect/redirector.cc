@@ -5,6 +5,7 @@
 #include <sys/random.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "dataplane/redirect/echo_of_probe.h"
 #include "dataplane/redirect/impl.h"
@@ -82,7 +83,7 @@ void Redirector::Impl::take_over(const RedirectorOptions& options) {
   };
   std::vector<bool> ours(size_t{hops.used()} + 1);
   for (uint32_t hop = 1; hop < ours.size(); ++hop) ours[hop] = is_ours(static_cast<uint16_t>(hop));
-  for (SessionIndex i = 2; i < sessions.end(); ++i) {
+  for (SessionIndex i = session::kFirst; i < sessions.end(); ++i) {
     Session& s = sessions.at(i);
     if (!sessions.valid(i) || s.kind != session::Kind::session) continue;
     if (s.client_hop >= ours.size() || !ours[s.client_hop]) s.client_hop = 0;
@@ -93,11 +94,11 @@ void Redirector::Impl::take_over(const RedirectorOptions& options) {
       dying.push_back({s.pe, sessions.first_of_pe(s.pe)});
   }
   // What a crash left half-made: a key of `nat` whose counterpart is none of its session's.
-  for (SessionIndex i = 2; i < sessions.end(); ++i) {
+  for (SessionIndex i = session::kFirst; i < sessions.end(); ++i) {
     Session& e = sessions.at(i);
     if (!sessions.valid(i) || e.counterpart == session::kNone) continue;
     const SessionIndex own = sessions.session_of(i), other = e.counterpart;
-    const bool whole = other >= 2 && other < sessions.end() && sessions.valid(other) &&
+    const bool whole = other >= session::kFirst && other < sessions.end() && sessions.valid(other) &&
                        sessions.session_of(other) == own && sessions.at(other).key.family == e.key.family;
     if (!whole) e.counterpart = session::kNone;
   }
@@ -108,18 +109,28 @@ void Redirector::process(rte_mbuf* const* mbufs, unsigned n, uint64_t now_us, Ou
   impl_->process(mbufs, n);
 }
 
+void Redirector::fetch_handed() {
+  if (impl_->others == nullptr) return;
+  for (const uint8_t from : impl_->others->rings.receivers()) {
+    if (from != impl_->worker && impl_->others->waiting[from].n == 0) impl_->take_handed(from);
+  }
+}
+
 unsigned Redirector::process_handed(unsigned from, uint64_t now_us, Output& out) {
   if (impl_->others == nullptr || from == impl_->worker) return 0;
   Peers& peers = *impl_->others;
-  rte_mbuf* mbufs[kMaxBurst];
-  const unsigned n = peers.rings.take(from, impl_->worker, mbufs, kMaxBurst);
+  Peers::Waiting& waiting = peers.waiting[from];
+  if (waiting.n == 0) impl_->take_handed(from);
+  const unsigned n = std::exchange(waiting.n, 0);
   impl_->begin(services_.load(std::memory_order_acquire), now_us, out);
   // After the packets have been taken: what was said before one of them is known when it is looked at.
   Notice notice;
   unsigned heard = 0;
   for (; heard < Handover::kNotices && peers.rings.hear(from, impl_->worker, notice); ++heard)
     impl_->hear(notice, from);
-  if (n == 0) return heard;
+  if (n == 0) return heard + impl_->generated;
+  rte_mbuf* mbufs[kMaxBurst];
+  for (unsigned i = 0; i < n; ++i) mbufs[i] = waiting.packets[i].packet;
   add(peers.counters.taken, n);
   peers.handed = true;
   peers.from = from;
@@ -179,7 +190,8 @@ void Redirector::Impl::hit(Packet& packet, SessionIndex entry) {
   bool from_pe = false;
   Session* s = &sessions.at(i);
   if (s->kind == session::Kind::alias) [[unlikely]] {
-    if ((s->flags & session::kRemote) != 0) return give(packet, s->service, Stage::to_owner);
+    if ((s->flags & session::kRemote) != 0)
+      return by_copy(packet, *s) ? void() : give(packet, s->owner, Stage::to_owner);
     from_pe = (s->flags & session::kFromPe) != 0;
     i = s->session;
     s = &sessions.at(i);
@@ -215,18 +227,31 @@ void Redirector::Impl::hit(Packet& packet, SessionIndex entry) {
     if (verdict == Verdict::renew) miss(packet);
     return;
   }
-  pool::PeLine& line = lines[s->pe];
+  pool::PeLine& line = lines[from_pe ? s->pe : way_of(entry)];
   if (unsigned mtu; !from_pe && !fits(packet, line, s->flags, mtu)) [[unlikely]]
     return too_big(packet, mtu);
-  add(line.packets, 1);
-  add(line.bytes, packet.mbuf->pkt_len);
-  count(s->service, &ServiceCounters::packets);
-  count(s->service, &ServiceCounters::bytes, packet.mbuf->pkt_len);
+  count_packet(line, s->service, packet.mbuf->pkt_len);
   if (s->flags & session::kNat) [[unlikely]] {
     if (!nat_rewrite(packet, i, from_pe)) return;
     if (from_pe) return to_client(packet, s->client_hop);
   }
   to_pe(packet, line, s->flags);
+}
+
+// As burst.cc's redirect_alias() does it, for IPv6 and VLANs. False: it is for the owner.
+bool Redirector::Impl::by_copy(Packet& packet, Session& alias) {
+  if (alias.state != State::established || packet.partial || services == nullptr) return false;
+  const uint8_t* p = packet.l4();
+  if (packet.info.flow.protocol == wire::kSctp &&
+      (packet.l4_readable() < wire::kSctpHeader + 4 || sctp::verification_tag(p) != alias.tag_p ||
+       !sctp::changes_nothing(p, packet.info.l4_length)))
+    return false;
+  pool::PeLine& line = lines[alias.pe];
+  if (unsigned mtu; alias.deaths != line.deaths || !fits(packet, line, alias.flags, mtu)) return false;
+  alias.last_seen_ms = now_ms;
+  count_packet(line, alias.service, packet.mbuf->pkt_len);
+  to_pe(packet, line, alias.flags);
+  return true;
 }
 
 void Redirector::Impl::miss(Packet& packet) {
@@ -240,6 +265,7 @@ void Redirector::Impl::miss(Packet& packet) {
       return new_flow(packet, *service);
     }
     case Destination::service_no_port:
+      if (impossible_source(packet)) return drop(packet.mbuf, DropReason::ip_address);
       if (others != nullptr && stray_elsewhere(packet)) return;
       return refuse(packet, to.service, DropReason::service_protocol, true);
     case Destination::nat_return:

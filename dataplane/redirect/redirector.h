@@ -112,6 +112,7 @@ struct SessionStats {
 // One session as `show session` prints it.
 struct SessionView {
   rserpool::IpAddress client, vip, pe;
+  rserpool::IpAddress via;  // direct return: the PE's address that its packets go by
   uint16_t client_port = 0, vip_port = 0, pe_port = 0;  // host order
   uint8_t protocol = 0;
   const char* state = "";
@@ -134,8 +135,12 @@ class Redirector {
   // TSC gives them. The caller reports its quiescent state between calls (rte_rcu_qsbr_quiescent).
   void process(rte_mbuf* const* mbufs, unsigned n, uint64_t now_us, Output& out);
 
-  // Worker: the same with what worker `from` handed over, and what it told. The number of packets and
-  // notices.
+  // Worker, at the beginning of a turn: what the others have handed over is fetched from their caches while
+  // its own burst is processed. process_handed() is called for each of them in the same turn.
+  void fetch_handed();
+
+  // Worker: the same as process() with what worker `from` handed over, and what it told. The number of
+  // packets and notices, or of packets of ours: 0 if it left nothing behind.
   unsigned process_handed(unsigned from, uint64_t now_us, Output& out);
 
   // Worker, also when nothing arrives, at least each millisecond: ageing in slices, paced aborts. At most

@@ -115,13 +115,9 @@ bool Redirector::Impl::end_session(SessionIndex i) {
   ReplyPath path;
   path.hop = hops[s.client_hop];
   path.family = s.key.family;
-  if (s.key.family == 6) {
-    std::memcpy(path.to, sessions.second(i).addresses, 16);
-    std::memcpy(path.from, sessions.second(i).addresses + 16, 16);
-  } else {
-    std::memcpy(path.to, &s.key.source, 4);
-    std::memcpy(path.from, &s.key.destination, 4);
-  }
+  const size_t size = s.key.family == 6 ? 16 : 4;
+  std::memcpy(path.to, sessions.addresses(i), size);
+  std::memcpy(path.from, sessions.addresses(i) + size, size);
   path.from_port = s.key.destination_port;
   path.to_port = s.key.source_port;
   uint8_t frame[kMaxReply];

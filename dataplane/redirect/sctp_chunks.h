@@ -67,10 +67,12 @@ inline bool has_stale_cookie(const ChunkView& error) {
   return false;
 }
 
-// Walks the chunks of a packet; stops at the first that does not fit, and bad() says so.
+// Walks the chunks of a packet; stops at the first that does not fit, and bad() says so. `cut`: it is a first
+// fragment, whose last chunk goes on elsewhere: as much of that as is here.
 class Chunks {
  public:
-  Chunks(const uint8_t* packet, size_t length) : at_(packet + wire::kSctpHeader), end_(packet + length) {}
+  Chunks(const uint8_t* packet, size_t length, bool cut = false)
+      : at_(packet + wire::kSctpHeader), end_(packet + length), cut_(cut) {}
 
   bool next(ChunkView& chunk) {
     if (bad_ || end_ - at_ < 4) {
@@ -78,6 +80,7 @@ class Chunks {
       return false;
     }
     chunk = {at_[0], at_[1], wire::get16(at_ + 2), at_};
+    if (cut_ && chunk.length > end_ - at_) chunk.length = static_cast<uint16_t>(end_ - at_);
     if (chunk.length < 4 || chunk.length > end_ - at_) {
       bad_ = true;
       return false;
@@ -92,6 +95,7 @@ class Chunks {
  private:
   const uint8_t* at_;
   const uint8_t* end_;
+  bool cut_;
   bool bad_ = false;
 };
 

@@ -49,11 +49,11 @@ Verdict Redirector::Impl::sctp_control(Packet& packet, SessionIndex i, bool from
   if (own != 0 && tag == own) {
     s.last_seen_ms = now_ms;
     // Picked up by its COOKIE ECHO: a second packet with the same tag.
-    if (s.state == State::half_open && !from_pe) sessions.set_state(i, State::established);
+    if (s.state == State::half_open && !from_pe) confirm(i);
   }
-  sctp::Chunks chunks(packet.l4(), packet.l4_readable());
+  sctp::Chunks chunks(packet.l4(), packet.l4_readable(), packet.partial);
   sctp::ChunkView chunk;
-  unsigned n = 0;
+  unsigned n = 0, auth = 0;  // auth: AUTH chunks in front of all others
   for (; chunks.next(chunk); ++n) {
     switch (chunk.type) {
       case sctp::kInit: {
@@ -83,21 +83,25 @@ Verdict Redirector::Impl::sctp_control(Packet& packet, SessionIndex i, bool from
           nat_learn_pe(packet, i);
         break;
       case sctp::kCookieEcho:
-        if (from_pe || n != 0 || tag == 0) break;  // nobody's tag is 0 (RFC 9260 §3.3.2)
+        // Alone in front, or behind its AUTH (RFC 4895 §6.3); nobody's tag is 0 (RFC 9260 §3.3.2).
+        if (from_pe || n != auth || tag == 0) break;
         if (s.state == State::half_open) {
           // Without its INIT it is not established before something else confirms the tag.
           if (s.tag_p != tag) set_tag_p(i, tag);
-          if (s.tag_c != 0) sessions.set_state(i, State::established);
           s.last_seen_ms = now_ms;
+          if (s.tag_c != 0) confirm(i);
         } else if (s.tag_c_pending != 0 && tag != s.tag_p) {
           // A restart (RFC 9260 §5.2.2): what the INIT announced holds from here on.
           if (!succeed(i)) break;
           set_tag_p(i, tag);
           s.tag_c = s.tag_c_pending;
           s.tag_c_pending = 0;
-          sessions.set_state(i, State::established);
           s.last_seen_ms = now_ms;
+          confirm(i);
         }
+        break;
+      case sctp::kAuth:
+        if (n == 0) auth = 1;
         break;
       case sctp::kAbort:
       case sctp::kShutdownComplete:
@@ -116,6 +120,12 @@ Verdict Redirector::Impl::sctp_control(Packet& packet, SessionIndex i, bool from
     return Verdict::consumed;
   }
   return Verdict::forward;
+}
+
+// The association is established, maybe anew: other workers may send its packets on by themselves.
+void Redirector::Impl::confirm(SessionIndex i) {
+  sessions.set_state(i, State::established);
+  announce_away(i);
 }
 
 void Redirector::Impl::sctp_init_from_client(Packet& packet, SessionIndex i, uint32_t tag) {
@@ -157,7 +167,9 @@ void Redirector::Impl::learn_addresses(Packet& packet, SessionIndex i) {
       session::set_addresses(key, both, sessions.secret());
       // Also fails for a key that is known already, such as the session's own.
       const uint32_t hash = session::hash_flow(key, sessions.secret());
-      if (sessions.insert_alias(i, key, hash, both, 0) == session::kNone) continue;
+      const SessionIndex made = sessions.insert_alias(i, key, hash, both, 0);
+      if (made == session::kNone) continue;
+      sessions.at(made).vip = static_cast<uint16_t>(vip_number(*service, family, vip.data()));
       announce(sessions.at(i).aliases);  // the one just added
       ++aliases;
     }

@@ -38,24 +38,27 @@ const std::string& Redirector::session_file_note() const { return impl_->session
 uint32_t Redirector::dump_sessions(uint32_t cursor, unsigned max, std::vector<SessionView>& out) const {
   const session::SessionTable& table = impl_->sessions;
   const ServiceTable* services = services_.load(std::memory_order_acquire);
-  cursor = std::max(cursor, 2u);
+  cursor = std::max(cursor, session::kFirst);
   for (unsigned n = 0; cursor < table.end() && n < max; ++cursor) {
     if (!table.valid(cursor)) continue;
     // A copy, checked again afterwards: the worker may have changed the entry meanwhile.
     const Session s = table.at(cursor);
     if (s.kind != session::Kind::session || s.pe >= impl_->slots.capacity()) continue;
-    const session::SecondLine second = table.second(cursor);
+    uint8_t v6[32] = {};
+    if (s.key.family == 6) std::memcpy(v6, table.addresses(cursor), sizeof v6);
     if (!table.valid(cursor) || !(table.at(cursor).key == s.key)) continue;
     SessionView& view = out.emplace_back();
     if (s.key.family == 6) {
-      view.client = IpAddress::v6(second.addresses);
-      view.vip = IpAddress::v6(second.addresses + 16);
+      view.client = IpAddress::v6(v6);
+      view.vip = IpAddress::v6(v6 + 16);
     } else {
       view.client = IpAddress::v4(&s.key.source);
       view.vip = IpAddress::v4(&s.key.destination);
     }
     const pool::PeIdentity& pe = impl_->slots[s.pe].identity;
-    view.pe = pe.family == 6 ? IpAddress::v6(pe.address) : IpAddress::v4(pe.address);
+    view.pe = pe.ip();
+    const bool nat = (s.flags & session::kNat) != 0;
+    view.via = impl_->slots[nat ? s.pe : impl_->slots.via(s.pe)].identity.ip();
     view.pe_id = pe.pe_id;
     view.pe_port = wire::swap16(pe.port);
     view.client_port = wire::swap16(s.key.source_port);

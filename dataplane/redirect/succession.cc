@@ -8,6 +8,7 @@
 #include <algorithm>
 
 #include "dataplane/redirect/impl.h"
+#include "dataplane/redirect/wire.h"
 
 namespace poolgate::redirect {
 
@@ -25,8 +26,26 @@ pool::PeSlotIndex Redirector::Impl::successor(SessionIndex i) const {
   const auto own =
       std::lower_bound(now.candidates.begin(), now.candidates.end(), id,
                        [](const pool::Candidate& c, rserpool::PeId wanted) { return c.id < wanted; });
-  if (own != now.candidates.end() && own->slot == s.pe && !lines[s.pe].down) return pool::kNoPeSlot;
-  return chooser.steer(*service, now, s.key.family, sessions.addresses(i), s.key.source_port);
+  // One that `nat` began with an address that has died since is begun again with another.
+  const bool dead_way = (s.flags & session::kNat) != 0 && lines[s.pe].dead &&
+                        lines[lines[s.pe].via].family == lines[s.pe].family;
+  if (own != now.candidates.end() && slots.same_pe(own->slot, s.pe) && !lines[s.pe].down && !dead_way)
+    return pool::kNoPeSlot;
+  const pool::PeSlotIndex to =
+      chooser.steer(*service, now, s.key.family, sessions.addresses(i), s.key.source_port);
+  const uint8_t* vip = sessions.addresses(i) + (s.key.family == 6 ? 16 : 4);
+  return to == pool::kNoPeSlot ? to : way(to, vip_number(*service, s.key.family, vip));
+}
+
+// What may begin the next one goes to the successor; the session stays its PE's until that one is answered.
+Verdict Redirector::Impl::opens_at(Packet& packet, const Session& s, pool::PeSlotIndex to) {
+  if (unsigned mtu; !fits(packet, lines[to], s.flags, mtu)) {
+    too_big(packet, mtu);
+    return Verdict::consumed;
+  }
+  count_packet(lines[to], s.service, packet.mbuf->pkt_len);
+  to_pe(packet, lines[to], s.flags);
+  return Verdict::consumed;
 }
 
 // An INIT (RFC 9260 §3.3.2) with this tag.
@@ -37,18 +56,11 @@ Verdict Redirector::Impl::init_to_successor(Packet& packet, SessionIndex i, uint
     session_ended(i);
     return Verdict::renew;
   }
+  const bool first = s.tag_c_pending == 0;
   s.tag_c_pending = tag;
+  if (first) announce_away(i);  // no copies any more: succeed() asks when the last packet came
   s.pending_ms = static_cast<uint16_t>(now_ms);
-  if (unsigned mtu; !fits(packet, lines[to], s.flags, mtu)) {
-    too_big(packet, mtu);
-    return Verdict::consumed;
-  }
-  add(lines[to].packets, 1);
-  add(lines[to].bytes, packet.mbuf->pkt_len);
-  count(s.service, &ServiceCounters::packets);
-  count(s.service, &ServiceCounters::bytes, packet.mbuf->pkt_len);
-  to_pe(packet, lines[to], s.flags);
-  return Verdict::consumed;
+  return opens_at(packet, s, to);
 }
 
 // The COOKIE ECHO to that INIT. False: a packet with the old tag came after the INIT, so the old association
@@ -59,12 +71,38 @@ bool Redirector::Impl::succeed(SessionIndex i) {
   if (to == pool::kNoPeSlot) return true;  // its own PE's
   const auto since_init = static_cast<uint16_t>(static_cast<uint16_t>(now_ms) - s.pending_ms);
   if (now_ms - s.last_seen_ms < since_init) return false;
+  move(i, to);
+  return true;
+}
+
+void Redirector::Impl::move(SessionIndex i, pool::PeSlotIndex to) {
   for (auto& d : dying) {
-    if (d.next == i) d.next = s.next_of_pe;
+    if (d.next == i) d.next = sessions.at(i).next_of_pe;
   }
   sessions.move_to_pe(i, to);
-  count(s.service, &ServiceCounters::new_sessions);
-  return true;
+  count(sessions.at(i).service, &ServiceCounters::new_sessions);
+}
+
+// A SYN (RFC 9293 §3.10.7.4), likewise: the acknowledgement of the new PE's answer decides. Until then no
+// packet is a plain one; the connection that there was keeps its time and, if it goes on, its PE.
+Verdict Redirector::Impl::syn_to_successor(Packet& packet, SessionIndex i, pool::PeSlotIndex to) {
+  Session& s = sessions.at(i);
+  if (s.state == State::half_open && s.tag_c_pending == 0) {  // no connection yet
+    session_ended(i);
+    return Verdict::renew;
+  }
+  sessions.set_state(i, State::half_open);
+  s.tag_c_pending = wire::get32(packet.l4() + 4) + 1;
+  return opens_at(packet, s, to);
+}
+
+// A client's acknowledgement to a half-open session.
+void Redirector::Impl::acked_after_syn(SessionIndex i, uint32_t sequence) {
+  Session& s = sessions.at(i);
+  if (s.tag_c_pending == 0) return;
+  const pool::PeSlotIndex to = sequence == s.tag_c_pending ? successor(i) : pool::kNoPeSlot;
+  s.tag_c_pending = 0;
+  if (to != pool::kNoPeSlot) move(i, to);
 }
 
 }  // namespace poolgate::redirect

@@ -17,6 +17,10 @@ Verdict Redirector::Impl::track_tcp(Packet& packet, SessionIndex i, bool from_pe
       session_ended(i);
       return Verdict::renew;
     }
+    if (s.state == State::established || s.tag_c != 0) {  // not the SYN that it was just made for
+      const pool::PeSlotIndex to = successor(i);
+      if (to != pool::kNoPeSlot) return syn_to_successor(packet, i, to);
+    }
     if (s.state == State::half_open) s.tag_c = wire::get32(p + 4) + 1;
     s.last_seen_ms = now_ms;
     return Verdict::forward;
@@ -26,9 +30,14 @@ Verdict Redirector::Impl::track_tcp(Packet& packet, SessionIndex i, bool from_pe
   if (!from_pe && (flags & kAck) != 0) {
     // What the client expects next: the sequence number of a RST that it accepts (RFC 5961 §3.2).
     s.tag_p = wire::get32(p + 8);
-    if (s.state == State::half_open) sessions.set_state(i, State::established);
+    // Or it goes on after a RST in its client's name, which then was none of the client's: that takes no
+    // sequence number that the PE would believe (RFC 5961 §3.2).
+    const bool forged = s.state == State::closed && s.tag_c_pending == 0;
+    if (s.state == State::half_open) acked_after_syn(i, wire::get32(p + 4));
+    if (s.state == State::half_open || forged) sessions.set_state(i, State::established);
   }
   if (flags & kRst) {
+    s.tag_c_pending = from_pe || (s.state == State::closed && s.tag_c_pending != 0);
     sessions.set_state(i, State::closed);
   } else if ((flags & kFin) != 0 && s.state == State::established) {
     sessions.set_state(i, State::closing);

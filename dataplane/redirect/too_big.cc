@@ -28,10 +28,12 @@ bool Redirector::Impl::may_send_icmp_error() {
   return false;
 }
 
-bool Redirector::Impl::fits(const Packet& packet, const pool::PeLine& pe, uint8_t flags,
+bool Redirector::Impl::fits(const Packet& packet, const pool::PeLine& to, uint8_t flags,
                             unsigned& mtu) const {
-  if (pe.next_hop >= max_next_hops) return true;  // to_pe() says so
-  const unsigned outer = tunnel_overhead(tunnel_of(flags), pe.family), room = next_hops[pe.next_hop].mtu;
+  const pool::PeLine& pe = outer_line(to, flags);
+  const drivers::NextHopIndex index = next_hop_of(pe, flags);
+  if (index >= max_next_hops) return true;  // to_pe() says so
+  const unsigned outer = tunnel_overhead(tunnel_of(flags), pe.family), room = next_hops[index].mtu;
   mtu = room > outer ? room - outer : 0;
   return packet.ip_length() <= mtu || may_be_cut(packet);
 }

@@ -1,25 +1,43 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "dataplane/session/entry_pool.h"
 
+#include <atomic>
+
 namespace poolgate::session {
+namespace {
 
-// A free entry: kind free; flags says whether it stands for a pair.
-constexpr uint8_t kFreePair = 1;
+// Flags of a free entry (kind free): a single one, or the first of three. Else it is on no list.
+constexpr uint8_t kFreeSingle = 1;
+constexpr uint8_t kFreeThree = 2;
 
-void EntryPool::push(SessionIndex& head, SessionIndex i, bool pair) {
-  entries_[i] = Session{};
-  entries_[i].flags = pair ? kFreePair : 0;
-  entries_[i].next_of_pe = head;
+// The process may be killed between any two stores; they are made in this order.
+void ordered() { std::atomic_signal_fence(std::memory_order_seq_cst); }
+
+}  // namespace
+
+bool EntryPool::free_single(SessionIndex i) const {
+  return entries_[i].kind == Kind::free && entries_[i].flags == kFreeSingle;
+}
+
+void EntryPool::push(SessionIndex& head, SessionIndex i, Kind kind, uint8_t flags) {
+  Session e;
+  e.kind = kind;
+  e.flags = flags;
+  e.next_of_pe = head;
+  entries_[i] = e;
   if (head != kNone) entries_[head].previous_of_pe = i;
   head = i;
 }
 
+// The entry keeps its kind, and nothing else.
 void EntryPool::unlink(SessionIndex& head, SessionIndex i) {
-  const Session& e = entries_[i];
+  Session& e = entries_[i];
   if (e.previous_of_pe != kNone) entries_[e.previous_of_pe].next_of_pe = e.next_of_pe;
   if (e.next_of_pe != kNone) entries_[e.next_of_pe].previous_of_pe = e.previous_of_pe;
   if (head == i) head = e.next_of_pe;
-  entries_[i] = Session{};
+  Session empty;
+  empty.kind = e.kind;
+  e = empty;
 }
 
 SessionIndex EntryPool::pop(SessionIndex& head) {
@@ -28,49 +46,98 @@ SessionIndex EntryPool::pop(SessionIndex& head) {
   return i;
 }
 
-SessionIndex EntryPool::take_pair() {
-  SessionIndex i = pop(pairs_);
+SessionIndex EntryPool::take_three() {
+  constexpr uint32_t kAhead = 12;  // lines that were never needed, and will be by the next associations
+  SessionIndex i = pop(threes_);
   if (i == kNone) {
-    if (fresh_ + 1 >= end_) return kNone;
+    if (fresh_ + 2 >= end_) return kNone;
     i = fresh_;
-    fresh_ += 2;
+    fresh_ += 3;
+    for (SessionIndex line = i; line < fresh_; ++line) {
+      entries_[line] = Session{};
+      if (line + kAhead < end_) __builtin_prefetch(&entries_[line + kAhead], 1);
+    }
   }
-  entries_[i] = entries_[i + 1] = Session{};
-  entries_[i + 1].kind = Kind::second;
-  used_ += 2;
   return i;
 }
 
-SessionIndex EntryPool::take_single() {
+void EntryPool::give_three(SessionIndex first) {
+  entries_[first + 2] = Session{};  // first: bytes of addresses are never taken for an entry
+  ordered();
+  entries_[first + 1] = Session{};
+  push(threes_, first, Kind::free, kFreeThree);
+}
+
+SessionIndex EntryPool::take() {
   SessionIndex i = pop(singles_);
   if (i == kNone) {
-    i = take_pair();
+    i = take_three();
     if (i == kNone) return kNone;
-    used_ -= 2;
-    push(singles_, i + 1, false);
+    push(singles_, i + 2, Kind::free, kFreeSingle);
+    push(singles_, i + 1, Kind::free, kFreeSingle);
   }
   ++used_;
   return i;
 }
 
-void EntryPool::give_single(SessionIndex i) {
-  --used_;
-  const SessionIndex buddy = i ^ 1;
-  if (entries_[buddy].kind == Kind::free && entries_[buddy].flags != kFreePair) {
-    unlink(singles_, buddy);
-    push(pairs_, i & ~1u, true);
-    entries_[i | 1] = Session{};
-    entries_[i | 1].kind = Kind::second;  // never taken for a single's free buddy
-  } else {
-    push(singles_, i, false);
+SessionIndex EntryPool::take_wide() {
+  SessionIndex i = pop(wides_);
+  if (i == kNone) {
+    i = take_three();
+    if (i == kNone) return kNone;
+    used_ += 3;
+    push(wides_, i + 1, Kind::wide, 0);
+    entries_[i].kind = Kind::wide;
   }
+  ordered();
+  return i;
 }
 
-void EntryPool::give_pair(SessionIndex i) {
-  used_ -= 2;
-  push(pairs_, i, true);
-  entries_[i + 1] = Session{};
-  entries_[i + 1].kind = Kind::second;
+void EntryPool::give(SessionIndex i) {
+  --used_;
+  const SessionIndex first = i - i % 3;
+  for (SessionIndex other = first; other < first + 3; ++other) {
+    if (other != i && !free_single(other)) {
+      push(singles_, i, Kind::free, kFreeSingle);
+      return;
+    }
+  }
+  for (SessionIndex other = first; other < first + 3; ++other) {
+    if (other != i) unlink(singles_, other);
+  }
+  give_three(first);
+}
+
+void EntryPool::give_wide(SessionIndex i) {
+  const SessionIndex other = i % 3 == 0 ? i + 1 : i - 1;
+  if (entries_[other].kind != Kind::wide) {
+    push(wides_, i, Kind::wide, 0);
+    return;
+  }
+  unlink(wides_, other);
+  used_ -= 3;
+  give_three(i - i % 3);
+}
+
+void EntryPool::reattach(SessionIndex first) {
+  const bool addresses = holds_addresses(first + 2);
+  const auto free = [this](SessionIndex i) {
+    return entries_[i].kind == Kind::free || entries_[i].kind == Kind::wide;
+  };
+  if (free(first) && free(first + 1) && (addresses || free(first + 2))) {
+    give_three(first);
+    return;
+  }
+  used_ += 3;
+  for (SessionIndex i = first; i < first + (addresses ? 2 : 3); ++i) {
+    if (!free(i)) continue;
+    if (addresses) {
+      push(wides_, i, Kind::wide, 0);
+    } else {
+      push(singles_, i, Kind::free, kFreeSingle);
+      --used_;
+    }
+  }
 }
 
 }  // namespace poolgate::session

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Which entries of a table are free: single lines (IPv4) and aligned pairs (IPv6), as a buddy allocator of
-// two sizes. The free entries themselves are the lists; memory that was never needed is never touched.
+// Which entries of a table are free. Lines go in threes: three entries of IPv4, or (wide) two of IPv6 that
+// share the third line for their addresses. The free entries themselves are the lists; memory that was never
+// needed is never touched.
 #pragma once
 
 #include <cstdint>
@@ -11,32 +12,47 @@ namespace poolgate::session {
 
 class EntryPool {
  public:
-  // Entries 2 .. capacity + 1 of `entries`; 0 and 1 are nobody's, so that 0 can mean none. capacity is even.
-  EntryPool(Session* entries, uint32_t capacity) : entries_(entries), end_(capacity + 2) {}
+  // Entries kFirst .. capacity + 2 of `entries`; those before are nobody's, so that 0 can mean none.
+  // `capacity` is a multiple of three.
+  EntryPool(Session* entries, uint32_t capacity) : entries_(entries), end_(capacity + kFirst) {}
 
   // Zeroed but for what the caller sets. kNone: none free.
-  SessionIndex take_single();
-  SessionIndex take_pair();  // even
-  void give_single(SessionIndex i);
-  void give_pair(SessionIndex i);
+  SessionIndex take();
+  // For IPv6: its kind stays `wide` until the caller sets it, after the key, so that whoever reads the lines
+  // at any moment knows that the third is no entry.
+  SessionIndex take_wide();
+  void give(SessionIndex i);
+  void give_wide(SessionIndex i);
 
-  // After re-attaching: entries from `fresh` on were never used; those before it are given back one by one.
+  // True if line i is the third of a wide three.
+  bool holds_addresses(SessionIndex i) const { return i % 3 == 2 && (wide(i - 2) || wide(i - 1)); }
+
+  // After re-attaching: lines from `fresh` on were never used. Of those before it, three by three, takes over
+  // what is free (kind free, or wide); `first` is a multiple of three.
   void set_fresh(uint32_t fresh) { fresh_ = fresh; }
+  void reattach(SessionIndex first);
   uint32_t fresh() const { return fresh_; }  // no entry at or after this is in use
-  uint32_t used() const { return used_; }
-  void count_used(uint32_t n) { used_ += n; }
+  uint32_t used() const { return used_; }    // lines that no entry of IPv4 can have
 
  private:
-  void push(SessionIndex& head, SessionIndex i, bool pair);
+  bool wide(SessionIndex i) const {
+    const Session& e = entries_[i];
+    return e.kind == Kind::wide || (e.kind != Kind::free && e.key.family == 6);
+  }
+  bool free_single(SessionIndex i) const;
+  void push(SessionIndex& head, SessionIndex i, Kind kind, uint8_t flags);
   void unlink(SessionIndex& head, SessionIndex i);
   SessionIndex pop(SessionIndex& head);
+  SessionIndex take_three();
+  void give_three(SessionIndex first);
 
   Session* entries_;
   uint32_t end_;
-  uint32_t fresh_ = 2;
+  uint32_t fresh_ = kFirst;
   uint32_t used_ = 0;
   SessionIndex singles_ = kNone;
-  SessionIndex pairs_ = kNone;
+  SessionIndex wides_ = kNone;
+  SessionIndex threes_ = kNone;
 };
 
 }  // namespace poolgate::session

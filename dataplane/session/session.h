@@ -14,12 +14,13 @@ namespace poolgate::session {
 // Position in a worker's table; 0: none.
 using SessionIndex = uint32_t;
 inline constexpr SessionIndex kNone = 0;
+inline constexpr SessionIndex kFirst = 3;  // the first that there can be
 
 enum class Kind : uint8_t {
   free = 0,
   session,
-  alias,   // another key of a session: an address learnt from INIT, or (nat) the PE's side
-  second,  // the second line of the entry before it: IPv6 addresses
+  alias,  // another key of a session: an address learnt from INIT, or (nat) the PE's side
+  wide,   // free, and its line and a neighbour's share a third for IPv6 addresses
 };
 
 enum class State : uint8_t {
@@ -36,17 +37,20 @@ enum Flags : uint8_t {
   kTagIndexed = 8,  // tag_p is in the tag index
   kIpip = 16,       // the service's mode when the session began
   kGue = 32,        // likewise
-  kRemote = 64,     // of an alias: the session is another worker's, whose number is `service`
+  kRemote = 64,     // of an alias: the session is another worker's, `owner`
   kAway = 128,      // another worker has been told of this key
   kRewritten = kNat | kIpip | kGue,
 };
 
+//
+// A remote alias is a copy of what an established session's packets need (its PE, mode, service and Tp), as
+// its owner last told it: `state` says established where the copy may be used, else packets go to the owner.
 struct alignas(64) Session {
   FlowKey key;
   uint32_t last_seen_ms = 0;  // CLOCK_MONOTONIC, wraps
   union {
     uint32_t pe = 0;   // slot of the PE
-    uint32_t session;  // of an alias
+    uint32_t session;  // of an alias that is not remote
   };
   uint16_t deaths = 0;   // the PE's when the session began
   uint16_t service = 0;  // its number
@@ -55,23 +59,34 @@ struct alignas(64) Session {
   Kind kind = Kind::free;
   uint8_t generation = 0;  // low bits of the file's: the entry is of this table
 
-  uint32_t tag_p = 0;          // SCTP: in packets to the PE (0: not known). TCP: the client's last ACK
-  uint32_t tag_c = 0;          // SCTP: in packets to the client. TCP: the client's next sequence number
-  uint32_t tag_c_pending = 0;  // of an INIT that no COOKIE ECHO has confirmed
-  SessionIndex next_of_pe = kNone, previous_of_pe = kNone;  // also the free list's
-  SessionIndex aliases = kNone;                             // first of the session's; of an alias: the next
-  uint16_t client_hop = 0;           // where the client's packets came from; 0: not known
-  uint16_t pending_ms = 0;           // when tag_c_pending came: low bits of the clock of last_seen_ms
+  uint32_t tag_p = 0;  // SCTP: in packets to the PE (0: not known). TCP: the client's last ACK
+  uint32_t tag_c = 0;  // SCTP: in packets to the client. TCP: the client's next sequence number
+  union {
+    uint32_t tag_c_pending = 0;  // of an INIT that no COOKIE ECHO has confirmed. TCP: 1 after the PE's RST;
+                                 // half-open, the sequence number of who connects anew (succession.cc)
+    uint32_t heard_ms;           // of a remote alias: when its owner last spoke of it
+  };
+  union {
+    SessionIndex next_of_pe = kNone;  // also the free list's
+    uint32_t told_ms;                 // of a remote alias: the last use of it that its owner was told of
+  };
+  SessionIndex previous_of_pe = kNone;  // likewise
+  SessionIndex aliases = kNone;         // first of the session's; of an alias: the next
+  uint16_t client_hop = 0;              // where the client's packets came from; 0: not known
+  union {
+    uint16_t pending_ms = 0;  // when tag_c_pending came: low bits of the clock of last_seen_ms
+    uint16_t owner;           // of a remote alias: the worker whose session it is
+    uint16_t vip;             // of another alias in direct return: the number of its VIP in its service
+  };
   SessionIndex counterpart = kNone;  // nat: the entry (of the same session) whose key the other side sees
 };
 static_assert(sizeof(Session) == 64);
 
-// The line after a session or an alias of IPv6.
-struct alignas(64) SecondLine {
-  uint8_t as_session[32];  // kind second, as walks over the table read it
-  uint8_t addresses[32];   // source, destination
+// The third line of two entries of IPv6: their addresses (source, destination), one after the other.
+struct alignas(64) AddressLine {
+  uint8_t addresses[2][32];
 };
-static_assert(sizeof(SecondLine) == 64 && offsetof(Session, generation) < offsetof(SecondLine, addresses));
+static_assert(sizeof(AddressLine) == sizeof(Session));
 
 inline const char* to_string(State state) {
   switch (state) {

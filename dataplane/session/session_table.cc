@@ -11,7 +11,7 @@ namespace {
 // What lies in the file, in this order: entries, flow buckets, tag buckets.
 struct Plan {
   explicit Plan(uint32_t capacity)
-      : entries(capacity + 2),
+      : entries(capacity + kFirst),
         flow_buckets(BucketIndex::buckets_for(capacity)),
         tag_buckets(TagIndex::buckets_for(capacity)) {}
   size_t flow_offset() const { return size_t{entries} * sizeof(Session); }
@@ -26,11 +26,11 @@ struct Plan {
 Result<std::unique_ptr<SessionTable>> SessionTable::open(const std::string& path, uint32_t capacity,
                                                          pool::PeLine* lines, uint32_t slots,
                                                          uint32_t now_ms) {
-  capacity = std::clamp<uint32_t>(capacity + (capacity & 1), 16, TagIndex::kMaxSession - 3);
-  capacity &= ~1u;
+  capacity = std::clamp<uint32_t>(capacity + 2, 18, TagIndex::kMaxSession - kFirst);
+  capacity -= capacity % 3;
   const Plan plan(capacity);
   const pool::MappedFile::Layout layout{
-      .magic = 0x50475345535331, .version = 4, .entry_size = sizeof(Session), .entries = capacity};
+      .magic = 0x50475345535331, .version = 5, .entry_size = sizeof(Session), .entries = capacity};
   auto file = pool::MappedFile::open(path, plan.bytes(), layout);
   if (!file) return file.error();
   const bool attached = file->attached();
@@ -63,31 +63,41 @@ SessionTable::SessionTable(pool::MappedFile file, uint32_t capacity, pool::PeLin
 bool SessionTable::sound(SessionIndex i) const {
   const Session& e = entries_[i];
   if (e.generation != generation_ || (e.key.family != 4 && e.key.family != 6)) return false;
-  if (e.key.family == 6 && ((i & 1) != 0 || entries_[i + 1].kind != Kind::second)) return false;
+  if ((e.key.family == 6) != pool_.holds_addresses(i - i % 3 + 2)) return false;
+  if (e.key.family == 6) {
+    FlowKey key = e.key;
+    set_v6_words(key, v6_addresses(i), secret_);
+    if (!same_key(key, e.key)) return false;
+  }
   if (e.kind == Kind::session) return e.pe < slots_ && e.state <= State::closed;
-  return e.kind == Kind::alias && e.session >= 2 && e.session < capacity_ + 2 &&
-         entries_[e.session].kind == Kind::session;
+  return e.kind == Kind::alias && (e.flags & kRemote) == 0 && e.session >= kFirst &&
+         e.session < capacity_ + kFirst && entries_[e.session].kind == Kind::session &&
+         !pool_.holds_addresses(e.session);
+}
+
+// Its line is free; whether a third goes with it stays known.
+void SessionTable::drop_unsound(SessionIndex i) {
+  entries_[i].kind = pool_.holds_addresses(i - i % 3 + 2) ? Kind::wide : Kind::free;
 }
 
 void SessionTable::reattach(uint32_t now_ms) {
   const Plan plan(capacity_);
   const uint32_t away_ms = now_ms - static_cast<uint32_t>(file_.alive_ms());
   std::memset(file_.data() + plan.flow_offset(), 0, plan.bytes() - plan.flow_offset());
-  uint32_t last = 1;
-  for (SessionIndex i = 2; i < capacity_ + 2; ++i) {
-    if (entries_[i].kind != Kind::free) last = i;
+  uint32_t end = kFirst;
+  for (SessionIndex i = kFirst; i < capacity_ + kFirst; ++i) {
+    if (entries_[i].kind != Kind::free) end = i - i % 3 + 3;
   }
-  pool_.set_fresh((last | 1) + 1);
+  pool_.set_fresh(end);
   // Sessions first, as aliases hang on them; what is not sound becomes free.
-  for (SessionIndex i = 2; i <= last; ++i) {
+  for (SessionIndex i = kFirst; i < end; ++i) {
     Session& e = entries_[i];
-    if (e.kind != Kind::session) continue;
+    if (e.kind != Kind::session || pool_.holds_addresses(i)) continue;
     if (!sound(i) || !buckets_.insert(hash_flow(e.key, secret_), i)) {
-      e.kind = Kind::free;
+      drop_unsound(i);
       ++lost_;
       continue;
     }
-    pool_.count_used(lines_of(e));
     e.last_seen_ms += away_ms;
     e.aliases = kNone;
     ++sessions_;
@@ -100,33 +110,23 @@ void SessionTable::reattach(uint32_t now_ms) {
     if ((e.flags & kTagIndexed) != 0 && !tags_.insert(hash_tag(e.service, e.key.source_port, e.tag_p), i))
       e.flags &= static_cast<uint8_t>(~kTagIndexed);
   }
-  for (SessionIndex i = 2; i <= last; ++i) {
+  for (SessionIndex i = kFirst; i < end; ++i) {
     Session& e = entries_[i];
-    if (e.kind != Kind::alias) continue;
+    if (e.kind != Kind::alias || pool_.holds_addresses(i)) continue;
     if (!sound(i) || !buckets_.insert(hash_flow(e.key, secret_), i)) {
-      e.kind = Kind::free;
+      drop_unsound(i);
       if ((e.flags & kRemote) == 0) ++lost_;  // of another worker's session it will be told again
       continue;
     }
-    pool_.count_used(lines_of(e));
     if (entries_[e.session].state == State::half_open) half_open_lines_ += lines_of(e);
     e.aliases = entries_[e.session].aliases;
     entries_[e.session].aliases = i;
   }
-  for (SessionIndex even = 2; even <= last; even += 2) {
-    Session &a = entries_[even], &b = entries_[even + 1];
-    const bool a_used = a.kind == Kind::session || a.kind == Kind::alias;
-    const bool b_used = b.kind == Kind::session || b.kind == Kind::alias;
-    if (!a_used && !b_used) {
-      pool_.count_used(2);
-      pool_.give_pair(even);
-    } else if (!a_used || (!b_used && a.key.family == 4)) {
-      Session& lone = a_used ? b : a;
-      lone = Session{};
-      lone.kind = Kind::second;  // until give_single() has seen that the other is in use
-      pool_.count_used(1);
-      pool_.give_single(a_used ? even + 1 : even);
+  for (SessionIndex first = kFirst; first < end; first += 3) {
+    for (SessionIndex i = first; i < first + 3; ++i) {
+      if (entries_[i].kind > Kind::wide && !pool_.holds_addresses(i)) drop_unsound(i);
     }
+    pool_.reattach(first);
   }
 }
 
@@ -153,14 +153,15 @@ void SessionTable::unlink(SessionIndex session) {
 
 // An entry with this key, in the index but not whole: the caller sets its generation last.
 SessionIndex SessionTable::take(const FlowKey& key, uint32_t hash, const uint8_t* v6) {
-  const SessionIndex i = key.family == 6 ? pool_.take_pair() : pool_.take_single();
+  const bool wide = key.family == 6;
+  const SessionIndex i = wide ? pool_.take_wide() : pool_.take();
   if (i == kNone) return kNone;
   if (!buckets_.insert(hash, i)) {
-    key.family == 6 ? pool_.give_pair(i) : pool_.give_single(i);
+    wide ? pool_.give_wide(i) : pool_.give(i);
     return kNone;
   }
   entries_[i].key = key;
-  if (key.family == 6) std::memcpy(second(i).addresses, v6, 32);
+  if (wide) std::memcpy(v6_addresses(i), v6, 32);
   return i;
 }
 
@@ -207,7 +208,7 @@ SessionIndex SessionTable::insert_remote(const FlowKey& key, uint32_t hash, cons
   const SessionIndex i = take(key, hash, v6);
   if (i == kNone) return kNone;
   Session& a = entries_[i];
-  a.service = owner;
+  a.owner = owner;
   a.flags = kRemote;
   a.kind = Kind::alias;
   a.generation = generation_;
@@ -218,7 +219,7 @@ void SessionTable::give(SessionIndex i) {
   Session& e = entries_[i];
   e.generation = 0;  // first: from here on nobody takes it for whole
   buckets_.erase(hash_flow(e.key, secret_), i);
-  e.key.family == 6 ? pool_.give_pair(i) : pool_.give_single(i);
+  e.key.family == 6 ? pool_.give_wide(i) : pool_.give(i);
 }
 
 void SessionTable::erase_aliases(SessionIndex session) {

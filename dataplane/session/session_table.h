@@ -21,10 +21,10 @@ namespace poolgate::session {
 
 class SessionTable {
  public:
-  // `capacity`: lines of 64 bytes: a session or an alias takes one, of IPv6 two. At most 2^24 - 4.
-  // `lines`: the worker's lines of the PE slots (head of each PE's list, count of sessions); `slots` of them.
-  // `now_ms`: of the clock of last_seen_ms. The time between a former process's last sign of life and now
-  // counts for no session.
+  // `capacity`: lines of 64 bytes: a session or an alias takes one, two of IPv6 take three. At most 2^24 - 4;
+  // a multiple of three is made of it. `lines`: the worker's lines of the PE slots (head of each PE's list,
+  // count of sessions); `slots` of them. `now_ms`: of the clock of last_seen_ms. The time between a former
+  // process's last sign of life and now counts for no session.
   static Result<std::unique_ptr<SessionTable>> open(const std::string& path, uint32_t capacity,
                                                     pool::PeLine* lines, uint32_t slots, uint32_t now_ms = 0);
 
@@ -32,14 +32,10 @@ class SessionTable {
   Session& at(SessionIndex i) { return entries_[i]; }
   const Session& at(SessionIndex i) const { return entries_[i]; }
   SessionIndex index_of(const Session& s) const { return static_cast<SessionIndex>(&s - entries_); }
-  SecondLine& second(SessionIndex i) { return reinterpret_cast<SecondLine&>(entries_[i + 1]); }
-  const SecondLine& second(SessionIndex i) const {
-    return reinterpret_cast<const SecondLine&>(entries_[i + 1]);
-  }
 
   // Both addresses of the entry's key, as in a header.
   const uint8_t* addresses(SessionIndex i) const {
-    return entries_[i].key.family == 6 ? second(i).addresses
+    return entries_[i].key.family == 6 ? v6_addresses(i)
                                        : reinterpret_cast<const uint8_t*>(&entries_[i].key.source);
   }
 
@@ -47,18 +43,19 @@ class SessionTable {
   // that session), then matches or find.
   const BucketIndex::Bucket* bucket(uint32_t hash) const { return buckets_.home(hash); }
   void prefetch(SessionIndex i) const { __builtin_prefetch(&entries_[i], 1); }
+  void prefetch_addresses(SessionIndex i) const { __builtin_prefetch(v6_addresses(i)); }
   // `v6`: both addresses as in the header, for IPv6 keys.
   bool matches(SessionIndex i, const FlowKey& key, const uint8_t* v6) const {
-    return same_key(entries_[i].key, key) &&
-           (key.family == 4 || std::memcmp(second(i).addresses, v6, 32) == 0);
+    return same_key(entries_[i].key, key) && (key.family == 4 || std::memcmp(v6_addresses(i), v6, 32) == 0);
   }
   // The entry (a session or an alias) with this key; kNone.
   SessionIndex find(const FlowKey& key, uint32_t hash, const uint8_t* v6) const {
     return buckets_.find(hash, [&](SessionIndex i) { return matches(i, key, v6); });
   }
-  // The session that the entry is, or is an alias of.
+  // The session that the entry is, or is an alias of; of a remote alias, itself.
   SessionIndex session_of(SessionIndex i) const {
-    return entries_[i].kind == Kind::alias ? entries_[i].session : i;
+    const Session& e = entries_[i];
+    return e.kind == Kind::alias && (e.flags & kRemote) == 0 ? e.session : i;
   }
 
   // ---- changes. kNone: the table (or the bucket's chain) is full.
@@ -66,7 +63,7 @@ class SessionTable {
   // Another key for the session. kNone also if the key is in the table already.
   SessionIndex insert_alias(SessionIndex session, const FlowKey& key, uint32_t hash, const uint8_t* v6,
                             uint8_t flags);
-  // A key whose session is worker `owner`'s. Not kept over a restart: `session` names none.
+  // A key whose session is worker `owner`'s. Not kept over a restart.
   SessionIndex insert_remote(const FlowKey& key, uint32_t hash, const uint8_t* v6, uint16_t owner);
   void erase_remote(SessionIndex alias) { give(alias); }
   void erase(SessionIndex session);  // with its aliases
@@ -81,6 +78,9 @@ class SessionTable {
     TagMatch match = TagMatch::none;
     SessionIndex session = kNone;
   };
+  void prefetch_tag(uint16_t service, uint16_t client_port, uint32_t tag_p) const {
+    tags_.prefetch(hash_tag(service, client_port, tag_p));
+  }
   ByTag find_by_tag(uint16_t service, uint16_t client_port, uint32_t tag_p) const;
 
   // Head of the list of its sessions; next_of_pe leads on.
@@ -89,7 +89,7 @@ class SessionTable {
   // ---- figures
   uint32_t capacity() const { return capacity_; }
   uint32_t used() const { return pool_.used(); }  // lines
-  uint32_t end() const { return pool_.fresh(); }  // entries from 2 to this may be in use
+  uint32_t end() const { return pool_.fresh(); }  // entries from kFirst to this may be in use
   uint32_t half_open() const { return half_open_; }
   uint32_t half_open_lines() const { return half_open_lines_; }  // theirs and their aliases'
   uint32_t sessions() const { return sessions_; }
@@ -100,7 +100,8 @@ class SessionTable {
   void alive(uint32_t now_ms) { file_.set_alive_ms(now_ms); }
   bool valid(SessionIndex i) const {
     return entries_[i].generation == generation_ &&
-           (entries_[i].kind == Kind::session || entries_[i].kind == Kind::alias);
+           (entries_[i].kind == Kind::session || entries_[i].kind == Kind::alias) &&
+           !pool_.holds_addresses(i);
   }
   size_t bytes() const { return file_.size(); }
 
@@ -112,7 +113,11 @@ class SessionTable {
   void link(SessionIndex session);
   void unlink(SessionIndex session);
   void give(SessionIndex i);
-  static uint32_t lines_of(const Session& e) { return e.key.family == 6 ? 2 : 1; }
+  static uint32_t lines_of(const Session& e) { return e.key.family == 6 ? 2 : 1; }  // rounded up
+  uint8_t* v6_addresses(SessionIndex i) const {
+    return reinterpret_cast<AddressLine&>(entries_[i - i % 3 + 2]).addresses[i % 3];
+  }
+  void drop_unsound(SessionIndex i);
   uint32_t lines_with_aliases(SessionIndex session) const;
   static uint32_t hash_tag(uint16_t service, uint16_t client_port, uint32_t tag);
 

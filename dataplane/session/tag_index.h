@@ -23,6 +23,7 @@ class TagIndex {
 
   TagIndex(Bucket* buckets, uint32_t n) : buckets_(buckets), n_(n) {}
 
+  void prefetch(uint32_t hash) const { __builtin_prefetch(&buckets_[position(hash)], 1); }
   bool insert(uint32_t hash, SessionIndex session);
   bool erase(uint32_t hash, SessionIndex session);
   // Calls visit(session) for each that may be it, until it returns false.

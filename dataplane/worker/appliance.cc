@@ -12,8 +12,11 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+
+#include "controlplane/rserpool/text.h"
 
 namespace poolgate::worker {
 namespace {
@@ -111,6 +114,7 @@ void Appliance::ticks(uint64_t now_us) {
   exceptions_->tick(now_us / 1000);
   failures_->tick(now_us);
   free_old_services();
+  look_at_guards();
   look_at_sessions();
   if (!waits_said_ && !channel_->server().registrar_connected()) {
     waits_said_ = true;
@@ -119,6 +123,23 @@ void Appliance::ticks(uint64_t now_us) {
         "empty",
         config_.channel_path());
   }
+}
+
+void Appliance::look_at_guards() {
+  auto panicking = pools_->panicking();
+  const auto said = [](const std::vector<std::string>& handles, const std::string& handle) {
+    return std::binary_search(handles.begin(), handles.end(), handle);
+  };
+  for (const std::string& handle : panicking)
+    if (!said(panicking_, handle))
+      spdlog::warn(
+          "ALARM: too many elements of {} were found dead at once: their sessions are held until they "
+          "register anew, or `clear held`",
+          rserpool::printable(handle));
+  for (const std::string& handle : panicking_)
+    if (!said(panicking, handle))
+      spdlog::warn("pool {}: no sessions are held any more", rserpool::printable(handle));
+  panicking_ = std::move(panicking);
 }
 
 void Appliance::look_at_sessions() {

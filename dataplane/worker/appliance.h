@@ -58,6 +58,7 @@ class Appliance {
   const std::vector<std::unique_ptr<Worker>>& workers() const { return workers_; }
   rte_rcu_qsbr* rcu() const { return rcu_; }                // its readers: the workers
   const config::Config& config() const { return config_; }  // as started; services(): as reloaded
+  const std::vector<rserpool::IpAddress>& own_addresses() const { return own_addresses_; }
 
   // ---- main lcore only (or by requests())
   pool::PoolTable& pools() { return *pools_; }
@@ -92,12 +93,14 @@ class Appliance {
   std::string state_file(const std::string& what) const;  // what a restart attaches to again
   size_t tap_for(const rserpool::IpAddress& address) const;
   redirect::TunnelSources tunnel_sources() const;
+  bool is_unreachable(drivers::NextHopIndex next_hop) const;
   void say_what_is_up() const;
 
   // Services (appliance_services.cc).
   Result<bool> publish_services(const config::Config& config);
   void move_service_addresses(const config::Config& config);
   void remove_former_addresses();
+  Result<bool> move_routes(const std::vector<config::Route>& routes);
   std::vector<rserpool::IpAddress> never_paths(const config::Config& config) const;
   void replace_services(std::unique_ptr<const redirect::ServiceTable> table);
   void free_old_services();
@@ -109,6 +112,7 @@ class Appliance {
   void look_at_gap(uint64_t now_us);
   void on_signal();
   void ticks(uint64_t now_us);
+  void look_at_guards();
   void look_at_sessions();
   void stop();
 
@@ -150,6 +154,7 @@ class Appliance {
   std::map<rserpool::IpAddress, size_t> service_addresses_;  // on the TAPs, for VIPs and SNAT addresses
 
   std::vector<SessionAlarm> session_alarms_;  // by worker
+  std::vector<std::string> panicking_;        // pools whose alarm was said
   uint64_t loop_us_ = 0;                      // when the loop last turned
   uint64_t tick_us_ = 0;
   uint64_t active_us_ = 0;  // when something last happened

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "dataplane/worker/appliance.h"
+#include "drivers/route_table.h"
 
 namespace poolgate::worker {
 
@@ -20,6 +21,20 @@ pool::ResolutionSettings resolutions_of(const config::Config& config) {
   settings.max_items = config.registrar.max_items;
   settings.peer_message_rate = config.registrar.peer_message_rate;
   return settings;
+}
+
+// What a reload leaves as it runs.
+std::string takes_a_restart(const config::Config& runs, const config::Config& read) {
+  std::string keys;
+  const auto compare = [&](const char* key, const auto& old_value, const auto& new_value) {
+    if (!(old_value == new_value)) keys += (keys.empty() ? "" : ", ") + std::string(key);
+  };
+  compare("general.name", runs.general.name, read.general.name);
+  compare("general.run_dir", runs.general.run_dir, read.general.run_dir);
+  compare("[dataplane]", runs.dataplane, read.dataplane);
+  compare("[[port]]", runs.ports, read.ports);
+  compare("[sctp]", runs.sctp, read.sctp);
+  return keys;
 }
 
 }  // namespace
@@ -93,6 +108,29 @@ void Appliance::remove_former_addresses() {
   }
 }
 
+// The kernel gets these; what a former configuration left, in this run or another, goes.
+Result<bool> Appliance::move_routes(const std::vector<config::Route>& routes) {
+  auto& twins = exceptions_ != nullptr ? exceptions_->twins() : twins_;
+  Result<bool> result = true;
+  for (const config::Route& route : routes)
+    if (auto added = twins[tap_for(route.gateway)].tap.add_route(route); !added) result = added.error();
+  for (size_t i = 0; i < twins.size(); ++i) {
+    const auto own = twins[i].tap.own_routes();
+    if (!own) return own.error();
+    for (const config::Prefix& left : *own) {
+      if (std::any_of(routes.begin(), routes.end(), [&](const config::Route& route) {
+            return tap_for(route.gateway) == i && route.destination.length == left.length &&
+                   drivers::masked(route.destination.address, left.length) == left.address;
+          }))
+        continue;
+      spdlog::info("TAP {}: the route to {} is no longer configured: removed", twins[i].tap.name(),
+                   left.to_string());
+      if (auto done = twins[i].tap.remove_route(left); !done) result = done.error();
+    }
+  }
+  return result;
+}
+
 // Ours, and so never a peer's path, even if its INIT lists them: a PE has the VIP on its loopback.
 std::vector<IpAddress> Appliance::never_paths(const config::Config& config) const {
   std::vector<IpAddress> ours;
@@ -111,7 +149,13 @@ Result<bool> Appliance::reload() {
   auto read = config::load(config_.file);
   if (!read) return read.error();
   if (auto published = publish_services(*read); !published) return published.error();
+  config_.routes = read->routes;
+  if (auto moved = move_routes(config_.routes); !moved) spdlog::error("{}", moved.error().text);
   channel_->set_never_paths(never_paths(*read));
+  config_.general.log_level = read->general.log_level;
+  spdlog::set_level(spdlog::level::from_str(config_.general.log_level));
+  if (const std::string keys = takes_a_restart(config_, *read); !keys.empty())
+    spdlog::warn("{}: {} changed: takes a restart", config_.file, keys);
   spdlog::info("{}: read again, {} service(s)", config_.file, read->services.size());
   return true;
 }

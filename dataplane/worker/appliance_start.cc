@@ -111,9 +111,7 @@ Result<bool> Appliance::start_ports() {
     }
     twins_.push_back({*info, std::move(*tap)});
   }
-  for (const config::Route& route : config_.routes)
-    if (auto added = twins_[tap_for(route.gateway)].tap.add_route(route); !added) return added.error();
-  return true;
+  return move_routes(config_.routes);
 }
 
 // The TAP whose subnet has the address, else the first.
@@ -159,7 +157,8 @@ Result<bool> Appliance::start_neighbours() {
   options.stacks = config_.sctp.stacks;
   options.resolve = [this](const IpAddress& address) {
     const auto way = neighbours_->way(address);
-    return pool::Route{neighbours_->resolve(address, true), way.has_value() && !way->gateway.is_set()};
+    const drivers::NextHopIndex next_hop = neighbours_->resolve(address, true);
+    return pool::Route{next_hop, way.has_value() && !way->gateway.is_set(), is_unreachable(next_hop)};
   };
   options.workers = static_cast<unsigned>(config_.dataplane.worker_cores.size());
   options.slot_file = state_file("elements");
@@ -168,8 +167,16 @@ Result<bool> Appliance::start_neighbours() {
   auto pools = pool::PoolTable::create(std::move(options));
   if (!pools) return pools.error();
   pools_ = std::move(*pools);
+  neighbours_->on_change([this](drivers::NextHopIndex next_hop) {
+    pools_->slots().neighbour_is(next_hop, is_unreachable(next_hop));
+  });
   neighbours_->on_routes([this] { pools_->routes_changed(clock_.now_us()); });
   return true;
+}
+
+bool Appliance::is_unreachable(drivers::NextHopIndex next_hop) const {
+  return next_hop != drivers::kNoNextHop && neighbours_->table()[next_hop].state.load(
+                                                std::memory_order_relaxed) == drivers::NextHop::unreachable;
 }
 
 Result<bool> Appliance::start_channel_and_endpoint() {

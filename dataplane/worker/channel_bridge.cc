@@ -32,9 +32,24 @@ unsigned ChannelBridge::take_events(Stack& stack) {
     const std::unique_ptr<EndpointEvent> event = stack.stage->next_event();
     if (!event) break;
     if (std::holds_alternative<channel::MessageUp>(*event)) ++stack.messages_taken;
+    watch_paths(*event);
     std::visit([this](auto& told) { server_->submit(std::move(told)); }, *event);
   }
   return done;
+}
+
+void ChannelBridge::watch_paths(const EndpointEvent& event) {
+  if (const auto* change = std::get_if<channel::PathChange>(&event)) return paths_.changed(*change);
+  // A restarted one begins with all its paths (RFC 9260 §5.2.4.1).
+  if (const auto* up = std::get_if<channel::AssociationUp>(&event)) return paths_.ended(up->association);
+  if (const auto* down = std::get_if<channel::AssociationDown>(&event)) paths_.ended(down->association);
+}
+
+// An address is what a PE registered, or of no interest.
+void ChannelBridge::path_is(const rserpool::IpAddress& address, bool down) {
+  if (pools_.slots().sctp_path_is(address, down) == 0) return;
+  spdlog::info("{} is {} on an association of its: traffic of its elements goes {} it", address.to_string(),
+               down ? "unreachable" : "reachable", down ? "by their other addresses, not by" : "by");
 }
 
 unsigned ChannelBridge::run() {

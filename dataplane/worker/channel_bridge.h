@@ -12,6 +12,7 @@
 #include "dataplane/pool/pool_table.h"
 #include "dataplane/worker/endpoint_stage.h"
 #include "dataplane/worker/failure_detector.h"
+#include "dataplane/worker/path_watch.h"
 
 namespace poolgate::worker {
 
@@ -20,7 +21,9 @@ namespace poolgate::worker {
 class ChannelBridge final : public dataplane::ChannelHandler {
  public:
   ChannelBridge(pool::PoolTable& pools, std::function<uint64_t()> now_us)
-      : pools_(pools), now_us_(std::move(now_us)) {}
+      : pools_(pools),
+        now_us_(std::move(now_us)),
+        paths_([this](const rserpool::IpAddress& address, bool down) { path_is(address, down); }) {}
 
   // Before the first run(); the stages, by stack, and `steering` outlive this.
   Result<bool> listen(const dataplane::ChannelServerOptions& options);
@@ -61,11 +64,14 @@ class ChannelBridge final : public dataplane::ChannelHandler {
   // To be done on the endpoint's thread, in order, though its ring may be full now.
   static void to_endpoint(Stack& stack, EndpointCommand command);
   unsigned take_events(Stack& stack);
+  void watch_paths(const EndpointEvent& event);
+  void path_is(const rserpool::IpAddress& address, bool down);
   // Names that the channel's server let through were given by us.
   Stack& stack_of(const channel::AssociationName& association) { return stacks_[association.stack]; }
 
   pool::PoolTable& pools_;
   std::function<uint64_t()> now_us_;
+  PathWatch paths_;
   std::vector<Stack> stacks_;
   const sctp::Steering* steering_ = nullptr;
   std::vector<rserpool::IpAddress> ours_;

@@ -16,8 +16,8 @@ using drivers::NextHop;
 using drivers::NextHopIndex;
 using redirect::DropReason;
 
-constexpr unsigned kShare = 256;  // packets of one ring, or of one TAP, at a time
-constexpr size_t kFrame = 2048;   // a TAP's frame that fits a buffer's data room
+constexpr unsigned kShare = 256;          // packets of one ring, or of one TAP, at a time
+constexpr uint64_t kSayAgainMs = 10'000;  // a program that does not give in fills no log
 
 }  // namespace
 
@@ -76,8 +76,8 @@ unsigned ExceptionPath::run_tap(size_t index) {
   for (; moved < kShare; ++moved) {
     rte_mbuf* packet = rte_pktmbuf_alloc(pool_);
     if (packet == nullptr) return moved;
-    const size_t room = std::min<size_t>(kFrame, rte_pktmbuf_tailroom(packet));
-    const size_t length = twin.tap.read(rte_pktmbuf_mtod(packet, void*), room);
+    // Buffers have room for a frame of the largest port's MTU.
+    const size_t length = twin.tap.read(rte_pktmbuf_mtod(packet, void*), rte_pktmbuf_tailroom(packet));
     if (length == 0) {
       rte_pktmbuf_free(packet);
       return moved;
@@ -137,9 +137,18 @@ void ExceptionPath::set_ready(bool ready) {
   for (Twin& twin : twins_) twin.tap.set_carrier(ready && twin.link_up);
 }
 
+void ExceptionPath::keep_mac(Twin& twin, uint64_t now_ms) {
+  const auto other = twin.tap.take_back_mac();
+  if (!other || (mac_said_ms_ != 0 && now_ms - mac_said_ms_ < kSayAgainMs)) return;
+  mac_said_ms_ = now_ms;
+  spdlog::warn("port {}: another program gave TAP {} the MAC {}; it has the port's again", twin.port.name,
+               twin.tap.name(), drivers::to_string(*other));
+}
+
 void ExceptionPath::tick(uint64_t now_ms) {
   held_.expire(now_ms, [this](rte_mbuf* packet) { drop(packet, DropReason::hold_expired); });
   for (Twin& twin : twins_) {
+    keep_mac(twin, now_ms);
     const bool up = drivers::port_link_up(twin.port);
     if (up == twin.link_up) continue;
     twin.link_up = up;

@@ -37,7 +37,7 @@ class ExceptionPath {
   // The kernel has frames for the port of this twin.
   unsigned run_tap(size_t twin);
   void neighbour_changed(drivers::NextHopIndex index);
-  // Every 100 ms or so: expiry, carrier.
+  // Every 100 ms or so: expiry, carrier, the TAPs' MACs.
   void tick(uint64_t now_ms);
   // Time in which nothing ran: no packet has waited in it.
   void skip(uint64_t ms) { held_.skip(ms); }
@@ -55,6 +55,7 @@ class ExceptionPath {
   void hold(rte_mbuf* packet, uint64_t now_ms);
   void send(rte_mbuf* packet, const drivers::NextHop& hop);
   void drop(rte_mbuf* packet, redirect::DropReason reason);
+  void keep_mac(Twin& twin, uint64_t now_ms);
   Twin* twin_of(uint16_t port_id);
 
   std::vector<Twin> twins_;
@@ -63,6 +64,7 @@ class ExceptionPath {
   std::vector<Worker*> workers_;
   drivers::HeldPackets held_;
   bool ready_ = false;
+  uint64_t mac_said_ms_ = 0;
   Counters counters_;
   redirect::DropCounters drops_;
 };

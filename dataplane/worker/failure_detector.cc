@@ -110,12 +110,32 @@ Health FailureDetector::health(const std::vector<Key>& keys, bool& refuses) cons
   return unknown ? Health::unknown : dead ? Health::dead : Health::silent;
 }
 
+// Of an address that is asked in several ways one answer is enough.
+void FailureDetector::tell_verdict(const rserpool::IpAddress& address) {
+  using Verdict = pool::AddressVerdict::Prober;
+  Verdict verdict = Verdict::none;
+  for (const auto how : {config::ProbeKind::sctp, config::ProbeKind::heartbeat, config::ProbeKind::icmp,
+                         config::ProbeKind::bfd}) {
+    for (auto at = entries_.lower_bound({how, address, 0});
+         at != entries_.end() && at->first.how == how && at->first.address == address; ++at) {
+      const Health now = health(at->second);
+      if (now == Health::alive) verdict = Verdict::alive;
+      if (now == Health::dead && verdict == Verdict::none) verdict = Verdict::dead;
+    }
+  }
+  if (pools_.slots().prober_says(address, verdict) != 0)
+    spdlog::info("{} {} by the prober: traffic of its elements goes {} it", address.to_string(),
+                 verdict == Verdict::dead ? "is found dead" : "is no longer dead",
+                 verdict == Verdict::dead ? "by their other addresses, not by" : "by");
+}
+
 void FailureDetector::look(probe::TargetIndex index, uint64_t now_us) {
   if (index >= by_index_.size() || by_index_[index] == nullptr) return;
   Entry& entry = entries_.at(*by_index_[index]);
   const probe::Status status = board_.status(index);
   if (status.incarnation != entry.incarnation) return;
   if (entry.asked && entry.ask_sent && status.judged != entry.judged_before) entry.asked = false;
+  tell_verdict(entry.target.address);
   for (const PeKey& key : entry.users)
     if (const auto pe = pes_.find(key); pe != pes_.end()) judge(pe->first, pe->second, now_us);
 }
@@ -183,9 +203,9 @@ void FailureDetector::left(const channel::PeLeft& left, uint64_t now_us) {
   Left gone{found->first, found->second.keys, {}, now_us + kPatienceUs};
   for (const pool::PeView& view : pools_.elements(left.handle)) {
     if (view.id != left.pe_id) continue;
-    for (const auto* endpoint : {&view.v4, &view.v6})
-      if (endpoint->slot != pool::kNoPeSlot)
-        gone.slots.emplace_back(endpoint->slot, pools_.slots()[endpoint->slot].identity);
+    for (const auto& path : view.paths)
+      if (path.slot != pool::kNoPeSlot)
+        gone.slots.emplace_back(path.slot, pools_.slots()[path.slot].identity);
   }
   if (gone.keys.empty()) return;
   for (const Key& key : gone.keys) {
@@ -203,10 +223,7 @@ void FailureDetector::judge_left(uint64_t now_us) {
     bool refuses = false;
     const Health now = health(gone.keys, refuses);
     if (now == Health::unknown && now_us < gone.until_us) return false;
-    bool ended = false;
-    if (now == Health::dead)
-      for (const auto& [slot, identity] : gone.slots)
-        ended |= pools_.left_dead(gone.pe.handle, slot, identity, now_us);
+    const bool ended = now == Health::dead && pools_.left_dead(gone.pe.handle, gone.slots, now_us);
     (ended ? counters_.left_dead : counters_.left_drained).add(1);
     spdlog::info("element {} of {}, deleted by its home server, is {}", hex32(gone.pe.id),
                  printable(gone.pe.handle), ended ? "dead: its sessions end" : "drained: its sessions go on");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // What the main lcore makes of what the prober finds: which addresses are probed, which PEs are dead by it,
 // what the registrar hears. Plain: time comes in, reports go out by a function.
+//  - A dead address of a PE that has live ones is avoided (pool/pe_ways.h).
 //  - A PE is dead when one of the addresses that traffic goes to is dead and none of them is alive. Its down
 //    bit is set at once, by the way of every PE found dead (the guard applies), and the registrar is told: it
 //    sends a keep-alive.
@@ -110,7 +111,7 @@ class FailureDetector {
   struct Left {
     PeKey pe;
     std::vector<Key> keys;
-    std::vector<std::pair<pool::PeSlotIndex, pool::PeIdentity>> slots;
+    pool::PoolTable::LeftSlots slots;
     uint64_t until_us = 0;
   };
 
@@ -124,6 +125,7 @@ class FailureDetector {
 
   probe::Health health(const Entry& entry) const;
   probe::Health health(const std::vector<Key>& keys, bool& refuses) const;
+  void tell_verdict(const rserpool::IpAddress& address);
   void look(probe::TargetIndex index, uint64_t now_us);
   void judge(const PeKey& key, Pe& pe, uint64_t now_us);
   void judge_left(uint64_t now_us);

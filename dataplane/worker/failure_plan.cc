@@ -71,10 +71,8 @@ void FailureDetector::plan(uint64_t now_us) {
 }
 
 void FailureDetector::want(const PeKey& pe, const pool::PeView& view, const config::ProbeSettings& settings) {
-  for (const pool::PeView::Endpoint* endpoint : {&view.v4, &view.v6}) {
-    if (!endpoint->address.is_set()) continue;
-    const Key key{settings.how, endpoint->address,
-                  asks_host(settings.how) ? uint16_t{0} : view.transport.port};
+  for (const pool::PeView::Endpoint& path : view.paths) {
+    const Key key{settings.how, path.address, asks_host(settings.how) ? uint16_t{0} : view.transport.port};
     auto found = entries_.find(key);
     if (found == entries_.end()) {
       if (free_.empty()) {
@@ -113,7 +111,9 @@ void FailureDetector::drop_unused() {
     removals_.push_back({probe::Change::What::remove, entry.index, entry.incarnation, {}});
     by_index_[entry.index] = nullptr;
     free_.push_back(entry.index);
+    const rserpool::IpAddress address = it->first.address;
     it = entries_.erase(it);
+    tell_verdict(address);
   }
 }
 

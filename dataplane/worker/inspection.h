@@ -29,6 +29,7 @@ class Inspection final : public cli::Source {
   Result<cli::Report> associations() override;
   Result<cli::Report> drops() override;
   Result<cli::Report> clear_drops() override;
+  Result<cli::Report> clear_held(std::string_view pool) override;
   Result<cli::Report> workers() override;
   Result<cli::Report> start() override;
   Result<cli::Report> stop() override;
@@ -43,6 +44,7 @@ class Inspection final : public cli::Source {
   Result<cli::Report> on_main(std::function<Result<cli::Report>()> what);
   Result<std::vector<drivers::PortInfo>> ports(std::string_view wanted);
   void describe_pool(cli::Report& report, const std::string& handle);
+  static void note_guard(cli::Report& report, const std::string& handle);
   void describe_service(cli::Report::Section& services, cli::Report::Section& elements,
                         const redirect::ServiceEntry& service);
 

@@ -40,9 +40,18 @@ std::string probing_of(const config::ProbeSettings& probe) {
   return text;
 }
 
-// The addresses that traffic goes to, with the slot's counters summed over the workers.
+// Why an address is dead, in the words of who knows; empty: it is not known to be.
+std::string why_dead(const pool::AddressVerdict& verdict) {
+  if (!verdict.dead()) return {};
+  if (verdict.no_route) return "no-route";
+  if (verdict.neighbour) return "neighbour";
+  return verdict.prober == pool::AddressVerdict::Prober::dead ? "prober" : "sctp-path";
+}
+
+// The addresses that traffic goes to, those of them that are dead, with the slot's counters summed over the
+// workers.
 struct Traffic {
-  std::vector<std::string> addresses;
+  std::vector<std::string> addresses, dead;
   uint64_t sessions = 0, packets = 0, bytes = 0;
 };
 
@@ -52,33 +61,36 @@ void Inspection::describe_pool(Report& report, const std::string& handle) {
   pool::PoolTable& table = appliance_.pools();
   auto& section = report.section(
       "pool " + printable(handle),
-      {"pe", "transport", "addresses", "port", "policy", "weight", "load", "degradation", "registration",
-       "state", "sessions", "packets", "bytes", "prober", "probes", "probes_answered"});
+      {"pe", "transport", "addresses", "dead_addresses", "port", "policy", "weight", "load", "degradation",
+       "registration", "state", "sessions", "packets", "bytes", "prober", "probes", "probes_answered"});
   for (const char* column : {"load", "degradation"})
     section.format(column, [](const Report::Value& v) { return rserpool::percent(v.get<uint32_t>()); });
   for (const pool::PeView& pe : table.elements(handle)) {
     Traffic traffic;
-    for (const auto* endpoint : {&pe.v4, &pe.v6}) {
-      if (!endpoint->address.is_set()) continue;
-      traffic.addresses.push_back(endpoint->address.to_string());
-      if (endpoint->slot == pool::kNoPeSlot) continue;
+    for (const auto& path : pe.paths) {
+      traffic.addresses.push_back(path.address.to_string());
+      if (path.slot == pool::kNoPeSlot) continue;
+      if (const std::string why = why_dead(table.slots().verdict(path.slot)); !why.empty())
+        traffic.dead.push_back(path.address.to_string() + ":" + why);
       for (const auto& worker : appliance_.workers()) {
         const redirect::Redirector& r = worker->redirector();
-        traffic.sessions += r.pe_sessions(endpoint->slot);
-        traffic.packets += r.pe_packets(endpoint->slot);
-        traffic.bytes += r.pe_bytes(endpoint->slot);
+        traffic.sessions += r.pe_sessions(path.slot);
+        traffic.packets += r.pe_packets(path.slot);
+        traffic.bytes += r.pe_bytes(path.slot);
       }
     }
     const FailureDetector::View probed = appliance_.failures().view(handle, pe.id);
-    section.row({hex32(pe.id), rserpool::transport_name(pe.transport.type), traffic.addresses,
+    section.row({hex32(pe.id), rserpool::transport_name(pe.transport.type), traffic.addresses, traffic.dead,
                  pe.transport.port, policy_name(pe.policy.type), pe.policy.weight, pe.policy.load,
                  pe.policy.load_degradation, pe.registration, state_of(pe), traffic.sessions, traffic.packets,
                  traffic.bytes, prober_of(probed), probed.sent, probed.answered});
   }
-  if (table.guard_active(handle)) {
-    report.note("ALARM: too many elements of " + printable(handle) +
-                " were found dead at once: their sessions are held");
-  }
+}
+
+void Inspection::note_guard(Report& report, const std::string& handle) {
+  report.note("ALARM: too many elements of " + printable(handle) +
+              " were found dead at once: their sessions are held (clear held \"" + printable(handle) +
+              "\" ends them)");
 }
 
 Result<Report> Inspection::pools(std::string_view wanted) {
@@ -94,12 +106,14 @@ Result<Report> Inspection::pools(std::string_view wanted) {
         summary.row({printable(handle), policy_name(appliance_.pools().policy(handle)), elements.size(), up});
       }
       for (const std::string& handle : handles) describe_pool(report, handle);
+      for (const std::string& handle : appliance_.pools().panicking()) note_guard(report, handle);
       return report;
     }
     if (std::find(handles.begin(), handles.end(), wanted) == handles.end()) {
       return Error{"no pool \"" + printable(wanted) + "\" (show pool all lists them)"};
     }
     describe_pool(report, wanted);
+    if (appliance_.pools().guard_active(wanted)) note_guard(report, wanted);
     return report;
   });
 }
@@ -167,6 +181,18 @@ Result<Report> Inspection::set_pe(std::string_view pool, uint32_t pe_id, std::st
     }
     Report report;
     report.note("element " + hex32(pe_id) + " of " + printable(pool) + ": " + state);
+    return report;
+  });
+}
+
+Result<Report> Inspection::clear_held(std::string_view pool) {
+  return on_main([this, pool = std::string(pool)]() -> Result<Report> {
+    if (!appliance_.pools().guard_active(pool))
+      return Error{"the guard holds nothing of pool \"" + printable(pool) +
+                   "\" (show pool all says where it does)"};
+    const uint64_t ended = appliance_.pools().end_held(pool, appliance_.now_us());
+    Report report;
+    report.note("pool " + printable(pool) + ": " + "sessions that end: " + std::to_string(ended));
     return report;
   });
 }

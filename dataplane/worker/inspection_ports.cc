@@ -82,12 +82,9 @@ Result<Report> Inspection::port_info(std::string_view wanted) {
        "rss_sctp_ports", "rx_ip_checksum", "rx_sctp_checksum", "tx_ip_checksum", "tx_sctp_checksum"},
       true);
   for (const auto& port : *found) {
-    char mac[18];
-    std::snprintf(mac, sizeof mac, "%02x:%02x:%02x:%02x:%02x:%02x", port.mac[0], port.mac[1], port.mac[2],
-                  port.mac[3], port.mac[4], port.mac[5]);
-    section.row({port.name, port.port_id, port.driver, std::string(mac), port.mtu, port.vlan, port.socket,
-                 port.rx_queues, port.tx_queues, port.rss, port.rss_sctp_ports, port.rx_ip_checksum,
-                 port.rx_sctp_checksum, port.tx_ip_checksum, port.tx_sctp_checksum});
+    section.row({port.name, port.port_id, port.driver, drivers::to_string(port.mac), port.mtu, port.vlan,
+                 port.socket, port.rx_queues, port.tx_queues, port.rss, port.rss_sctp_ports,
+                 port.rx_ip_checksum, port.rx_sctp_checksum, port.tx_ip_checksum, port.tx_sctp_checksum});
     const drivers::QueuesWanted wanted_queues{port.rx_queues, port.tx_queues};
     for (const std::string& line : drivers::port_shortcomings(port, wanted_queues)) report.note(line);
   }
@@ -127,43 +124,55 @@ Result<Report> Inspection::config(bool all) {
                                    "name",
                                    "run_dir",
                                    "state_dir",
+                                   "log_level",
                                    "eal",
                                    "main_core",
                                    "mbufs",
                                    "sessions",
                                    "half_open_sessions",
                                    "session_dir",
+                                   "probe_rate",
+                                   "own_addresses",
                                    "asap_port",
                                    "enrp_port",
                                    "udp_encapsulation_port",
+                                   "rto_initial_ms",
                                    "rto_min_ms",
                                    "rto_max_ms",
                                    "heartbeat_ms",
                                    "path_max_retrans",
                                    "association_max_retrans",
                                    "init_rate",
-                                   "max_associations"},
+                                   "max_associations",
+                                   "stacks"},
                                   true);
+  std::vector<std::string> own;
+  for (const auto& address : appliance_.own_addresses()) own.push_back(address.to_string());
   settings.row({c.file,
                 c.general.name,
                 c.general.run_dir,
                 c.general.state_dir,
+                c.general.log_level,
                 c.dataplane.eal,
                 c.dataplane.main_core,
                 c.dataplane.mbufs,
                 c.dataplane.sessions,
                 c.dataplane.half_open_sessions,
                 c.dataplane.session_dir,
+                c.dataplane.probe_rate,
+                own,
                 c.sctp.asap_port,
                 c.sctp.enrp_port,
                 c.sctp.udp_encapsulation_port,
+                c.sctp.rto_initial_ms,
                 c.sctp.rto_min_ms,
                 c.sctp.rto_max_ms,
                 c.sctp.heartbeat_ms,
                 c.sctp.path_max_retrans,
                 c.sctp.association_max_retrans,
                 c.sctp.init_rate,
-                c.sctp.max_associations});
+                c.sctp.max_associations,
+                c.sctp.stacks});
   return report;
 }
 

@@ -96,9 +96,9 @@ Result<Report> Inspection::associations() {
 
 Result<Report> Inspection::sessions(uint32_t limit) {
   Report report;
-  auto& section =
-      report.section("sessions", {"worker", "service", "protocol", "client", "client_port", "vip", "vip_port",
-                                  "pe", "pe_address", "pe_port", "state", "tag_p", "tag_c", "idle_ms"});
+  auto& section = report.section(
+      "sessions", {"worker", "service", "protocol", "client", "client_port", "vip", "vip_port", "pe",
+                   "pe_address", "via", "pe_port", "state", "tag_p", "tag_c", "idle_ms"});
   uint32_t shown = 0, used = 0;
   for (const auto& worker : appliance_.workers()) {
     const redirect::Redirector& r = worker->redirector();
@@ -109,8 +109,8 @@ Result<Report> Inspection::sessions(uint32_t limit) {
       for (const auto& s : page) {
         section.row({worker->index(), s.service, config::to_string(static_cast<config::Protocol>(s.protocol)),
                      s.client.to_string(), s.client_port, s.vip.to_string(), s.vip_port, hex32(s.pe_id),
-                     s.pe.to_string(), s.pe_port, std::string(s.state), hex32(s.tag_p), hex32(s.tag_c),
-                     s.idle_ms});
+                     s.pe.to_string(), s.via.to_string(), s.pe_port, std::string(s.state), hex32(s.tag_p),
+                     hex32(s.tag_c), s.idle_ms});
       }
       shown += static_cast<uint32_t>(page.size());
       if (cursor == 0) break;

@@ -3,18 +3,18 @@
 #include <rte_errno.h>
 #include <rte_pdump.h>
 #include <signal.h>
-#include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 #include <sys/signalfd.h>
 
 #include <CLI/CLI.hpp>
-#include <cstdlib>
 #include <iostream>
 #include <string>
 
 #include "controlplane/config/config.h"
+#include "controlplane/config/log_pattern.h"
 #include "dataplane/sctp/stacks.h"
 #include "dataplane/worker/appliance.h"
+#include "dataplane/worker/bounded_log.h"
 #include "dataplane/worker/console.h"
 #include "drivers/eal.h"
 
@@ -31,9 +31,9 @@ int block_signals() {
 }
 
 void start_logging(const std::string& level) {
-  spdlog::set_default_logger(spdlog::stderr_logger_mt("poolgate"));
-  // Under systemd the journal has time and program already.
-  spdlog::set_pattern(std::getenv("JOURNAL_STREAM") != nullptr ? "%l: %v" : "%Y-%m-%d %H:%M:%S.%e %l: %v");
+  spdlog::set_default_logger(
+      std::make_shared<spdlog::logger>("poolgate", std::make_shared<poolgate::worker::BoundedLog>(stderr)));
+  spdlog::set_pattern(poolgate::config::log_pattern());
   spdlog::set_level(spdlog::level::from_str(level));
 }
 
@@ -49,6 +49,7 @@ int main(int argc, char** argv) {
   app.add_option("-c,--config", file, "the configuration of both processes")->capture_default_str();
   app.add_option("--cmdline-file", commands, "commands to run once it is up, as poolgate-cli takes them");
   app.add_flag("--check", check, "check the configuration and exit");
+  app.set_version_flag("--version", "poolgate-dataplane " POOLGATE_VERSION);
   CLI11_PARSE(app, argc, argv);
 
   auto config = poolgate::config::load(file);
@@ -62,6 +63,11 @@ int main(int argc, char** argv) {
   }
   start_logging(config->general.log_level);
   const int signals = block_signals();
+  // The EAL would answer with its list of options.
+  if (auto cores = poolgate::drivers::check_cores(*config); !cores) {
+    spdlog::critical("{}", cores.error().text);
+    return 1;
+  }
   if (auto eal = poolgate::drivers::start_eal(poolgate::drivers::eal_arguments(*config)); !eal) {
     spdlog::critical("{}", eal.error().text);
     return 1;

@@ -114,6 +114,7 @@ void Worker::set_time(uint64_t us) {
 
 bool Worker::turn(uint64_t began) {
   set_time(clock_.us(began));
+  if (options_.handover != nullptr) redirector_->fetch_handed();
   unsigned work = options_.forwarding->load(std::memory_order_relaxed) ? receive() : 0;
   if (options_.handover != nullptr) work += receive_handed();
   work += send_from_rings();

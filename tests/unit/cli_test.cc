@@ -32,6 +32,7 @@ class EchoSource : public Source {
   Result<Report> associations() override { return said("associations"); }
   Result<Report> drops() override { return said("drops"); }
   Result<Report> clear_drops() override { return said("clear_drops"); }
+  Result<Report> clear_held(std::string_view p) override { return said("clear_held " + std::string(p)); }
   Result<Report> workers() override { return said("workers"); }
   Result<Report> start() override { return said("start"); }
   Result<Report> stop() override { return said("stop"); }
@@ -68,6 +69,7 @@ TEST(Cli, commands_reach_their_source) {
   EXPECT_EQ(run("show port xstats 0"), said("port_xstats 0"));
   EXPECT_EQ(run("clear port stats p1"), said("clear p1"));
   EXPECT_EQ(run("show session 20"), said("sessions 20"));
+  EXPECT_EQ(run("clear held EchoPool"), said("clear_held EchoPool"));
   EXPECT_EQ(run("set pe EchoPool 0x2A drain"), said("set_pe EchoPool 0x0000002a drain"));
   EXPECT_EQ(run("  show   pool\tall  # all of them"), said("pools all"));
 }
@@ -78,7 +80,7 @@ TEST(Cli, capture_takes_a_port_a_file_and_a_count_or_stop) {
   EXPECT_EQ(run("show capture"), said("captures"));
   EXPECT_EQ(run("capture pu /tmp/a.pcapng many"), "error: \"many\" is not a count of frames");
   EXPECT_EQ(run("capture pu /tmp/a.pcapng -1"), "error: \"-1\" is not a count of frames");
-  EXPECT_EQ(run("capture pu"), "error: after \"capture pu\" comes stop or <file>, not the end of the line");
+  EXPECT_EQ(run("capture pu"), "error: after \"capture pu\" comes <file> or stop, not the end of the line");
 }
 
 TEST(Cli, json_may_follow_every_show) {

@@ -17,6 +17,7 @@ class Doctor : public testing::Test {
  protected:
   Doctor() : root_(testing::TempDir() + "/doctor_" + std::to_string(getpid())) {
     put("/dev/net/tun", "");
+    fs::create_directories(root_ + "/dev/shm");
     put("/sys/devices/system/cpu/online", "0-3");
     put("/sys/devices/system/cpu/isolated", "1-3");
     put("/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages", "1024");
@@ -59,8 +60,38 @@ TEST_F(Doctor, missing_hugepages_are_an_error_with_the_amount) {
   EXPECT_NE(found().find("no hugepages are reserved; about 223 MiB are needed"), std::string::npos)
       << found();
   EXPECT_TRUE(errors());
-  config_.dataplane.eal = {"--no-huge"};
+  config_.dataplane.eal = {"--no-huge", "-m", "512"};
   EXPECT_FALSE(errors());
+}
+
+TEST_F(Doctor, large_frames_want_more_memory) {
+  config_.ports[0].mtu = 9000;
+  EXPECT_NE(found().find("hugepages: 2048 MiB free, about 659 MiB needed"), std::string::npos) << found();
+  config_.dataplane.mbufs = 1'000'000;
+  EXPECT_TRUE(errors());
+}
+
+TEST_F(Doctor, without_hugepages_the_EAL_is_given_enough) {
+  config_.dataplane.eal = {"--no-huge", "-m", "200"};
+  EXPECT_NE(found().find("the EAL has 200 MiB; about 223 MiB are needed"), std::string::npos) << found();
+  EXPECT_TRUE(errors());
+  config_.dataplane.eal = {"--no-huge", "-m", "224"};
+  EXPECT_FALSE(errors()) << found();
+  config_.dataplane.eal = {"--no-huge"};
+  EXPECT_TRUE(errors());
+}
+
+TEST_F(Doctor, a_session_dir_that_is_not_there_or_too_small_is_an_error) {
+  config_.dataplane.session_dir = "/mnt/huge";
+  EXPECT_NE(found().find("dataplane.session_dir /mnt/huge: there is no such folder"), std::string::npos)
+      << found();
+  EXPECT_TRUE(errors());
+  fs::create_directories(root_ + "/mnt/huge");
+  EXPECT_FALSE(errors()) << found();
+  config_.dataplane.sessions = 4'000'000'000;  // 290 GiB a worker
+  config_.dataplane.worker_cores = std::vector<unsigned>(1000, 1);
+  EXPECT_NE(found().find("MiB needed for 4000000000 sessions a worker"), std::string::npos) << found();
+  EXPECT_TRUE(errors());
 }
 
 TEST_F(Doctor, a_nic_of_the_kernel_is_an_error_that_says_how_to_bind_it) {
@@ -83,6 +114,11 @@ TEST_F(Doctor, an_absent_device_or_core_is_an_error) {
   config_.ports[0].device = "0000:01:00.0";
   config_.dataplane.worker_cores = {7};
   EXPECT_NE(found().find("worker core 7 is not online"), std::string::npos);
+  config_.dataplane.worker_cores = {1};
+  EXPECT_FALSE(errors()) << found();
+  config_.dataplane.main_core = 7;
+  EXPECT_NE(found().find("main core 7 is not online (online: 0-3)"), std::string::npos) << found();
+  EXPECT_TRUE(errors());
 }
 
 TEST_F(Doctor, a_worker_on_another_numa_node_is_a_warning) {

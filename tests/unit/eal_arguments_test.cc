@@ -28,6 +28,23 @@ TEST(EalArguments, lab_without_hugepages) {
                           "--no-pci", "--no-huge", "-m", "512"));
 }
 
+TEST(EalArguments, a_core_that_the_machine_has_not_is_named_with_its_key) {
+  config::Config config;
+  config.dataplane.worker_cores = {0};
+  EXPECT_TRUE(check_cores(config));
+  config.dataplane.worker_cores = {0, 1023};
+  auto checked = check_cores(config);
+  ASSERT_FALSE(checked);
+  EXPECT_EQ(checked.error().text.find("dataplane.worker_cores: this machine has no core 1023, but "), 0u)
+      << checked.error().text;
+  config.dataplane.main_core = 1022;
+  checked = check_cores(config);
+  ASSERT_FALSE(checked);
+  EXPECT_EQ(checked.error().text.find("dataplane.main_core: this machine has no core 1022"), 0u);
+  config.dataplane.eal = {"--lcores=1022@0,1023@0"};
+  EXPECT_TRUE(check_cores(config));
+}
+
 TEST(EalArguments, pci_devices_are_allowed_by_address_and_pci_stays_on) {
   config::Config config;
   config.dataplane.main_core = 2;

@@ -223,6 +223,44 @@ TEST_F(PeDeath, the_guard_holds_when_more_than_its_share_of_the_pool_dies_in_its
   for (unsigned n = 9; n <= 11; ++n) EXPECT_EQ(associate(n), 14u) << "new ones go to who is left";
 }
 
+TEST_F(PeDeath,
+       the_alarm_lasts_as_long_as_the_guard_holds_sessions_whether_their_pes_come_back_or_leave_the_pool) {
+  describe().panic_share = 0.5;
+  begin();
+  for (unsigned n = 1; n <= 4; ++n) associate(n);
+  rig->pe_down(11);
+  rig->burst({});
+  rig->pe_down(12);
+  EXPECT_TRUE(rig->burst({}).empty());
+  EXPECT_EQ(rig->pools->panicking(), (std::vector<std::string>{"pool"}));
+  // Its registration is newer: it is alive, and so are its associations.
+  rig->set_pool({{12, "10.0.0.12", 3868, 2}});
+  EXPECT_FALSE(rig->pools->guard_active("pool"));
+  EXPECT_TRUE(rig->pools->panicking().empty());
+  rig->pe_down(12, 2);
+  rig->set_pool({});
+  EXPECT_EQ(rig->redirector->session_stats().sessions, 2u);
+  EXPECT_TRUE(rig->pools->guard_active("pool")) << "the pool is empty; what was held is held";
+}
+
+TEST_F(PeDeath, what_the_guard_holds_ends_when_the_operator_says_so) {
+  describe().panic_share = 0.5;
+  begin({{11, "10.0.0.11", 3868}, {12, "10.0.0.12", 3868}, {13, "10.0.0.13", 3868}});
+  for (unsigned n = 1; n <= 6; ++n) associate(n);
+  EXPECT_EQ(rig->pools->end_held("pool", rig->now_us), 0u) << "nothing is held";
+  rig->pe_down(11);
+  EXPECT_EQ(rig->burst({}).size(), 2u);
+  rig->pe_down(12);
+  rig->pe_down(13);
+  EXPECT_TRUE(rig->burst({}).empty());
+  rig->set_pool({{11, "10.0.0.11", 3868, 2}, {12, "10.0.0.12", 3868}});  // 13 has left
+  EXPECT_EQ(rig->pools->end_held("pool", rig->now_us), 4u);
+  EXPECT_EQ(rig->burst({}).size(), 4u) << "told as on_pe_death says";
+  EXPECT_FALSE(rig->pools->guard_active("pool"));
+  for (unsigned n = 3; n <= 6; ++n) EXPECT_EQ(associate(n), 11u);
+  EXPECT_EQ(rig->pools->end_held("nobody", rig->now_us), 0u);
+}
+
 TEST_F(PeDeath, deaths_further_apart_than_the_window_are_no_panic) {
   describe().panic_window_ms = 1000;
   begin({{11, "10.0.0.11", 3868}, {12, "10.0.0.12", 3868}, {13, "10.0.0.13", 3868}});

@@ -150,6 +150,16 @@ TEST_F(RedirectL2, a_service_address_and_protocol_never_goes_to_the_kernel) {
   EXPECT_EQ(rig->exceptions.size(), 1u);
 }
 
+// RFC 9260 §8.4 rule 1, RFC 1122 §3.2.2: no answer to who cannot have sent it.
+TEST_F(RedirectL2, what_is_to_no_port_of_a_service_is_not_answered_where_nobody_sends_from) {
+  begin(config::Protocol::sctp);
+  const char* const nobody[] = {"192.0.2.1", "127.0.0.1", "224.0.0.1", "255.255.255.255", "0.0.0.1"};
+  for (const char* from : nobody)
+    EXPECT_TRUE(rig->send(sctp({ip(from), ip("192.0.2.1"), 4000, 9999}, 5, data_chunk())).empty()) << from;
+  EXPECT_EQ(rig->dropped(DropReason::ip_address), std::size(nobody));
+  EXPECT_EQ(rig->send(sctp({ip("203.0.113.1"), ip("192.0.2.1"), 4000, 9999}, 5, data_chunk())).size(), 1u);
+}
+
 TEST_F(RedirectL2, our_own_sctp_goes_to_the_endpoint_and_the_rest_to_the_kernel) {
   begin(config::Protocol::sctp);
   rig->send(sctp({ip("10.0.0.11"), ip("198.51.100.1"), 5000, 3863}, 0, init_chunk(1)));

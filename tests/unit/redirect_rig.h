@@ -37,6 +37,7 @@ struct PeSpec {
   uint16_t port;
   uint32_t registration = 1;
   channel::PeState state = channel::PeState::up;
+  std::vector<const char*> further = {};  // addresses
 };
 
 // The next hop of 10.0.0.N and fd00::N is number N, on port N % 4, with MAC 02:00:00:00:01:N. Others have
@@ -97,6 +98,7 @@ class Rig {
       pe.transport.type = transport_;
       pe.transport.port = spec.port;
       pe.transport.addresses = {ip(spec.address)};
+      for (const char* further : spec.further) pe.transport.addresses.push_back(ip(further));
       chunk.elements.push_back(pe);
     }
     ASSERT_TRUE(pools->begin({transaction_, false}).ok());

@@ -207,6 +207,78 @@ TEST(SctpState,
   EXPECT_EQ(pes.size(), 1u);
 }
 
+// Hosts list addresses that others have, too: those of bridges and of networks of management.
+class SharedAddress : public ::testing::TestWithParam<config::Mode> {
+ protected:
+  static Bytes init(const Flow& f, uint32_t tag) {
+    Bytes addresses = address_parameter(f.from);
+    add(addresses, address_parameter(ip("172.17.0.1")));
+    return sctp(f, 0, init_chunk(tag, addresses));
+  }
+  SharedAddress() {
+    rig = make(config::Protocol::sctp, [](Rig& r) { r.config.services[0].mode = GetParam(); });
+    b.from_port = a.from_port;
+  }
+  std::unique_ptr<Rig> rig;
+  Flow a = client(1), b = client(2);
+};
+
+TEST_P(SharedAddress, of_a_live_association_an_init_is_judged_by_its_pe_and_so_is_its_cookie_echo) {
+  // Whatever rendezvous would say of b: the PE of a is once the one, once the other.
+  std::set<unsigned> pes;
+  for (unsigned round = 0; round < 2; ++round) {
+    a.from_port = b.from_port = static_cast<uint16_t>(41000 + round);
+    const unsigned pe = pe_of(rig->send(init(a, kTc)).at(0));
+    rig->send(sctp(a, kTp, cookie_echo()));
+    EXPECT_EQ(pe_of(rig->send(init(b, 0x99)).at(0)), pe);
+    const auto echo = rig->send(sctp(b, 0xbeef, cookie_echo()));
+    ASSERT_EQ(echo.size(), 1u);
+    EXPECT_EQ(pe_of(echo[0]), pe) << "no other PE knows its cookie";
+    pes.insert(pe);
+  }
+  EXPECT_EQ(pes.size(), 2u);
+}
+
+TEST_P(SharedAddress, two_clients_that_begin_at_once_end_each_for_itself) {
+  rig->send(init(a, kTc));
+  const unsigned pe = pe_of(rig->send(init(b, 0x99)).at(0));
+  rig->send(sctp(a, kTp, cookie_echo()));
+  rig->send(sctp(b, 0xbeef, cookie_echo()));
+  EXPECT_EQ(rig->redirector->session_stats().sessions, 2u);
+  rig->send(sctp(a, kTp, chunk(6, 0, {})));
+  rig->pass_ms(6000);
+  EXPECT_EQ(rig->redirector->session_stats().sessions, 1u);
+  const auto data = rig->send(sctp(b, 0xbeef, data_chunk()));
+  ASSERT_EQ(data.size(), 1u);
+  EXPECT_EQ(data[0].chunk_type(), 0) << "nobody aborted b";
+  EXPECT_EQ(pe_of(data[0]), pe);
+}
+
+INSTANTIATE_TEST_SUITE_P(Modes, SharedAddress, ::testing::Values(config::Mode::l2, config::Mode::nat),
+                         [](const auto& i) { return std::string(to_string(i.param)); });
+
+// RFC 4895 §6.3: an endpoint may ask for COOKIE ECHO chunks to be authenticated.
+TEST(SctpState, RFC_4895_6_3_a_cookie_echo_behind_its_auth_chunk_counts) {
+  Bytes echo = chunk(15, 0, Bytes(24));
+  add(echo, cookie_echo());
+  const auto rig = make();
+  rig->send(sctp(client(), 0, init_chunk(kTc)));
+  ASSERT_EQ(rig->send(sctp(client(), kTp, echo)).size(), 1u);
+  EXPECT_STREQ(only(*rig).state, "established");
+  EXPECT_EQ(only(*rig).tag_p, kTp);
+  // A restart.
+  rig->send(sctp(client(), 0, init_chunk(0x99)));
+  rig->send(sctp(client(), 0xbeef, echo));
+  EXPECT_EQ(only(*rig).tag_p, 0xbeefu);
+  // And first seen here: it goes where one without it goes.
+  const auto fresh = make(), plain = make();
+  const auto got = fresh->send(sctp(client(), kTp, echo));
+  ASSERT_EQ(got.size(), 1u);
+  EXPECT_EQ(got[0].chunk_type(), 15);
+  EXPECT_EQ(pe_of(got[0]), pe_of(plain->send(sctp(client(), kTp, cookie_echo())).at(0)));
+  EXPECT_STREQ(only(*fresh).state, "half-open");
+}
+
 TEST(SctpState, only_the_right_tag_keeps_an_association_alive) {
   const auto rig = make(config::Protocol::sctp, [](Rig& r) { r.config.services[0].idle_timeout_s = 10; });
   establish(*rig);
@@ -254,6 +326,53 @@ TEST(Tcp, a_syn_on_the_ports_of_a_finished_connection_chooses_anew) {
   EXPECT_STREQ(only(*rig).state, "half-open");
 }
 
+// RFC 5961 §3.2: nobody who cannot see the connection's sequence numbers ends it. What goes on after a RST
+// was none of the peer's.
+TEST(Tcp, a_forged_reset_does_not_end_a_connection_that_goes_on) {
+  const auto rig = make(config::Protocol::tcp);
+  const unsigned pe = pe_of(rig->send(tcp(client(), kSyn, 1, 0)).at(0));
+  rig->send(tcp(client(), kAck, 2, 9));
+  rig->send(tcp(client(), kRst, 0x77777777, 0));
+  rig->pass_ms(1000);
+  rig->send(tcp(client(), kAck, 2, 9, "request"));
+  EXPECT_STREQ(only(*rig).state, "established");
+  rig->pass_ms(20'000);
+  const auto got = rig->send(tcp(client(), kAck, 9, 9, "request"));
+  ASSERT_EQ(got.size(), 1u);
+  EXPECT_EQ(got[0].to_port(), 3868u) << "not reset by us";
+  EXPECT_EQ(pe_of(got[0]), pe);
+}
+
+TEST(Tcp, what_a_client_had_sent_before_its_pe_reset_the_connection_does_not_revive_it) {
+  const auto rig = make(config::Protocol::tcp, [](Rig& r) { r.config.services[0].mode = config::Mode::nat; });
+  const auto syn = rig->send(tcp(client(), kSyn, 1, 0));
+  rig->send(tcp(client(), kAck, 2, 9));
+  rig->send(tcp({syn.at(0).to(), client().from, 3868, client().from_port}, kRst, 9, 0));
+  rig->send(tcp(client(), kAck, 2, 9, "under way"));
+  EXPECT_STREQ(only(*rig).state, "closed");
+}
+
+TEST(Tcp, a_syn_on_the_ports_of_a_connection_goes_elsewhere_once_its_pe_has_left_the_pool) {
+  const auto rig = make(config::Protocol::tcp);
+  rig->send(tcp(client(), kSyn, 1, 0));
+  rig->send(tcp(client(), kAck, 2, 9));
+  const uint32_t before = only(*rig).pe_id, other = before == 11 ? 12 : 11;
+  rig->set_pool({{other, ("10.0.0." + std::to_string(other)).c_str(), 3868}});
+  const auto to = [&](const Bytes& frame) { return pe_of(rig->send(frame).at(0)); };
+  EXPECT_EQ(to(tcp(client(), kAck, 2, 9, "x")), before) << "a connection is drained";
+  // Forged: the connection goes on, however long it was silent.
+  EXPECT_EQ(to(tcp(client(), kSyn, 1000, 0)), other);
+  rig->pass_ms(20'000);
+  EXPECT_EQ(to(tcp(client(), kAck, 3, 9, "y")), before);
+  // Its client's, which asks again, and is answered.
+  EXPECT_EQ(to(tcp(client(), kSyn, 5000, 0)), other);
+  EXPECT_EQ(to(tcp(client(), kSyn, 5000, 0)), other);
+  EXPECT_EQ(to(tcp(client(), kAck, 5001, 70)), other);
+  EXPECT_EQ(to(tcp(client(), kAck, 5001, 70, "request")), other);
+  EXPECT_EQ(only(*rig).pe_id, other);
+  EXPECT_STREQ(only(*rig).state, "established");
+}
+
 TEST(Quota, half_open_sessions_are_bounded_and_the_rest_is_steered_without_one) {
   const auto rig = make(config::Protocol::sctp, [](Rig& r) { r.redirector_options.half_open_sessions = 5; });
   std::map<unsigned, unsigned> pes;
@@ -272,11 +391,27 @@ TEST(Quota, half_open_sessions_are_bounded_and_the_rest_is_steered_without_one) 
   EXPECT_EQ(pe_of(rig->send(sctp(client(20), kTp, data_chunk())).at(0)), pes[20]);
 }
 
+// RFC 9260 §8.3: an idle association is silent for HB.interval (30 s), an RTO, and half of that at most.
+TEST(Quota, an_association_that_was_steered_outlives_the_flood_by_its_heartbeats) {
+  const auto rig = make(config::Protocol::sctp, [](Rig& r) { r.redirector_options.half_open_sessions = 1; });
+  rig->send(sctp(client(1), 0, init_chunk(kTc)));
+  const unsigned pe = pe_of(rig->send(sctp(client(20), 0, init_chunk(kTc))).at(0));
+  rig->send(sctp(client(20), kTp, cookie_echo()));
+  ASSERT_EQ(rig->redirector->session_stats().sessions, 1u) << "steered";
+  for (unsigned beats = 0; beats < 3; ++beats) {
+    rig->pass_ms(48'000);
+    const auto beat = rig->send(sctp(client(20), kTp, chunk(4, 0, Bytes(8))));
+    ASSERT_EQ(beat.size(), 1u);
+    ASSERT_EQ(beat[0].chunk_type(), 4) << "aborted by us";
+    EXPECT_EQ(pe_of(beat[0]), pe);
+  }
+}
+
 TEST(Quota, a_full_table_keeps_the_established_and_steers_the_new) {
-  const auto rig = make(config::Protocol::udp, [](Rig& r) { r.redirector_options.sessions = 16; });
+  const auto rig = make(config::Protocol::udp, [](Rig& r) { r.redirector_options.sessions = 18; });
   std::map<unsigned, unsigned> pes;
   for (unsigned n = 1; n <= 40; ++n) pes[n] = pe_of(rig->send(udp(client(n), "a")).at(0));
-  EXPECT_EQ(rig->redirector->session_stats().sessions, 16u);
+  EXPECT_EQ(rig->redirector->session_stats().sessions, 18u);
   for (unsigned n = 1; n <= 40; ++n) EXPECT_EQ(pe_of(rig->send(udp(client(n), "a")).at(0)), pes[n]) << n;
 }
 

@@ -161,6 +161,53 @@ TEST_P(EveryTunnel, RFC_1191_4_RFC_4443_3_2_what_does_not_fit_is_answered_with_t
   EXPECT_EQ(rig->dropped(DropReason::icmp_rate), 300u - answered);
 }
 
+// A router behind our next hop: its word is about our packet, and comes to us.
+Bytes too_big_about(const Bytes& outer, const IpAddress& to, unsigned mtu, size_t quoted) {
+  const IpAddress router = ip(to.is_v6() ? "2001:db8:f::1" : "198.51.100.250");
+  Bytes p{static_cast<uint8_t>(to.is_v6() ? 2 : 3), static_cast<uint8_t>(to.is_v6() ? 0 : 4)};
+  add16(p, 0);
+  add32(p, mtu);
+  add(p, slice(outer, 14, std::min(quoted, outer.size() - 14)));
+  set16(p, 2, to.is_v6() ? transport_checksum(router, to, 58, p) : internet_checksum(p));
+  return ip_frame({router, to, 0, 0}, to.is_v6() ? 58 : 1, p);
+}
+
+TEST_P(EveryTunnel, RFC_2003_5_1_what_a_link_behind_the_next_hop_does_not_carry_is_told_to_the_client) {
+  const Case c = GetParam();
+  const auto rig = make(c, config::Protocol::udp);
+  const Flow f = client(c.inner_v6);
+  const Bytes sent = udp(f, std::string(1370, 'a'));
+  const Bytes outer = rig->send(sent).at(0).bytes;
+  const IpAddress us = ip(c.outer_v6 ? "fd00:1::1" : "10.0.1.1");
+  const auto told = rig->send(too_big_about(outer, us, 1400, 548));
+  ASSERT_EQ(told.size(), 1u);
+  const Frame& t = told[0];
+  EXPECT_EQ(t.destination_mac(), Bytes(kClientMac, kClientMac + 6));
+  EXPECT_EQ(t.from(), f.to);
+  EXPECT_EQ(t.to(), f.from);
+  EXPECT_TRUE(t.checksums_right());
+  EXPECT_EQ(slice(t.bytes, t.l4(), 2), c.inner_v6 ? (Bytes{2, 0}) : (Bytes{3, 4}));
+  EXPECT_EQ(get32(t.bytes, t.l4() + 4), 1400 - c.overhead());
+  EXPECT_EQ(slice(t.bytes, t.l4() + 8, 100), slice(sent, 14, 100));
+  EXPECT_TRUE(rig->exceptions.empty());
+
+  // Not to be believed, or of no use: the kernel's, as ever.
+  Bytes stranger = outer;
+  stranger.at(14 + c.overhead() + (c.inner_v6 ? 40 : 20)) ^= 1;  // the client's port
+  Bytes elsewhere = outer;
+  elsewhere.at(c.outer_v6 ? 53 : 33) ^= 1;  // not this client's PE
+  for (const Bytes& error : {too_big_about(stranger, us, 1400, 548), too_big_about(elsewhere, us, 1400, 548),
+                             too_big_about(outer, us, 1400, c.overhead() + 8),
+                             too_big_about(outer, us, 1500, 548), too_big_about(outer, us, 60, 548)}) {
+    EXPECT_TRUE(rig->send(error).empty());
+    EXPECT_EQ(rig->exceptions.size(), 1u);
+  }
+  Bytes damaged = too_big_about(outer, us, 1400, 548);
+  damaged.back() ^= 1;
+  EXPECT_TRUE(rig->send(damaged).empty());
+  EXPECT_EQ(rig->dropped(DropReason::checksum), 1u);
+}
+
 INSTANTIATE_TEST_SUITE_P(
     Modes, EveryTunnel,
     ::testing::Values(Case{config::Mode::ipip, false, false}, Case{config::Mode::ipip, true, false},

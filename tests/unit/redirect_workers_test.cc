@@ -1,50 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Several workers being correct whatever worker a packet arrives at (DESIGN.md §5).
-#include <unistd.h>
 
-#include "tests/unit/workers_rig.h"
+#include "tests/unit/multihomed_client.h"
 
 namespace poolgate::test {
 namespace {
 
 using redirect::DropReason;
-using rserpool::TransportType;
-constexpr uint32_t kTp = 0x0a0b0c0d, kTc = 0x01020304;
-
-Flow client(unsigned n = 1, const char* vip = "192.0.2.1") {
-  return {ip(("203.0.113." + std::to_string(n)).c_str()), ip(vip), static_cast<uint16_t>(40000 + n), 3868};
-}
-
-std::unique_ptr<WorkersRig> make(unsigned workers, config::Protocol protocol = config::Protocol::sctp,
-                                 const std::function<void(WorkersRig&)>& change = {}) {
-  auto made = std::make_unique<WorkersRig>(workers, protocol == config::Protocol::sctp  ? TransportType::sctp
-                                                    : protocol == config::Protocol::tcp ? TransportType::tcp
-                                                                                        : TransportType::udp);
-  made->rig.service(protocol);
-  if (change) change(*made);
-  made->rig.set_pool({{11, "10.0.0.11", 3868}, {12, "10.0.0.12", 3868}, {13, "10.0.0.13", 3868}});
-  made->start();
-  return made;
-}
-
-// A client with addresses at home with different workers, and its INIT.
-struct Multihomed {
-  Flow first, second;
-  Bytes init(bool by_second = false) const {
-    return sctp(by_second ? second : first, 0, init_chunk(kTc, Bytes(parameters())));
-  }
-  Bytes parameters() const {
-    Bytes p = address_parameter(first.from);
-    add(p, address_parameter(second.from));
-    return p;
-  }
-};
-Multihomed multihomed(const WorkersRig& w, unsigned first_home, unsigned second_home) {
-  Multihomed m{client(), client()};
-  m.first.from = w.address_at(first_home, m.first, "203.0.113.");
-  m.second.from = w.address_at(second_home, m.second, "203.0.113.", 100);
-  return m;
-}
+using namespace workers;
 
 class EveryProtocol : public ::testing::TestWithParam<config::Protocol> {};
 
@@ -82,7 +45,7 @@ TEST(Workers, packets_from_a_clients_other_address_go_to_the_owner_wherever_they
   const unsigned pe = only_pe(w->send(2, c.init()));
   EXPECT_EQ(only_pe(w->send(2, sctp(c.first, kTp, cookie_echo()))), pe);
   for (unsigned at = 0; at < 3; ++at) {
-    const auto sent = w->send(at, sctp(c.second, kTp, chunk(4, 0, Bytes(8))));
+    const auto sent = w->send(at, sctp(c.second, kTp, heartbeat()));
     EXPECT_EQ(only_pe(sent), pe);
     EXPECT_EQ(sent.at(0).worker, 0u) << "the owner is the home of the INIT's source";
   }
@@ -110,7 +73,7 @@ TEST(Workers, ipv6_addresses_are_aliases_too) {
   b.from = w->address_at((owner + 1) % 3, b, "2001:db8:d::");
   const unsigned pe = only_pe(w->send(0, sctp(a, 0, init_chunk(kTc, address_parameter(b.from)))));
   w->send(1, sctp(a, kTp, cookie_echo()));
-  const auto sent = w->send(2, sctp(b, kTp, data_chunk()));
+  const auto sent = w->send(2, sctp(b, kTp, heartbeat()));
   EXPECT_EQ(only_pe(sent), pe);
   EXPECT_EQ(sent.at(0).worker, owner);
 }
@@ -171,6 +134,24 @@ TEST(Workers, an_init_from_an_unknown_address_that_lists_a_known_one_goes_to_its
   // RFC 9260 5.2.2: it is the PE that judges a restart with an address that it did not know.
   for (unsigned at = 0; at < 4; ++at) EXPECT_EQ(only_pe(w->send(at, c.init(true))), pe);
   EXPECT_EQ(w->sessions(), 1u);
+}
+
+// The home of its address knows the one that it lists as another worker's alone.
+TEST(Workers, an_init_that_lists_an_alias_of_another_workers_association_reaches_that) {
+  for (const uint32_t tag : {kTc, kTc + 1}) {
+    const auto w = make(3);
+    const Multihomed c = multihomed(*w, 1, 0);
+    const unsigned pe = only_pe(w->send(0, c.init()));
+    w->send(0, sctp(c.first, kTp, cookie_echo()));
+    Flow third = client();
+    third.from = w->address_at(0, third, "198.51.100.");
+    for (unsigned at = 0; at < 3; ++at) {
+      EXPECT_EQ(only_pe(w->send(at, sctp(third, 0, init_chunk(tag, address_parameter(c.second.from))))), pe);
+      if (tag == kTc) continue;
+      EXPECT_EQ(only_pe(w->send(at, sctp(third, kTp + 1, cookie_echo()))), pe);
+    }
+    EXPECT_EQ(w->dropped(), 0u);
+  }
 }
 
 TEST(Workers, a_client_that_restarts_stays_with_its_pe_until_the_association_is_over) {
@@ -265,7 +246,7 @@ TEST(Workers, two_clients_that_name_each_others_address_keep_their_associations)
     EXPECT_EQ(only_pe(w->send(at, sctp(c.first, kTp, data_chunk()))), pe);
     EXPECT_EQ(only_pe(w->send(at, sctp(c.second, kTp + 1, data_chunk()))), other);
   }
-  EXPECT_EQ(w->sessions(), 2u);
+  EXPECT_EQ(w->sessions(), 3u) << "and the third has its own";
 }
 
 TEST(Workers, an_alias_of_a_session_that_is_no_more_is_corrected_by_the_first_packet_that_takes_it) {
@@ -286,6 +267,18 @@ TEST(Workers, an_alias_of_a_session_that_is_no_more_is_corrected_by_the_first_pa
   EXPECT_EQ(begun[0].worker, 1u);
   EXPECT_EQ(w->lines(), 1u) << "the new session alone";
   EXPECT_EQ(w->dropped(), 0u);
+}
+
+// Else the worker would leave it lying until it has other work, and a burst then finds too little room.
+TEST(Workers, what_a_death_makes_a_worker_send_counts_as_work_with_nothing_handed_over) {
+  const auto w = make(2);
+  const Multihomed c = multihomed(*w, 0, 1);
+  const unsigned pe = only_pe(w->send(0, sctp(c.first, 0, init_chunk(kTc))));
+  w->send(0, sctp(c.first, kTp, cookie_echo()));
+  w->rig.pe_down(pe);
+  unsigned worked = 0;
+  EXPECT_EQ(w->hand(1, 0, &worked).size(), 1u);
+  EXPECT_GT(worked, 0u);
 }
 
 TEST(Workers, nat_without_snat_finds_the_session_of_a_pes_packet_wherever_it_arrives) {
@@ -422,7 +415,7 @@ TEST(Workers, an_alias_that_found_its_ring_full_is_said_again) {
   EXPECT_EQ(only_pe(w->send(0, sctp(c.first, kTp, cookie_echo()))), pe);
   w->pass_ms(140'000);
   EXPECT_EQ(w->lines(), 3u) << "the session, its alias, and worker 1's";
-  const auto sent = w->send(1, sctp(c.second, kTp, data_chunk()));
+  const auto sent = w->send(1, sctp(c.second, kTp, heartbeat()));
   EXPECT_EQ(only_pe(sent), pe);
   EXPECT_EQ(sent.at(0).worker, 0u);
 }
@@ -435,24 +428,15 @@ TEST(Workers, aliases_outlive_their_workers_forgetting_because_they_are_repeated
   const unsigned pe = only_pe(w->send(0, sctp(c.first, kTp, cookie_echo())));
   w->pass_ms(1'300'000);
   EXPECT_EQ(w->workers[1]->session_stats().used, 1u);
-  const auto sent = w->send(1, sctp(c.second, kTp, data_chunk()));
+  const auto sent = w->send(1, sctp(c.second, kTp, heartbeat()));
   EXPECT_EQ(only_pe(sent), pe);
   EXPECT_EQ(sent.at(0).worker, 0u);
 }
 
 TEST(Workers, after_a_restart_with_another_spread_every_session_is_found_again) {
-  const std::string base = "/dev/shm/poolgate-unit-workers-" + std::to_string(getpid()) + "-";
+  const WorkerFiles files("workers");
   std::map<unsigned, unsigned> pes;
-  const auto with_files = [&](WorkersRig& r) {
-    pool::PoolTableOptions options;
-    options.resolve = [](const IpAddress& a) { return pool::Route{a.data()[a.size() - 1], true}; };
-    options.max_elements = 64;
-    options.workers = 3;
-    options.slot_file = base + "elements";
-    r.rig.pools.reset();
-    r.rig.pools = std::move(*pool::PoolTable::create(options));
-    r.session_files = base + "sessions-";
-  };
+  const auto with_files = [&](WorkersRig& r) { files.give(r); };
   {
     const auto w = make(3, config::Protocol::sctp, with_files);
     for (unsigned n = 1; n <= 30; ++n) {
@@ -462,7 +446,7 @@ TEST(Workers, after_a_restart_with_another_spread_every_session_is_found_again) 
   }
   WorkersRig w(3);
   w.rig.service();
-  with_files(w);
+  files.give(w);
   w.seed = 99;
   w.start();
   w.pass_ms(4'100);  // two rounds over the tables
@@ -476,8 +460,6 @@ TEST(Workers, after_a_restart_with_another_spread_every_session_is_found_again) 
     }
   }
   EXPECT_EQ(w.sessions(), 30u);
-  for (const char* name : {"elements", "sessions-0", "sessions-1", "sessions-2"})
-    unlink((base + name).c_str());
 }
 
 TEST(Workers, a_dead_pe_is_told_to_clients_of_every_worker_once) {
