@@ -26,17 +26,17 @@ def run(build: pathlib.Path, only: str):
     if not wanted:
         return [], []
     print("== lab", flush=True)
+    figures = []
     try:
         with lab(build):
             control = probe("control")
-            figures = []
             if names[0] in wanted:
                 figures.append(figure(names[0], probe("registration", str(build.resolve())), control))
             if names[1] in wanted:
                 figures.append(figure(names[1], probe("silence", str(build.resolve())), control))
             return figures, []
     except (subprocess.CalledProcessError, ValueError) as error:
-        return [], [f"lab: {error}"]
+        return figures, [f"lab: {error}"]
 
 
 @contextlib.contextmanager

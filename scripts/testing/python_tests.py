@@ -29,6 +29,7 @@ def run_file(report, root, path, suite, default_timeout):
         outcome = run([sys.executable, "-B", "-m", "testing.python_tests", path, results.name],
                       int(own[1]) if own else default_timeout, cwd=root, env={"PYTHONPATH": os.pathsep.join(places)})
         lines = [json.loads(line) for line in results.read().splitlines()]
+    report.say(f"  {title}: {outcome.seconds:.0f} s")
     planned = [line["planned"] for line in lines if "planned" in line]
     done = {line["test"]: line for line in lines if "test" in line}
     for test in planned:
@@ -46,7 +47,8 @@ def run_file(report, root, path, suite, default_timeout):
 # ---- below: in the child
 
 class Recorder(unittest.TextTestResult):
-    """Writes a line of JSON as each test ends, so that a hang or a crash loses only the test at work."""
+    """Writes a line of JSON as each test ends, so that a hang or a crash loses only the test at work. What a failed test's own
+    explain() says, if it has one, goes with it."""
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
@@ -90,9 +92,18 @@ class Recorder(unittest.TextTestResult):
         super().addSkip(test, reason)
         self.failed.setdefault(test.id(), []).append(f"skipped: {reason}")
 
+    @staticmethod
+    def explained(test):
+        try:
+            return test.explain()
+        except Exception as error:  # what failed is worth more than why this does
+            return f"explain() failed: {error!r}"
+
     def stopTest(self, test):
         super().stopTest(test)
         detail = self.failed.get(test.id(), [])
+        if detail and hasattr(test, "explain"):
+            detail.insert(0, self.explained(test))
         self.write(test=self.name(test), ok=not detail, detail="\n".join(reversed(detail)), seconds=time.monotonic() - self.begun)
 
 

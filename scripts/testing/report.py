@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Collects results as they come; says each failure at once and all of them again at the end."""
+import re
 import threading
 import time
 import xml.etree.ElementTree as xml
 
 
 class Report:
-    def __init__(self):
+    def __init__(self, started=None):
         self.results = []  # (suite, name, ok, detail, seconds)
-        self.started = time.monotonic()
+        self.started = started or time.monotonic()
         self.lock = threading.Lock()
 
     def say(self, text):
@@ -69,17 +70,22 @@ class Stage:
         self.report.say(f"{self.name}: {passed} passed, {failed} failed in {seconds:.0f} s")
 
 
+EXCEPTION = re.compile(r"[\w.]*(Error|Failed|Exception|Expired)\b")
+
+
 def first_line(text):
-    """The line that says most: the first, or of a Python traceback the last."""
+    """The line that says most: the first, or of a Python traceback the last that names an exception."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return (lines[-1] if lines[0].startswith("Traceback") else lines[0])[:160] if lines else ""
+    if lines and lines[0].startswith("Traceback"):
+        lines = [line for line in lines if EXCEPTION.match(line)][-1:] or lines[-1:]
+    return lines[0][:160] if lines else ""
 
 
 def printable(text):
     return "".join(c if c in "\n\t" or c >= " " else "?" for c in text)
 
 
-def indent(text, most_lines=60):
+def indent(text, most_lines=160):
     lines = text.splitlines()
     if len(lines) > most_lines:
         lines = lines[:15] + [f"... {len(lines) - most_lines} lines ..."] + lines[-(most_lines - 15):]
