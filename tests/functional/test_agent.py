@@ -183,12 +183,24 @@ class AgentTest(unittest.TestCase):
 
     def test_mistakes_on_the_command_line_are_named(self):
         for option, value, said in (("--announce", "10.0.0.1:3863", "multicast GROUP:PORT"), ("--probe", "http", "http"),
-                                    ("--policy", "wrr", "wrr"), ("--lifetime", "0s", "whole seconds"), ("--registrar", "x", "ADDRESS:PORT")):
-            done = subprocess.run([AGENT, "register", "--pool", "P", "--port", "1", option, value], capture_output=True, text=True,
-                                  timeout=20)
+                                    ("--policy", "wrr", "wrr"), ("--lifetime", "0s", "whole seconds"), ("--registrar", "x", "ADDRESS:PORT"),
+                                    ("--pool", "", "is empty"), ("--probe-interval", "0s", "at least 10ms"),
+                                    ("--probe-timeout", "1ms", "at least 10ms"), ("--load-interval", "0s", "at least 10ms")):
+            words = {"--pool": "P", "--port": "1", option: value}
+            done = subprocess.run([AGENT, "register", *(word for pair in words.items() for word in pair)], capture_output=True,
+                                  text=True, timeout=20)
             self.assertEqual(done.returncode, 1)
             self.assertIn(option, done.stderr)
             self.assertIn(said, done.stderr)
+
+    def test_numbers_out_of_their_range_are_named(self):
+        for option in ("--port", "--probe-fall", "--probe-rise"):
+            words = {"--pool": "P", "--port": "1", option: "0"}
+            done = subprocess.run([AGENT, "register", *(word for pair in words.items() for word in pair)], capture_output=True,
+                                  text=True, timeout=20)
+            self.assertNotEqual(done.returncode, 0)
+            self.assertIn(option, done.stderr)
+            self.assertIn("not in range", done.stderr)
 
 
 class AgentBinaryTest(unittest.TestCase):

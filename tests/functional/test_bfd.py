@@ -63,14 +63,15 @@ protocol bfd {{
         wait_until(lambda: self.session(address)[0] == state, 20, f"{self.name}: {state}")
 
 
-class HostDeath(unittest.TestCase):
-    """The whole appliance; keep-alives are too slow to notice."""
+class WholeAppliance(unittest.TestCase):
+    """Keep-alives are too slow to notice a death."""
 
     def setUp(self):
         self.lab = Lab("pgbf-")
         self.lab.__enter__()
         self.addCleanup(self.lab.script, "down")
         self.lab.configure(with_bfd("sctp"), ("keepalive_interval_ms = 1000", f"keepalive_interval_ms = {SLOW}"))
+        self.prepare()
         self.lab.start()
         self.birds = {n: Bird(self.lab, n) for n in (1, 2, 3)}
         for n in (1, 2, 3):
@@ -81,6 +82,9 @@ class HostDeath(unittest.TestCase):
         for bird in self.birds.values():
             wait_until(lambda b=bird: b.session() == ("Up", INTERVAL_MS / 1000, 3 * INTERVAL_MS / 1000), 20,
                        "BIRD agrees, also on the intervals")
+
+    def prepare(self):
+        """Before the start: what a class changes in the configuration."""
 
     def elements(self):
         return elements_if_any(self.lab, "EchoSctp")
@@ -98,14 +102,18 @@ class HostDeath(unittest.TestCase):
         self.assertEqual(report["resets"], 1, report)
         self.assertEqual(len(report["by_name"]), 2, report)
 
-    def test_a_host_whose_links_are_dropped_is_dead_in_the_Detection_Time_and_its_client_gets_one_ABORT(self):
-        client, victim, others = self.start_client()
+    def check_dropped_links_are_one_ABORT(self, client, victim, others):
         cut(self.lab, f"pe{victim}")
         self.check_one_ABORT(client, victim, others)
         self.birds[victim].wait_for("Down")
         # Told, the registrar asks it at once, and then finds it dead itself.
         wait_until(lambda: victim not in self.elements(), 30, "the registrar's own verdict")
         self.assertEqual(set(self.elements()), {1, 2, 3} - {victim})
+
+
+class HostDeath(WholeAppliance):
+    def test_a_host_whose_links_are_dropped_is_dead_in_the_Detection_Time_and_its_client_gets_one_ABORT(self):
+        self.check_dropped_links_are_one_ABORT(*self.start_client())
 
     def test_a_BFD_that_is_stopped_is_a_death_and_one_that_goes_on_a_return(self):
         client, victim, others = self.start_client()
@@ -125,6 +133,24 @@ class HostDeath(unittest.TestCase):
         client.until(lambda line: line.startswith(f"pe{victim}"), 3)
         report = client.report()
         self.assertEqual((report["resets"], list(report["by_name"])), (0, [f"pe{victim}"]), report)
+
+
+class HostDeathWithSeveralStacksAndWorkers(WholeAppliance):
+    """Two SCTP stacks and two workers that receive: BFD's packets meet either of those, and one worker has the sessions."""
+
+    def prepare(self):
+        self.lab.use_workers(1, 0, 1, 0)
+        self.lab.configure(("framecnt=1024", "framecnt=1024,qpairs=2"), ("[registrar]\n", "[sctp]\nstacks = 2\n\n[registrar]\n"))
+
+    def test_links_that_are_dropped_are_found_and_a_BFD_that_begins_anew_is_no_death(self):
+        forwarding = json.loads(self.lab.cli("show", "config", "fwd", "json"))["forwarding"]
+        self.assertEqual([row["worker"] for row in forwarding if row["endpoint"]], [2, 3])
+        client, victim, others = self.start_client()
+        self.birds[victim].begin_anew()
+        self.birds[victim].wait_for("Up")
+        wait_until(lambda: self.elements()[victim]["prober"] == "bfd:alive,Up", 20, "our side of it")
+        client.until(lambda line: line.startswith(f"pe{victim}"), 3)
+        self.check_dropped_links_are_one_ABORT(client, victim, others)
 
 
 class Sessions(unittest.TestCase):

@@ -109,6 +109,19 @@ class CliTest(unittest.TestCase):
         self.lab.cli("clear", "drops")
         self.assertEqual(self.show("drops")["drops"], [])
 
+    def test_a_word_that_the_shell_was_given_in_quotes_stays_one(self):
+        self.assertIn('no pool "My Pool" (', self.error("show", "pool", "My Pool"))
+        self.assertIn('no pool "My #1" (', self.error("show", "pool", "My #1"))
+        self.assertIn('no pool "" (', self.error("show", "pool", ""))
+        self.assertIn('no pool "My Pool" (', self.error("show", "pool", '"My Pool"'))
+        self.assertIn("drops", self.lab.cli("show drops"))
+
+    def test_every_setting_of_the_data_plane_is_in_show_config_all(self):
+        shown = self.show("config", "all")["settings"][0]
+        for key, value in {"log_level": "info", "probe_rate": 20000, "rto_initial_ms": 500, "stacks": 1,
+                           "own_addresses": ["10.0.1.1", "fd00:1::1", "10.0.2.1", "fd00:2::1", "10.0.3.1", "fd00:3::1"]}.items():
+            self.assertEqual(shown[key], value, key)
+
     def test_an_error_names_what_was_wrong(self):
         self.assertIn("no pool \"Nope\"", self.error("show", "pool", "Nope"))
         self.assertIn("no port \"p9\"; there are: pu, pe, pe2", self.error("show", "port", "stats", "p9"))
@@ -156,6 +169,12 @@ class CliTest(unittest.TestCase):
     def test_tab_completes_names_of_what_exists_and_lists_each_command_once(self):
         self.assertIn("show pool EchoUdp", self.prompt("show pool E\t", "EchoUdp").replace("\x1b[0K", ""))
         self.assertEqual(self.prompt("show \t", "handlespace").count("[drops]"), 1)
+
+    def test_tab_lists_each_port_once_of_two_commands_that_take_one_and_both_commands_behind_it(self):
+        shown = self.prompt("capture p\t", "capture p\x1b[0K")  # the line again, below the whole list
+        self.assertEqual([shown.count(f" {port} [<port>]") for port in ("pu", "pe", "pe2")], [1, 1, 1], shown)
+        behind = self.prompt("capture pu \t", "capture pu \x1b[0K")
+        self.assertEqual([behind.count(word) for word in ("[<file>]", "stop [stop]")], [1, 1], behind)
 
     def test_the_prompt_says_what_was_wrong_with_a_line(self):
         self.prompt("show sessions\n", 'error: after "show" comes port or config')

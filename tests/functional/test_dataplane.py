@@ -94,6 +94,18 @@ sendp(frames, iface="eth0")
         self.assertEqual(len(answered), 1, seen.lines)
         self.assertTrue(asked and asked[0] < answered[0], seen.lines)
 
+    def test_a_taps_mac_that_another_program_changes_is_the_ports_again_and_neighbours_are_told(self):
+        port, other = self.mac("app0"), "02:00:00:00:00:99"
+        for address in ("10.0.1.1", "fd00:1::1"):  # as one that asked while the TAP had the other
+            self.lab.run("pu", "ip", "neighbor", "replace", address, "lladdr", other, "dev", "eth0", "nud", "reachable")
+            self.addCleanup(self.lab.run, "pu", "ip", "neighbor", "flush", "to", address, check=False)
+        self.lab.run("app", "ip", "link", "set", "pg-pu", "address", other)
+        wait_until(lambda: port in self.dataplane.tap("pg-pu"), 5, "the port's MAC")
+        for address in ("10.0.1.1", "fd00:1::1"):
+            wait_until(lambda a=address: port in self.lab.run("pu", "ip", "neighbor", "show", a), 5, f"the port's MAC for {address}")
+            self.lab.run("pu", "ping", "-c1", "-W2", address)
+        self.dataplane.wait_for_log(f"another program gave TAP pg-pu the MAC {other}")
+
     def test_the_carrier_of_the_tap_follows_the_link(self):
         net = self.lab.namespace("net")
         self.addCleanup(run, "ip", "-n", net, "link", "set", "app.app2", "up")
@@ -110,6 +122,26 @@ sendp(frames, iface="eth0")
                       "while time.monotonic() < end: time.sleep(0.0002)\nprint(time.process_time() / 8)")
         share = (self.dataplane.cpu_seconds() - cpu) / (time.monotonic() - began)
         self.assertLess(share, max(0.03, float(sleeper)))
+
+
+class JumboTest(unittest.TestCase):
+    """A port of 9,000 bytes: what the kernel says there is longer than a buffer of the usual size."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.lab = Lab("pgjb-")
+        cls.lab.__enter__()
+        cls.addClassCleanup(cls.lab.script, "down")
+        for ns, device in (("net", "pu.eth0"), ("net", "app.app0"), ("net", "br-pu"), ("pu", "eth0"), ("app", "app0")):
+            run("ip", "-n", cls.lab.namespace(ns), "link", "set", device, "mtu", "9000")
+        # af_packet's frames are of 1,518 bytes.
+        cls.lab.configure(('net_af_packet0,iface=app0,framecnt=1024"', 'net_pcap0,rx_iface_in=app0,tx_iface=app0"\nmtu = 9000'))
+        cls.dataplane = DataPlane(cls.lab)
+        cls.addClassCleanup(cls.dataplane.stop)
+        cls.dataplane.start()
+
+    def test_ping_of_full_mtu(self):
+        self.assertIn("2 received", self.lab.run("pu", "ping", "-c2", "-i0.2", "-W5", "-M", "do", "-s", "8972", "10.0.1.1"))
 
 
 class SignalsTest(unittest.TestCase):
@@ -157,6 +189,36 @@ class SignalsTest(unittest.TestCase):
         for gone in ("192.0.2.1/32", "2001:db8::1/128"):
             self.assertNotIn(gone, addresses)
 
+    def test_routes_of_an_earlier_configuration_go_at_a_restart_and_at_sighup_and_an_operators_stay(self):
+        app = self.lab.namespace("app")
+        routes = lambda: run("ip", "-n", app, "route", "show", "dev", "pg-pu")
+        with open(self.lab.config, encoding="utf-8") as file:
+            without = file.read()
+
+        def configured(*destinations):
+            text = "".join(f'\n[[route]]\ndestination = "{d}"\ngateway = "10.0.1.2"\n' for d in destinations)
+            with open(self.lab.config, "w", encoding="utf-8") as file:
+                file.write(without + text)
+
+        configured("203.0.113.0/24", "198.18.0.0/15")
+        self.dataplane.start()
+        for there in ("203.0.113.0/24", "198.18.0.0/15"):
+            self.assertIn(there, routes())
+        run("ip", "-n", app, "route", "add", "192.88.99.0/24", "via", "10.0.1.2", "dev", "pg-pu")
+        self.dataplane.stop()
+        configured("198.18.0.0/15", "203.0.112.0/24")
+        self.dataplane.start()
+        self.assertNotIn("203.0.113.0/24", routes())
+        for there in ("203.0.112.0/24", "198.18.0.0/15", "192.88.99.0/24"):
+            self.assertIn(there, routes())
+        configured("203.0.113.0/24")
+        self.dataplane.signal(signal.SIGHUP)
+        self.dataplane.wait_for_log("read again, ")
+        for gone in ("203.0.112.0/24", "198.18.0.0/15"):
+            self.assertNotIn(gone, routes())
+        for there in ("203.0.113.0/24", "192.88.99.0/24"):
+            self.assertIn(there, routes())
+
     def test_sighup_reloads_services_and_keeps_all_when_the_file_is_wrong(self):
         self.dataplane.start()
         addresses = lambda: run("ip", "-n", self.lab.namespace("app"), "-br", "addr", "show", "pg-pu")
@@ -171,6 +233,14 @@ class SignalsTest(unittest.TestCase):
         self.dataplane.wait_for_log("nothing was changed")
         self.dataplane.wait_for_log(r"poolgate.toml:\d+: .*carrier pigeon|poolgate.toml:\d+: .*protocol")
         self.assertIn("192.0.2.9/32", addresses())
+        self.lab.run("pu", "ping", "-c1", "-W2", "10.0.1.1")
+
+    def test_sighup_says_what_takes_a_restart(self):
+        self.dataplane.start()
+        self.lab.configure(("mbufs = 16383", "mbufs = 8191"), ('"10.0.1.1/24"', '"10.0.1.9/24"'))
+        self.dataplane.signal(signal.SIGHUP)
+        self.dataplane.wait_for_log(r"poolgate.toml: \[dataplane\], \[\[port\]\] changed: takes a restart")
+        self.dataplane.wait_for_log("read again, 3 service")
         self.lab.run("pu", "ping", "-c1", "-W2", "10.0.1.1")
 
     def test_check_says_the_line_and_starts_nothing(self):

@@ -31,8 +31,15 @@ class InstallTest(unittest.TestCase):
     def test_programs_units_and_documents_land_under_the_prefix_and_nothing_else(self):
         found = {os.path.relpath(os.path.join(folder, file), self.root) for folder, _, files in os.walk(self.root) for file in files}
         expected = {f"usr/local/bin/{p}" for p in PROGRAMS} | {f"usr/local/lib/systemd/system/{u}" for u in UNITS}
-        expected |= {f"usr/local/share/doc/poolgate/{d}" for d in ("README.md", "LICENSE", "poolgate.example.toml")}
+        expected |= {f"usr/local/share/doc/poolgate/{d}" for d in ("README.md", "LICENSE", "poolgate.example.toml",
+                                                                      "poolgate.reference.toml")}
         self.assertEqual(found, expected)
+
+    def test_each_program_says_of_which_release_it_is(self):
+        with open(os.path.join(ROOT, "meson.build"), encoding="utf-8") as f:
+            version = re.search(r"version: '([0-9.]+)'", f.read())[1]
+        for program in PROGRAMS:
+            self.assertEqual(run(self.path(f"/usr/local/bin/{program}"), "--version").strip(), f"{program} {version}")
 
     def test_each_unit_starts_a_program_that_was_installed(self):
         for name in UNITS:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import unittest
 
-from lib.lab import Lab, run, wait_until
+from lib.lab import ROOT, Lab, run, wait_until
 
 PROBE = r"""
 import sys
@@ -38,6 +38,12 @@ class LabTest(unittest.TestCase):
         cls.lab = Lab("pglab-")
         cls.lab.__enter__()
         cls.addClassCleanup(cls.lab.script, "down")
+
+    def test_a_command_without_its_words_is_told_the_usage(self):
+        for words in ((), ("frob",), ("run",), ("run", "pu"), ("spawn", "pu", "name"), ("kill",)):
+            done = subprocess.run([os.path.join(ROOT, "scripts", "lab"), *words], capture_output=True, text=True, timeout=20)
+            self.assertEqual(done.returncode, 2, done.stderr)
+            self.assertTrue(done.stderr.startswith("A lab on one machine"), done.stderr)
 
     def test_direct_return_has_a_route_of_both_families(self):
         for n in (1, 2, 3):

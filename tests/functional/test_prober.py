@@ -59,7 +59,9 @@ class HostDeath(unittest.TestCase):
         self.lab = Lab("pgpb-")
         self.lab.__enter__()
         self.addCleanup(self.lab.script, "down")
-        self.lab.configure(probed("sctp", "sctp"), ("keepalive_interval_ms = 1000", f"keepalive_interval_ms = {SLOW}"))
+        # As many deaths as a test likes are "at once", however slow the machine.
+        self.lab.configure(probed("sctp", "sctp"), ('prober = "sctp"\n', 'prober = "sctp"\npanic_window_ms = 600000\n'),
+                           ("keepalive_interval_ms = 1000", f"keepalive_interval_ms = {SLOW}"))
         self.lab.start()
         for n in (1, 2, 3):
             # On the VIP for clients, and on the address that is asked. Two, as one would answer clients from either.
@@ -89,6 +91,25 @@ class HostDeath(unittest.TestCase):
         self.assertEqual(set(self.elements()), {1, 2, 3} - {victim})
         told, found = "the data plane says: prober: 3 SCTP INITs", "is found dead"
         self.assertIn(told, self.lab.log("registrar").split(found)[0], "it had not found out before it was told")
+
+    def test_what_the_guard_holds_goes_on_until_the_operator_ends_it(self):
+        client = RunningClient(self, client_command(self.lab, "sctp", "--duration", "600", "--progress", "--rate", "20"))
+        served_by = next(n for n, e in self.elements().items() if int(e["sessions"]) > 0)
+        first, last = (n for n in (1, 2, 3) if n != served_by)
+        cut(self.lab, f"pe{first}")
+        wait_until(lambda: self.elements().get(first, {"state": "dead"})["state"].startswith("dead"), 20, "the first death")
+        self.assertNotIn("ALARM", self.lab.cli("show", "pool", "EchoSctp"))
+        cut(self.lab, f"pe{served_by}")
+        wait_until(lambda: set(self.elements()) == {last}, 60, "the registrar's verdict of both")
+        alarm = 'ALARM: too many elements of EchoSctp were found dead at once: their sessions are held (clear held "EchoSctp" ends them)'
+        self.assertIn(alarm, self.lab.cli("show", "pool", "EchoSctp"), "though they are no elements any more")
+        self.assertIn("ALARM: too many elements of EchoSctp", self.lab.log("dataplane"))
+        self.assertEqual(self.lab.cli("clear", "held", "EchoSctp").strip(), "pool EchoSctp: sessions that end: 1")
+        client.until(lambda line: line.startswith(f"pe{last}"), 3)
+        self.assertEqual(client.report()["resets"], 1)
+        self.assertNotIn("ALARM", self.lab.cli("show", "pool", "all"))
+        with self.assertRaisesRegex(AssertionError, 'the guard holds nothing of pool "EchoSctp"'):
+            self.lab.cli("clear", "held", "EchoSctp")
 
     def test_one_whose_links_come_back_is_up_again_without_registering_anew(self):
         before = self.elements()[2]["registration"]

@@ -143,7 +143,12 @@ class Elements:
     def stop(self, name, crash):
         running = self.running.pop(name)
         if self.by_name[name].rsplib:
-            return self.guest.run(f"kill -{9 if crash else 'INT'} {running}", check=False)
+            if crash:
+                return self.guest.run(f"kill -9 {running}", check=False)
+            # rspserver loses an INT that comes while it starts, and would live on beside its next life.
+            gone = f"kill -0 {running} && ! grep -q 'State:.Z' /proc/{running}/status || exit 0"
+            return self.guest.run(f"for n in $(seq 0 29); do {gone}; ((n % 10)) || kill -INT {running}; sleep 0.5; done 2>/dev/null; "
+                                  f"kill -9 {running}", 90, check=False)
         running.send_signal(signal.SIGKILL if crash else signal.SIGTERM)
         return None if running.wait(60) is None else None
 

@@ -59,10 +59,31 @@ echo 1 >/proc/sys/kernel/printk
 hostname guest
 ip link set lo up
 for module in MODULES; do modprobe "$module" || echo "guest: no module $module"; done
-/usr/bin/python3 /share/.guest/agent.py /dev/ttyS1
+START
 sync
 echo o >/proc/sysrq-trigger
 sleep 60
+"""
+START_AGENT = "/usr/bin/python3 /share/.guest/agent.py /dev/ttyS1"
+# The same agent as a service, beside what any service needs of systemd and nothing else that is enabled on this machine.
+START_SYSTEMD = f"""
+mkdir -p /run/systemd/system
+cat >/run/systemd/system/guest.target <<END
+[Unit]
+Requires=basic.target guest-agent.service
+AllowIsolate=yes
+END
+cat >/run/systemd/system/guest-agent.service <<END
+[Unit]
+DefaultDependencies=no
+# Devices have the names then that udev gives them.
+Wants=systemd-udev-settle.service
+After=systemd-udev-settle.service
+[Service]
+ExecStart={START_AGENT}
+END
+echo 00000000000000000000000000000001 >/etc/machine-id
+exec /lib/systemd/systemd --unit=guest.target
 """
 
 
@@ -124,9 +145,10 @@ def make_initrd(folder, release):
 class Guest:
     """One boot. `netns` is the network namespace in which QEMU runs, where its taps are."""
 
-    def __init__(self, nics=(), netns="", memory=768, cpus=1, modules=("sctp", "veth"), iommu=False, boot_seconds=180):
+    def __init__(self, nics=(), netns="", memory=768, cpus=1, modules=("sctp", "veth"), iommu=False, systemd=False,
+                 boot_seconds=180):
         self.nics, self.netns, self.memory, self.cpus, self.modules = list(nics), netns, memory, cpus, modules
-        self.iommu, self.boot_seconds = iommu, boot_seconds
+        self.iommu, self.systemd, self.boot_seconds = iommu, systemd, boot_seconds
         self.lock = threading.Lock()
         self.requests = 0
 
@@ -136,7 +158,7 @@ class Guest:
         os.makedirs(os.path.join(self.share, ".guest"))
         shutil.copy(AGENT, os.path.join(self.share, ".guest", "agent.py"))
         with open(os.path.join(self.share, ".guest", "init"), "w", encoding="utf-8") as f:
-            f.write(INIT.replace("MODULES", " ".join(self.modules)))
+            f.write(INIT.replace("MODULES", " ".join(self.modules)).replace("START", START_SYSTEMD if self.systemd else START_AGENT))
         self.console = os.path.join(self.scratch.name, "console")
         self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                         stderr=subprocess.PIPE, text=True)
@@ -262,6 +284,7 @@ def main():
     options.add_argument("--user-net", action="store_true")
     options.add_argument("--memory", type=int, default=768)
     options.add_argument("--modules", default="")
+    options.add_argument("--systemd", action="store_true")
     options.add_argument("--timeout", type=int, default=120)
     options.add_argument("command", nargs=argparse.REMAINDER)
     chosen = options.parse_args()
@@ -269,7 +292,8 @@ def main():
         print(kernel_image()[0])
         return 0
     nics = [Nic(tap=name) for name in chosen.tap] + ([Nic()] if chosen.user_net else [])
-    with Guest(nics, memory=chosen.memory, modules=["sctp", "veth"] + chosen.modules.split()) as guest:
+    with Guest(nics, memory=chosen.memory, modules=["sctp", "veth"] + chosen.modules.split(),
+               systemd=chosen.systemd) as guest:
         status, output = guest.call(" ".join(chosen.command), chosen.timeout)
     print(output, end="")
     return status

@@ -5,20 +5,24 @@
            10.0.4.21 ── br-pu2 ─ app3       app2 ─ br-pe2 ── 10.0.3.21 pe1, .22 pe2      path 1, VIP 192.0.2.2
 
 The bridges route for each other, as scripts/lab has them: that is the servers' direct way back. One service, pool, server
-and client to each mode, on ports of their own, all at once: a fault befalls all of them.
+and client to each mode, on ports of their own, all at once: a fault befalls all of them. Over IPv6 the same hosts are
+fd00:1::21 and so on, the VIPs 2001:db8::1 and ::2.
 """
 import collections
 import json
 import os
+import shutil
 import threading
 
 from lib.lab import AGENT, BUILD, Lab, appliance_toml, run, wait_until
 from linux_guest import Guest, Nic
 
 PROGRAM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "sctp_program.py")
-VIPS = ("192.0.2.1", "192.0.2.2")
-CLIENT = ("10.0.1.21", "10.0.4.21")
+VIPS = {4: ("192.0.2.1", "192.0.2.2"), 6: ("2001:db8::1", "2001:db8::2")}
+NETWORKS = {"client": (1, 4), "pe1": (2, 3), "pe2": (2, 3)}
 MODES = {"l2": 1, "ipip": 2, "gue": 3, "nat": 4}
+# nat without addresses of ours: the server's way back leads through us.
+MODES_OF_IPV6 = {"l2": 1, "nat": 4, "routed": 5}
 PLAIN = 9  # of a server without us: its port, and its client's, as a mode's
 BRIDGES = {"client": ("br-pu", "br-pu2"), "pe1": ("br-pe", "br-pe2"), "pe2": ("br-pe", "br-pe2")}
 
@@ -31,25 +35,40 @@ CLIENT_SETUP = QUICK.format(retrans=8) + """
 ip addr add 10.0.1.21/24 dev eth0; ip addr add 10.0.4.21/24 dev eth1
 ip route add 192.0.2.1 via 10.0.1.1; ip route add 192.0.2.2 via 10.0.4.1
 ip route add 10.0.2.0/24 via 10.0.1.254; ip route add 10.0.3.0/24 via 10.0.4.254
+ip addr add fd00:1::21/64 dev eth0 nodad; ip addr add fd00:4::21/64 dev eth1 nodad
+ip route add 2001:db8::1 via fd00:1::1; ip route add 2001:db8::2 via fd00:4::1
+ip route add fd00:2::/64 via fd00:1::254; ip route add fd00:3::/64 via fd00:4::254
 """
 # What README asks of a server: the VIPs on lo, which ARP never speaks of, and for ipip and gue a tunnel device.
-PE_SETUP = QUICK.format(retrans=60) + """
+PE_SETUP = QUICK.format(retrans=1000) + """
 sysctl -qw net.ipv4.conf.all.arp_ignore=1 net.ipv4.conf.all.arp_announce=2
 ip addr add 10.0.2.2{n}/24 dev eth0; ip addr add 10.0.3.2{n}/24 dev eth1
+ip addr add fd00:2::2{n}/64 dev eth0 nodad; ip addr add fd00:3::2{n}/64 dev eth1 nodad
 for vip in 192.0.2.1 192.0.2.2; do ip addr add $vip/32 dev lo; done
+for vip in 2001:db8::1 2001:db8::2; do ip addr add $vip/128 dev lo nodad; done
 ip route add 10.0.1.0/24 via 10.0.2.254; ip route add 10.0.4.0/24 via 10.0.3.254
+ip route add fd00:1::/64 via fd00:2::254; ip route add fd00:4::/64 via fd00:3::254
+ip -6 rule add ipproto sctp sport 5005 lookup 100
+ip route add fd00:1::/64 via fd00:2::1 table 100; ip route add fd00:4::/64 via fd00:3::1 table 100
 sysctl -qw net.ipv4.conf.tunl0.rp_filter=0; ip link set tunl0 up
 ip fou add port 6080 gue
 """
 
+
+def addresses(family, host):
+    number = 22 if host == "pe2" else 21
+    return tuple(f"10.0.{net}.{number}" if family == 4 else f"fd00:{net}::{number}" for net in NETWORKS[host])
+
+
+KERNEL_STATE = "date; cat /proc/net/sctp/assocs /proc/net/sctp/remaddr /proc/net/sctp/snmp; ip -br addr; ip neigh; ip -6 neigh"
 Record = collections.namedtuple("Record", "time number what rest")
 
 
 class Host(Guest):
     """One of the guests, by the lab's names of it."""
 
-    def __init__(self, lab, name):
-        self.name = name
+    def __init__(self, lab, name, family):
+        self.name, self.family = name, family
         number = list(BRIDGES).index(name)
         nics = [Nic(tap=f"{name}.{n}", mac=f"52:54:00:30:0{number}:0{n}") for n in (0, 1)]
         super().__init__(nics, netns=lab.namespace("net"), memory=384, modules=("sctp", "ipip", "fou"))
@@ -60,7 +79,7 @@ class Host(Guest):
         return self
 
     def own_addresses(self):
-        return CLIENT if self.name == "client" else tuple(f"10.0.{net}.2{self.name[2]}" for net in (2, 3))
+        return addresses(self.family, self.name)
 
 
 class Asker:
@@ -70,9 +89,9 @@ class Asker:
         self.host, self.mode, self.log = host, mode, f"ask-{mode}"
 
     def spec(self):
-        number = MODES.get(self.mode, PLAIN)
-        to = f"{VIPS[0]}:{7000 + number}" if self.mode in MODES else f"10.0.2.21:{5000 + number}"
-        return f"/share/{self.log}:{4000 + number}:{to}"
+        number, family = {**MODES, **MODES_OF_IPV6}.get(self.mode, PLAIN), self.host.family
+        to, port = (addresses(family, "pe1")[0], 5000) if self.mode == "plain" else (VIPS[family][0], 7000)
+        return f"/share/{self.log}%{4000 + number}%{to}%{port + number}"
 
     def records(self):
         lines = self.host.read(self.log).splitlines(keepends=True)[1:]
@@ -116,8 +135,10 @@ class Asker:
 
 
 class RedirectLab:
-    def __init__(self):
-        self.lab = Lab("pgk-")
+    def __init__(self, family=4, workers=1):
+        """`workers`: of those that receive; from two on the endpoint has one of its own."""
+        self.lab, self.family, self.workers = Lab("pgk-"), family, workers
+        self.modes, self.vips = MODES if family == 4 else MODES_OF_IPV6, VIPS[family]
         self.hosts, self.askers = {}, {}
 
     def __enter__(self):
@@ -126,7 +147,11 @@ class RedirectLab:
             self.make_networks()
             with open(self.lab.config, "w", encoding="utf-8") as f:
                 f.write(self.configuration())
+            if self.workers > 1:
+                self.lab.use_workers(*(n % 2 for n in range(1, self.workers + 2)))
+                self.lab.configure(("framecnt=1024", f"framecnt=1024,qpairs={self.workers}"))
             self.lab.start()
+            self.start_capture()
             self.boot(*BRIDGES)
             self.wait_for_pools()
         except BaseException:
@@ -145,6 +170,7 @@ class RedirectLab:
         net, app = self.lab.namespace("net"), self.lab.namespace("app")
         run("ip", "-n", net, "link", "add", "br-pu2", "type", "bridge", "forward_delay", "0", "mcast_snooping", "0")
         run("ip", "-n", net, "addr", "add", "10.0.4.254/24", "dev", "br-pu2")
+        run("ip", "-n", net, "addr", "add", "fd00:4::254/64", "dev", "br-pu2", "nodad")
         run("ip", "link", "add", "name", "app3", "netns", app, "type", "veth", "peer", "name", "app.app3", "netns", net)
         for namespace, device in ((app, "app3"), (net, "app.app3")):
             run("ip", "netns", "exec", namespace, "ethtool", "-K", device, "tx", "off", "tso", "off", "gso", "off", "gro", "off", check=False)
@@ -183,22 +209,27 @@ keepalive_timeout_ms = 10000
 """
         for n, name in enumerate(("pu", "pe", "pe2", "pu2")):
             text += (f'[[port]]\nname = "{name}"\ndevice = "net_af_packet{n},iface=app{n},framecnt=1024"\ntap = "pg-{name}"\n'
-                     f'addresses = ["10.0.{n + 1}.1/24"]\n')
-        for mode, n in MODES.items():
-            nat = mode == "nat"  # on another port than the servers', and from addresses of ours, one a path
+                     f'addresses = ["10.0.{n + 1}.1/24", "fd00:{n + 1}::1/64"]\n')
+        for mode, n in self.modes.items():
+            nat = self.is_nat(mode)  # on another port than the servers', and from addresses of ours, one a path
+            snat = ("10.0.2.201", "10.0.3.201") if self.family == 4 else ("fd00:2::201", "fd00:3::201")
             text += f"""[[service]]
 name = "{mode}"
-vips = ["{VIPS[0]}", "{VIPS[1]}"]
+vips = ["{self.vips[0]}", "{self.vips[1]}"]
 protocol = "sctp"
 port = {7000 + n}
 pool = "{mode}"
-mode = "{mode}"
+mode = "{'nat' if nat else mode}"
 prober = "{'sctp' if nat else 'heartbeat'}"
 probe_interval_ms = 200
 probe_count = 5
-{'snat = ["10.0.2.201", "10.0.3.201"]' if nat else ''}
+{f'snat = ["{snat[0]}", "{snat[1]}"]' if mode == 'nat' else ''}
 """
         return text
+
+    @staticmethod
+    def is_nat(mode):
+        return mode in ("nat", "routed")
 
     def show(self, *words):
         return json.loads(self.lab.cli("show", *words, "json"))
@@ -217,11 +248,16 @@ probe_count = 5
     def wait_for_pools(self, *pes):
         pes = pes or ("pe1", "pe2")
         def up(mode):
-            return {pe for pe, row in self.elements(mode).items() if row["state"] == "up" and row["prober"].endswith(":alive")} == set(pes)
-        for mode in MODES:
+            return {pe for pe, row in self.elements(mode).items() if row["state"] == "up" and row["prober"].endswith(":alive")
+                    and not row["dead_addresses"]} == set(pes)
+        for mode in self.modes:
             wait_until(lambda mode=mode: up(mode), 60, f"{pes} in the pool {mode}: {self.elements(mode)}")
         # The agents' associations go over both links again, or the next cut is one too many for them.
         wait_until(lambda: all(path["reachable"] for path in self.show("assoc", "all")["paths"]), 60, "the agents' paths")
+
+    def wait_for_dead_addresses(self, mode, pe, addresses):
+        wait_until(lambda: self.elements(mode)[pe]["dead_addresses"] == addresses, 60,
+                   f"dead addresses of {pe} in {mode}: {addresses}, not {self.elements(mode)}")
 
     # ---- the hosts
 
@@ -232,7 +268,7 @@ probe_count = 5
             try:
                 if name in self.hosts:
                     self.hosts.pop(name).__exit__()
-                self.hosts[name] = Host(self.lab, name).__enter__()
+                self.hosts[name] = Host(self.lab, name, self.family).__enter__()
                 if name != "client":
                     self.start_servers(name)
             except BaseException as error:  # told in the thread that waits
@@ -248,17 +284,23 @@ probe_count = 5
     def start_servers(self, pe, agents=True):
         """Unmodified programs, each with an agent beside it. In direct return they serve on the VIPs."""
         host = self.hosts[pe]
-        own = host.own_addresses()
-        specs, commands = [f"/share/serve-plain:{5000 + PLAIN}:{','.join(own)}"], ""
-        for mode, n in MODES.items():
-            port, addresses = (5000 + n, own) if mode == "nat" else (7000 + n, VIPS)
-            specs.append(f"/share/serve-{mode}:{port}:{','.join(addresses)}")
+        own, registrar = host.own_addresses(), "10.0.2.1:3863" if self.family == 4 else "[fd00:2::1]:3863"
+        specs, commands = [f"/share/serve-plain%{5000 + PLAIN}%{','.join(own)}"], ""
+        for mode, n in self.modes.items():
+            port, served = (5000 + n, own) if self.is_nat(mode) else (7000 + n, self.vips)
+            asked = f"[{served[0]}]" if self.family == 6 else served[0]
+            specs.append(f"/share/serve-{mode}%{port}%{','.join(served)}")
             if agents:
-                commands += (f"setsid {AGENT} register --registrar 10.0.2.1:3863 --sctp kernel --pool {mode} --id 0x{pe[2]} "
+                commands += (f"setsid {AGENT} register --registrar {registrar} --sctp kernel --pool {mode} --id 0x{pe[2]} "
                              f"--transport sctp --port {port} --address {own[0]} --address {own[1]} --lifetime 600s --probe sctp "
-                             f"--probe-to {addresses[0]}:{port} --probe-interval 1s --probe-timeout 10s --probe-fall 1 "
+                             f"--probe-to {asked}:{port} --probe-interval 1s --probe-timeout 10s --probe-fall 1 "
                              f"</dev/null >/share/agent-{mode} 2>&1 &\n")
         host.run(f"{commands} setsid python3 {PROGRAM} serve {pe} {' '.join(specs)} </dev/null >/share/serve 2>&1")
+
+    def associations(self, host, state=0):
+        """How many its kernel has, those that are being set up included, in this state or a later one."""
+        lines = self.hosts[host].run("cat /proc/net/sctp/assocs").splitlines()[1:]
+        return len([line for line in lines if int(line.split()[4]) >= state])
 
     def kill_server(self, pe, mode):
         self.hosts[pe].run(f"kill -9 {self.hosts[pe].read(f'serve-{mode}').split()[0]}")
@@ -267,31 +309,55 @@ probe_count = 5
         host = self.hosts["client"]
         self.askers.update({mode: Asker(host, mode) for mode in modes})
         specs = " ".join(self.askers[mode].spec() for mode in modes)
-        host.run(f"setsid python3 {PROGRAM} ask {','.join(CLIENT)} {specs} </dev/null >/share/ask 2>&1")
+        host.run(f"setsid python3 {PROGRAM} ask {','.join(host.own_addresses())} {specs} </dev/null >/share/ask 2>&1")
 
     def begin_with(self, pe):
         """Ends what clients there are, and starts new ones that this server gets."""
         others = [n for n in ("pe1", "pe2") if n != pe]
         self.hosts["client"].run("pkill -9 -f '[s]ctp_program.py ask'", check=False)
         self.set_pes("drain", *others)
-        self.start_clients(*MODES)
-        for mode in MODES:
+        self.start_clients(*self.modes)
+        for mode in self.modes:
             self.askers[mode].number()
         self.set_pes("up", *others)
 
     def set_pes(self, state, *pes):
-        for mode in MODES:
+        for mode in self.modes:
             for pe in pes:
                 self.lab.cli("set", "pe", mode, f"0x{pe[2]}", state)
 
-    def told(self):
-        """All that might explain a failure."""
-        text = f"--- data plane\n{self.lab.log('dataplane')[-5000:]}\n--- registrar\n{self.lab.log('registrar')[-3000:]}"
+    def start_capture(self):
+        self.lab.spawn("net", "capture", "tcpdump", "-i", "any", "-n", "-s", "160", "-C", "8", "-W", "2", "-Z", "root", "-w", self.capture,
+                       "ip proto 132 or ip6 proto 132 or ip proto 4 or udp port 6080 or icmp or icmp6 or arp")
+
+    @property
+    def capture(self):
+        return f"{self.lab.dir}/capture.pcap"
+
+    def told(self, name):
+        """All that might explain a failure; what passed the bridges last is kept in files of the build's folder."""
+        self.lab.kill("capture", "INT")
+        kept = [shutil.copy(f"{self.capture}{n}", f"{BUILD}/{name}.{n}.pcap") for n in (0, 1) if os.path.exists(f"{self.capture}{n}")]
+        self.start_capture()
+        text = f"--- captures: {kept}\n"
+        for words in ("session all", "assoc all", "pool all", "worker all", "drops", "port stats all"):
+            text += f"--- show {words}\n{self.shown(*words.split())}"
+        text += f"--- data plane\n{self.lab.log('dataplane')[-5000:]}\n--- registrar\n{self.lab.log('registrar')[-3000:]}"
         for name, host in self.hosts.items():
+            try:
+                text += f"\n--- {name}\n{host.run(KERNEL_STATE, check=False)}"
+            except Exception as error:  # also that it does not answer is worth knowing, and the rest is to be told
+                text += f"\n--- {name} does not answer: {error!r}"
             for log in sorted(os.listdir(host.share)):
                 if log != ".guest":
                     text += f"\n--- {name} {log}\n{host.read(log)[-600:]}"
         return text
 
+    def shown(self, *words):
+        try:
+            return self.lab.cli("show", *words)
+        except AssertionError as error:
+            return f"{error}\n"
 
-__all__ = ["BUILD", "MODES", "RedirectLab", "VIPS"]
+
+__all__ = ["MODES", "MODES_OF_IPV6", "RedirectLab", "VIPS"]

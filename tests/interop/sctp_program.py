@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A client and a server on a Linux kernel's own SCTP, one-to-many sockets (RFC 6458), without any library:
 
-    sctp_program.py serve NAME LOG:PORT:ADDRESS,ADDRESS...        answers each message with NAME in front of it
-    sctp_program.py ask LOCAL,LOCAL LOG:LOCAL_PORT:TO:PORT...     keeps an association, sends numbered messages
+    sctp_program.py serve NAME LOG%PORT%ADDRESS,ADDRESS...        answers each message with NAME in front of it
+    sctp_program.py ask LOCAL,LOCAL LOG%LOCAL_PORT%TO%PORT...     keeps an association, sends numbered messages
 
 One process for each LOG, which begins with its pid. The client begins the next association, from the same port, as soon as
 the last one is over. What either tells there, a line each:
@@ -31,10 +31,24 @@ def say(number, *words):
     print(f"{time.monotonic():.3f}", number, *words, flush=True)
 
 
+def packed_address(address, port):
+    """As sockaddr_in or sockaddr_in6."""
+    if ":" in address:
+        return struct.pack("=H", socket.AF_INET6) + struct.pack("!HI", port, 0) + socket.inet_pton(socket.AF_INET6, address) + bytes(4)
+    return struct.pack("=H", socket.AF_INET) + struct.pack("!H", port) + socket.inet_aton(address) + bytes(8)
+
+
+def read_address(data):
+    if struct.unpack_from("=H", data)[0] == socket.AF_INET6:
+        return socket.inet_ntop(socket.AF_INET6, data[8:24])
+    return socket.inet_ntoa(data[4:8])
+
+
 def open_socket(port, addresses):
-    s = socket.socket(socket.AF_INET, socket.SOCK_SEQPACKET, socket.IPPROTO_SCTP)
+    family = socket.AF_INET6 if ":" in addresses[0] else socket.AF_INET
+    s = socket.socket(family, socket.SOCK_SEQPACKET, socket.IPPROTO_SCTP)
     s.setsockopt(SOL_SCTP, EVENTS, bytes((1, 1, 1)))  # data, associations, addresses
-    packed = b"".join(struct.pack("=H", socket.AF_INET) + struct.pack("!H", port) + socket.inet_aton(a) + bytes(8) for a in addresses)
+    packed = b"".join(packed_address(a, port) for a in addresses)
     s.setsockopt(SOL_SCTP, BINDX_ADD, packed)
     s.setblocking(False)
     return s
@@ -47,7 +61,7 @@ def read_notification(data):
         state, error, _, _, identifier = struct.unpack_from("=HHHHi", data, 8)
         return CHANGES[state], error, identifier
     if kind == PEER_ADDR_CHANGE:
-        return "path", socket.inet_ntoa(data[12:16]), PATH_STATES[struct.unpack_from("=i", data, 8 + 128)[0]]
+        return "path", read_address(data[8:]), PATH_STATES[struct.unpack_from("=i", data, 8 + 128)[0]]
     return None
 
 
@@ -134,7 +148,7 @@ class Client:
 def main():
     what, whose = sys.argv[1:3]
     for spec in sys.argv[3:]:
-        log, *rest = spec.split(":")
+        log, *rest = spec.split("%")
         if os.fork() == 0:
             os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644), 1)
             print(os.getpid(), flush=True)

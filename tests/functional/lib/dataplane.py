@@ -120,7 +120,17 @@ class Echo:
         self.process.stdout.close()
 
 
-class Capture:
+class Tcpdump:
+    """tcpdump, as `self.process`; it listens at the start of the block."""
+
+    def __enter__(self):
+        while "listening" not in self.process.stderr.readline():
+            if self.process.poll() is not None:
+                raise AssertionError("tcpdump did not start")
+        return self
+
+
+class Capture(Tcpdump):
     """What tcpdump sees of a device, between start and the end of the block."""
 
     def __init__(self, lab, ns, device, expression):
@@ -128,12 +138,6 @@ class Capture:
             lab.in_namespace(ns, "tcpdump", "-l", "-n", "-e", "-p", "--immediate-mode", "-i", device, expression),
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.lines = []
-
-    def __enter__(self):
-        while "listening" not in self.process.stderr.readline():
-            if self.process.poll() is not None:
-                raise AssertionError("tcpdump did not start")
-        return self
 
     def __exit__(self, *_):
         time.sleep(0.3)
