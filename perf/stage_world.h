@@ -107,7 +107,8 @@ inline std::vector<rte_mbuf*> buffers(unsigned n) {
 // A pool of kPes in 10.99.0.0, as `options` resolve them, and a service of it at kVip.
 class ServedPool {
  public:
-  ServedPool(pool::PoolTableOptions options, config::Mode mode, uint16_t pe_port) {
+  ServedPool(pool::PoolTableOptions options, config::Mode mode, uint16_t pe_port,
+             uint32_t idle_timeout_s = 0) {
     options.max_elements = kPes;
     pools_ = std::move(*pool::PoolTable::create(std::move(options)));
     channel::PoolChunk chunk{.transaction = 1, .handle = "pool", .elements = {}};
@@ -126,6 +127,7 @@ class ServedPool {
     service.port = kPort;
     service.pool = "pool";
     service.mode = mode;
+    service.idle_timeout_s = idle_timeout_s;
     services_ = std::move(*redirect::ServiceTable::build(config, {}, *pools_, nullptr, 1));
   }
   pool::PoolTable& pools() { return *pools_; }
@@ -144,10 +146,11 @@ class World {
     uint32_t lines = 0;  // of each worker's session table
     config::Mode mode = config::Mode::l2;
     uint16_t pe_port = kPort;
+    uint32_t idle_timeout_s = 0;
   };
   explicit World(const Options& given)
       : hops_(std::make_unique<drivers::NextHop[]>(kPes)),
-        pool_(table_options(given.workers), given.mode, given.pe_port) {
+        pool_(table_options(given.workers), given.mode, given.pe_port, given.idle_timeout_s) {
     const unsigned workers = given.workers;
     for (unsigned i = 0; i < kPes; ++i) hops_[i].state = drivers::NextHop::resolved;
     std::vector<uint8_t> all;
@@ -171,15 +174,18 @@ class World {
     }
   }
 
-  // Packets that left.
-  unsigned burst(unsigned worker, rte_mbuf** mbufs, unsigned n, uint64_t now_us = kNow) {
+  // Packets that left; `sent`: has room for them.
+  unsigned burst(unsigned worker, rte_mbuf** mbufs, unsigned n, uint64_t now_us = kNow,
+                 rte_mbuf** sent = nullptr) {
     stages_[worker]->process(mbufs, n, now_us, *outputs_[worker]);
-    return left(worker);
+    return left(worker, sent);
   }
-  unsigned handed(unsigned worker) {
+  void fetch_handed(unsigned worker) { stages_[worker]->fetch_handed(); }
+  unsigned handed(unsigned worker, rte_mbuf** sent = nullptr) {
     unsigned n = 0;
     for (const uint8_t from : handover_->receivers()) {
-      if (stages_[worker]->process_handed(from, kNow, *outputs_[worker]) > 0) n += left(worker);
+      if (stages_[worker]->process_handed(from, kNow, *outputs_[worker]) > 0)
+        n += left(worker, sent == nullptr ? nullptr : sent + n);
     }
     return n;
   }
@@ -201,11 +207,12 @@ class World {
     options.workers = workers;
     return options;
   }
-  unsigned left(unsigned worker) {
+  unsigned left(unsigned worker, rte_mbuf** sent) {
     redirect::Output& out = *outputs_[worker];
     unsigned n = 0;
     for (uint32_t used = out.ports_used; used != 0; used &= used - 1) {
       auto& port = out.ports[static_cast<unsigned>(__builtin_ctz(used))];
+      if (sent != nullptr) std::copy_n(port.mbufs, port.n, sent + n);
       n += port.n;
       port.n = 0;
     }
