@@ -58,6 +58,7 @@ void Redirector::Impl::age() {
     }
     const SessionIndex i = age_cursor++;
     if (i >= end) return;
+    if (!sessions.valid(i)) continue;  // also a line of IPv6 addresses, whose bytes a client chooses
     const Session& s = sessions.at(i);
     if (others != nullptr) age_notices(i);
     if (s.kind != session::Kind::session) continue;

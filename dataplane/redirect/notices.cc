@@ -231,7 +231,6 @@ void Redirector::Impl::age_notices(SessionIndex i) {
     now_ms - s.heard_ms >= kForgetMs ? sessions.erase_remote(i) : tell_seen(i);
     return;
   }
-  if (s.kind != session::Kind::session && s.kind != session::Kind::alias) return;
   if (!others->first_round && (others->round ^ i) % kRepeatRounds != 0) return;
   if ((s.flags & session::kAway) != 0 || others->first_round) announce(i);
   if (s.kind == session::Kind::session) announce_tag(i, Notice::About::tag);

@@ -315,6 +315,25 @@ TEST(Ageing, each_state_has_its_time) {
   EXPECT_EQ(rig->redirector->counters(0).sessions.load(), 1u);
 }
 
+// Addresses of IPv6 lie in lines of their own between the sessions: with this VIP such a line has the bytes
+// of a session of long ago.
+TEST(Ageing, addresses_are_not_taken_for_sessions) {
+  const auto rig =
+      make(config::Protocol::sctp, [](Rig& r) { r.config.services[0].vips = {ip("2001:db8::100")}; });
+  const auto from = [](unsigned n) {
+    return Flow{ip(("2001:db8:c::" + std::to_string(n)).c_str()), ip("2001:db8::100"), 40001, 3868};
+  };
+  rig->set_pool({{21, "fd00::15", 3868}, {22, "fd00::16", 3868}});
+  for (const unsigned n : {1u, 2u, 3u}) {
+    rig->send(sctp(from(n), 0, init_chunk(kTc + n)));
+    rig->send(sctp(from(n), kTp + n, cookie_echo()));
+  }
+  rig->pass_ms(5'000);
+  EXPECT_EQ(rig->redirector->session_stats().sessions, 3u);
+  for (const unsigned n : {1u, 2u, 3u})
+    EXPECT_EQ(rig->send(sctp(from(n), kTp + n, data_chunk())).size(), 1u) << n;
+}
+
 TEST(Tcp, a_syn_on_the_ports_of_a_finished_connection_chooses_anew) {
   const auto rig = make(config::Protocol::tcp);
   const unsigned first = pe_of(rig->send(tcp(client(), kSyn, 1, 0)).at(0));
