@@ -23,6 +23,10 @@
 struct rte_mbuf;
 struct rte_mempool;
 
+namespace poolgate::session {
+class SessionTable;
+}
+
 namespace poolgate::redirect {
 
 class Handover;
@@ -161,6 +165,9 @@ class Redirector {
   // Up to `max` sessions from position `cursor` on; the position to go on from, 0 at the end. Reads a live
   // table: an entry that changes meanwhile is left out.
   uint32_t dump_sessions(uint32_t cursor, unsigned max, std::vector<SessionView>& out) const;
+
+  // The worker alone, between two calls: to see that every list and count in it holds (tests).
+  const session::SessionTable& session_table() const;
 
  private:
   Redirector();

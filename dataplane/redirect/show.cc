@@ -33,6 +33,8 @@ SessionStats Redirector::session_stats() const {
   return stats;
 }
 
+const session::SessionTable& Redirector::session_table() const { return impl_->sessions; }
+
 const std::string& Redirector::session_file_note() const { return impl_->sessions.note(); }
 
 uint32_t Redirector::dump_sessions(uint32_t cursor, unsigned max, std::vector<SessionView>& out) const {

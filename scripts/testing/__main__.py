@@ -85,11 +85,11 @@ def interop_and_gentle(report):
     report.results += beside.results
 
 
-def fuzz_stage(report, seconds):
+def fuzz_stage(report, seconds, seed):
     with report.stage(f"fuzz, {seconds} s a target"):
         folder = build(report, "fuzz")
         if folder:
-            fuzz.run_all(report, ROOT, folder, seconds)
+            fuzz.run_all(report, ROOT, folder, seconds, seed)
 
 
 def main():
@@ -98,6 +98,7 @@ def main():
                          choices=["unit", "functional", "chaos", "soak", "interop", "lint", "asan", "tsan", "fuzz", "all"])
     options.add_argument("names", nargs="*", help="only files whose name holds one of these (functional, chaos, soak, interop)")
     options.add_argument("--fuzz-seconds", type=int, default=60)
+    options.add_argument("--fuzz-seed", type=int, help="of a failure, to see it again; none: another one each time, but 1 in all")
     options.add_argument("--soak-seconds", type=int, default=3600, help="of churn, in soak: up to 5000")
     chosen = options.parse_args()
     report = Report()
@@ -110,7 +111,8 @@ def main():
         "lint": lambda: lint_stage(report),
         "asan": lambda: unit(report, "asan"),
         "tsan": lambda: unit(report, "tsan"),
-        "fuzz": lambda: fuzz_stage(report, chosen.fuzz_seconds),
+        # In `all`, which judges a change, always the same inputs: what they find, the change did. Alone, it searches.
+        "fuzz": lambda: fuzz_stage(report, chosen.fuzz_seconds, chosen.fuzz_seed or (1 if chosen.what == "all" else None)),
     }
     if chosen.what == "all":
         stages |= {"interop": lambda: interop_and_gentle(report)}

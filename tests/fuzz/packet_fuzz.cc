@@ -1,17 +1,23 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The data plane's packet parser and the whole redirect stage behind it. An input is a sequence of frames:
-// two bytes of length, one that says how it is cut into segments and how much time passes, then the frame.
-// Each goes through the parser on a block of exactly its size, then through services of every mode. Nothing
-// may be lost: each frame comes out or is counted as dropped.
+// two bytes of length, one that says how it is cut into segments, at which worker it arrives and how much
+// time passes, then the frame. Each goes through the parser on a block of exactly its size, then through
+// services of every mode, with one worker or with three in turn. Nothing may be lost: each frame comes out or
+// is counted as dropped, what workers hand each other comes to rest, and the session tables stay sound.
 #include <rte_eal.h>
 #include <rte_mbuf.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <cstdlib>
 #include <memory>
+#include <string>
+#include <vector>
 
+#include "dataplane/redirect/handover.h"
 #include "dataplane/redirect/nat_sctp.h"
 #include "dataplane/redirect/redirector.h"
+#include "tests/fuzz/session_table_check.h"
 
 namespace {
 
@@ -31,9 +37,12 @@ class Stage {
 
   // A fresh stage. Making one costs as much as hundreds of inputs, so sessions live on for a while.
   void reset() {
-    redirector_.reset();
+    workers_.clear();
+    handover_.reset();
+    const unsigned n = resets_++ % 2 == 0 ? 1 : 3;
     pool::PoolTableOptions pools;
-    pools.max_elements = 64;
+    pools.max_elements = kMaxElements;
+    pools.workers = n;
     pools.resolve = [](const rserpool::IpAddress& a) { return pool::Route{a.data()[a.size() - 1], true}; };
     pools_ = std::move(*pool::PoolTable::create(pools));
     config::Config config;
@@ -81,8 +90,15 @@ class Stage {
     options.tunnel_sources.fill(
         {*rserpool::IpAddress::parse("10.0.0.254"), *rserpool::IpAddress::parse("fd00::fe")});
     options.random_seed = 1;
-    redirector_ = std::move(*redirect::Redirector::create(options));
-    redirector_->set_services(services_.get());
+    if (n > 1) {
+      const std::vector<uint8_t> all{0, 1, 2};
+      handover_ = std::move(*redirect::Handover::create(all, redirect::Spread::even(all, 1)));
+      options.handover = handover_.get();
+    }
+    for (options.worker = 0; options.worker < n; ++options.worker) {
+      workers_.push_back(std::move(*redirect::Redirector::create(options)));
+      workers_.back()->set_services(services_.get());
+    }
     now_us_ = 1'000'000;
   }
 
@@ -90,15 +106,48 @@ class Stage {
     const unsigned free_before = rte_mempool_avail_count(mbufs_);
     rte_mbuf* m = chain(frame, n, how & 1 ? n / 2 : n);
     now_us_ += static_cast<uint64_t>(how >> 4) * 700'000;
-    redirector_->process(&m, 1, now_us_, *out_);
-    if (how & 2) (void)pools_->pe_down({std::to_string(how >> 4), (how >> 2) & 3u, 1}, now_us_);
+    const unsigned at = how >> 2 & 3;
+    workers_[at % workers_.size()]->process(&m, 1, now_us_, *out_);
+    if (how & 2) (void)pools_->pe_down({std::to_string(how >> 4), at, 1}, now_us_);
     empty();
-    redirector_->service_timers(now_us_, *out_);
-    empty();
+    settle();
+    for (const auto& worker : workers_) {
+      worker->service_timers(now_us_, *out_);
+      empty();
+    }
+    settle();
     if (rte_mempool_avail_count(mbufs_) != free_before) std::abort();
   }
 
+  void check() const {
+    for (const auto& worker : workers_) {
+      const auto broken = test::broken_rule(worker->session_table(), kMaxElements);
+      if (!broken) continue;
+      std::fprintf(stderr, "not so: %s\n", broken->c_str());
+      std::abort();
+    }
+  }
+
  private:
+  static constexpr uint32_t kMaxElements = 64;
+
+  // What is in the rings, until nothing is.
+  void settle() {
+    constexpr unsigned kMaxRounds = 100;
+    unsigned rounds = 0;
+    for (bool more = workers_.size() > 1; more;) {
+      if (++rounds > kMaxRounds) std::abort();
+      more = false;
+      for (const auto& to : workers_) {
+        for (unsigned from = 0; from < workers_.size(); ++from) {
+          if (&workers_[from] == &to) continue;
+          more |= to->process_handed(from, now_us_, *out_) > 0;
+          empty();
+        }
+      }
+    }
+  }
+
   rte_mbuf* chain(const uint8_t* frame, size_t n, size_t cut) {
     rte_mbuf* head = rte_pktmbuf_alloc(mbufs_);
     std::copy_n(frame, cut, reinterpret_cast<uint8_t*>(rte_pktmbuf_append(head, static_cast<uint16_t>(cut))));
@@ -136,7 +185,9 @@ class Stage {
   std::unique_ptr<pool::PoolTable> pools_;
   std::unique_ptr<redirect::ServiceTable> services_;
   redirect::DropCounters drops_;
-  std::unique_ptr<redirect::Redirector> redirector_;
+  std::unique_ptr<redirect::Handover> handover_;
+  std::vector<std::unique_ptr<redirect::Redirector>> workers_;
+  unsigned resets_ = 0;
   std::unique_ptr<redirect::Output> out_ = std::make_unique<redirect::Output>();
   uint64_t now_us_ = 0;
 };
@@ -170,5 +221,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     data += 3 + n;
     size -= 3 + n;
   }
+  stage.check();
   return 0;
 }

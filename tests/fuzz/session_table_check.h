@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What holds of a session table between two packets, whatever came: every list and count follows from the
+// entries. The first rule that does not hold is named.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "dataplane/session/session_table.h"
+
+namespace poolgate::test {
+
+inline std::optional<std::string> broken_rule(const session::SessionTable& table, uint32_t pe_slots) {
+  using session::Kind;
+  const auto at = [](const char* rule, session::SessionIndex i) {
+    return rule + (" at " + std::to_string(i));
+  };
+  const auto inside = [&](session::SessionIndex i) { return i >= session::kFirst && i < table.end(); };
+  const auto is_session = [&](session::SessionIndex i) {
+    return inside(i) && table.valid(i) && table.at(i).kind == Kind::session;
+  };
+  uint32_t sessions = 0, half_open = 0, half_open_lines = 0, aliases = 0, chained = 0;
+  for (session::SessionIndex i = session::kFirst; i < table.end(); ++i) {
+    if (!table.valid(i)) continue;
+    const session::Session& s = table.at(i);
+    if (table.find(s.key, session::hash_flow(s.key, table.secret()), table.addresses(i)) != i)
+      return at("an entry is found by its key", i);
+    if (s.kind == Kind::alias) {
+      if ((s.flags & session::kRemote) != 0) continue;
+      if (!is_session(s.session)) return at("an alias has a session", i);
+      ++aliases;
+      continue;
+    }
+    ++sessions;
+    if (s.pe >= pe_slots) return at("a session has a PE", i);
+    uint32_t lines = s.key.family == 6 ? 2 : 1;
+    for (auto a = s.aliases; a != session::kNone; a = table.at(a).aliases) {
+      if (!inside(a) || !table.valid(a) || table.at(a).kind != Kind::alias || table.at(a).session != i)
+        return at("a session's list has its aliases alone", i);
+      lines += table.at(a).key.family == 6 ? 2 : 1;
+      if (++chained > table.capacity()) return at("lists of aliases end", i);
+    }
+    if (s.state == session::State::half_open) {
+      ++half_open;
+      half_open_lines += lines;
+    }
+    if (s.counterpart != session::kNone && (!inside(s.counterpart) || !table.valid(s.counterpart)))
+      return at("a counterpart is an entry", i);
+  }
+  if (sessions != table.sessions()) return "sessions are counted";
+  if (half_open != table.half_open()) return "half-open sessions are counted";
+  if (half_open_lines != table.half_open_lines()) return "half-open sessions' lines are counted";
+  if (aliases != chained) return "each alias is in its session's list";
+  uint32_t listed = 0;
+  for (uint32_t pe = 0; pe < pe_slots; ++pe) {
+    session::SessionIndex previous = session::kNone;
+    for (auto i = table.first_of_pe(pe); i != session::kNone; i = table.at(i).next_of_pe) {
+      if (!is_session(i) || table.at(i).pe != pe) return at("a PE's list has its sessions alone", i);
+      if (table.at(i).previous_of_pe != previous) return at("a PE's list leads back", i);
+      if (++listed > sessions) return at("lists of PEs end", i);
+      previous = i;
+    }
+  }
+  return listed == sessions ? std::nullopt : std::optional<std::string>("each session is in its PE's list");
+}
+
+}  // namespace poolgate::test
