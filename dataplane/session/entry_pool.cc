@@ -6,9 +6,16 @@
 namespace poolgate::session {
 namespace {
 
-// Flags of a free entry (kind free): a single one, or the first of three. Else it is on no list.
+// Flags of a free entry (kind free): a single one, or the first of three. Else it is on no list. Of a single
+// or a wide one: on which side's.
 constexpr uint8_t kFreeSingle = 1;
 constexpr uint8_t kFreeThree = 2;
+constexpr uint8_t kFreeFar = 4;
+
+constexpr uint8_t flag_of(EntryPool::Side side) { return side == EntryPool::far ? kFreeFar : 0; }
+constexpr EntryPool::Side other_side(EntryPool::Side side) {
+  return side == EntryPool::far ? EntryPool::near : EntryPool::far;
+}
 
 // The process may be killed between any two stores; they are made in this order.
 void ordered() { std::atomic_signal_fence(std::memory_order_seq_cst); }
@@ -16,7 +23,20 @@ void ordered() { std::atomic_signal_fence(std::memory_order_seq_cst); }
 }  // namespace
 
 bool EntryPool::free_single(SessionIndex i) const {
-  return entries_[i].kind == Kind::free && entries_[i].flags == kFreeSingle;
+  return entries_[i].kind == Kind::free && (entries_[i].flags & kFreeSingle) != 0;
+}
+
+EntryPool::Side EntryPool::side_of_free(SessionIndex i) const {
+  return (entries_[i].flags & kFreeFar) != 0 ? far : near;
+}
+
+// By what is in use of it.
+EntryPool::Side EntryPool::side_of_three(SessionIndex first, bool addresses) const {
+  for (SessionIndex i = first; i < first + (addresses ? 2 : 3); ++i) {
+    const Session& e = entries_[i];
+    if (e.kind == Kind::session || e.kind == Kind::alias) return (e.flags & kFromPe) != 0 ? far : near;
+  }
+  return near;
 }
 
 void EntryPool::push(SessionIndex& head, SessionIndex i, Kind kind, uint8_t flags) {
@@ -68,53 +88,61 @@ void EntryPool::give_three(SessionIndex first) {
   push(threes_, first, Kind::free, kFreeThree);
 }
 
-SessionIndex EntryPool::take() {
-  SessionIndex i = pop(singles_);
+SessionIndex EntryPool::take(Side side) {
+  SessionIndex i = pop(singles_[side]);
   if (i == kNone) {
     i = take_three();
-    if (i == kNone) return kNone;
-    push(singles_, i + 2, Kind::free, kFreeSingle);
-    push(singles_, i + 1, Kind::free, kFreeSingle);
+    if (i != kNone) {
+      push(singles_[side], i + 2, Kind::free, kFreeSingle | flag_of(side));
+      push(singles_[side], i + 1, Kind::free, kFreeSingle | flag_of(side));
+    } else {
+      i = pop(singles_[other_side(side)]);
+      if (i == kNone) return kNone;
+    }
   }
   ++used_;
   return i;
 }
 
-SessionIndex EntryPool::take_wide() {
-  SessionIndex i = pop(wides_);
+SessionIndex EntryPool::take_wide(Side side) {
+  SessionIndex i = pop(wides_[side]);
   if (i == kNone) {
     i = take_three();
-    if (i == kNone) return kNone;
-    used_ += 3;
-    push(wides_, i + 1, Kind::wide, 0);
-    entries_[i].kind = Kind::wide;
+    if (i != kNone) {
+      used_ += 3;
+      push(wides_[side], i + 1, Kind::wide, flag_of(side));
+      entries_[i].kind = Kind::wide;
+    } else {
+      i = pop(wides_[other_side(side)]);
+      if (i == kNone) return kNone;
+    }
   }
   ordered();
   return i;
 }
 
-void EntryPool::give(SessionIndex i) {
+void EntryPool::give(SessionIndex i, Side side) {
   --used_;
   const SessionIndex first = i - i % 3;
   for (SessionIndex other = first; other < first + 3; ++other) {
     if (other != i && !free_single(other)) {
-      push(singles_, i, Kind::free, kFreeSingle);
+      push(singles_[side], i, Kind::free, kFreeSingle | flag_of(side));
       return;
     }
   }
   for (SessionIndex other = first; other < first + 3; ++other) {
-    if (other != i) unlink(singles_, other);
+    if (other != i) unlink(singles_[side_of_free(other)], other);
   }
   give_three(first);
 }
 
-void EntryPool::give_wide(SessionIndex i) {
+void EntryPool::give_wide(SessionIndex i, Side side) {
   const SessionIndex other = i % 3 == 0 ? i + 1 : i - 1;
   if (entries_[other].kind != Kind::wide) {
-    push(wides_, i, Kind::wide, 0);
+    push(wides_[side], i, Kind::wide, flag_of(side));
     return;
   }
-  unlink(wides_, other);
+  unlink(wides_[side_of_free(other)], other);
   used_ -= 3;
   give_three(i - i % 3);
 }
@@ -129,12 +157,13 @@ void EntryPool::reattach(SessionIndex first) {
     return;
   }
   used_ += 3;
+  const Side side = side_of_three(first, addresses);
   for (SessionIndex i = first; i < first + (addresses ? 2 : 3); ++i) {
     if (!free(i)) continue;
     if (addresses) {
-      push(wides_, i, Kind::wide, 0);
+      push(wides_[side], i, Kind::wide, flag_of(side));
     } else {
-      push(singles_, i, Kind::free, kFreeSingle);
+      push(singles_[side], i, Kind::free, kFreeSingle | flag_of(side));
       --used_;
     }
   }

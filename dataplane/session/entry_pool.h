@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Which entries of a table are free. Lines go in threes: three entries of IPv4, or (wide) two of IPv6 that
-// share the third line for their addresses. The free entries themselves are the lists; memory that was never
-// needed is never touched.
+// share the third line for their addresses. Keys of the far side (a `nat` session's second one) have threes
+// of their own, as long as there is room: a processor that fetches a line has its neighbour fetched as well,
+// and packets of one side have no use for the other's. The free entries themselves are the lists; memory that
+// was never needed is never touched.
 #pragma once
 
 #include <cstdint>
@@ -16,13 +18,16 @@ class EntryPool {
   // `capacity` is a multiple of three.
   EntryPool(Session* entries, uint32_t capacity) : entries_(entries), end_(capacity + kFirst) {}
 
+  enum Side : uint8_t { near, far };
+
   // Zeroed but for what the caller sets. kNone: none free.
-  SessionIndex take();
+  SessionIndex take(Side side = near);
   // For IPv6: its kind stays `wide` until the caller sets it, after the key, so that whoever reads the lines
   // at any moment knows that the third is no entry.
-  SessionIndex take_wide();
-  void give(SessionIndex i);
-  void give_wide(SessionIndex i);
+  SessionIndex take_wide(Side side = near);
+  // `side`: as it was taken.
+  void give(SessionIndex i, Side side = near);
+  void give_wide(SessionIndex i, Side side = near);
 
   // True if line i is the third of a wide three.
   bool holds_addresses(SessionIndex i) const { return i % 3 == 2 && (wide(i - 2) || wide(i - 1)); }
@@ -40,6 +45,8 @@ class EntryPool {
     return e.kind == Kind::wide || (e.kind != Kind::free && e.key.family == 6);
   }
   bool free_single(SessionIndex i) const;
+  Side side_of_free(SessionIndex i) const;
+  Side side_of_three(SessionIndex first, bool addresses) const;
   void push(SessionIndex& head, SessionIndex i, Kind kind, uint8_t flags);
   void unlink(SessionIndex& head, SessionIndex i);
   SessionIndex pop(SessionIndex& head);
@@ -50,8 +57,8 @@ class EntryPool {
   uint32_t end_;
   uint32_t fresh_ = kFirst;
   uint32_t used_ = 0;
-  SessionIndex singles_ = kNone;
-  SessionIndex wides_ = kNone;
+  SessionIndex singles_[2] = {kNone, kNone};  // by side
+  SessionIndex wides_[2] = {kNone, kNone};
   SessionIndex threes_ = kNone;
 };
 

@@ -152,12 +152,12 @@ void SessionTable::unlink(SessionIndex session) {
 }
 
 // An entry with this key, in the index but not whole: the caller sets its generation last.
-SessionIndex SessionTable::take(const FlowKey& key, uint32_t hash, const uint8_t* v6) {
+SessionIndex SessionTable::take(const FlowKey& key, uint32_t hash, const uint8_t* v6, EntryPool::Side side) {
   const bool wide = key.family == 6;
-  const SessionIndex i = wide ? pool_.take_wide() : pool_.take();
+  const SessionIndex i = wide ? pool_.take_wide(side) : pool_.take(side);
   if (i == kNone) return kNone;
   if (!buckets_.insert(hash, i)) {
-    wide ? pool_.give_wide(i) : pool_.give(i);
+    wide ? pool_.give_wide(i, side) : pool_.give(i, side);
     return kNone;
   }
   entries_[i].key = key;
@@ -167,7 +167,7 @@ SessionIndex SessionTable::take(const FlowKey& key, uint32_t hash, const uint8_t
 
 SessionIndex SessionTable::insert(const FlowKey& key, uint32_t hash, const uint8_t* v6,
                                   pool::PeSlotIndex pe) {
-  const SessionIndex i = take(key, hash, v6);
+  const SessionIndex i = take(key, hash, v6, EntryPool::near);
   if (i == kNone) return kNone;
   Session& s = entries_[i];
   s.pe = pe;
@@ -184,7 +184,7 @@ SessionIndex SessionTable::insert(const FlowKey& key, uint32_t hash, const uint8
 SessionIndex SessionTable::insert_alias(SessionIndex session, const FlowKey& key, uint32_t hash,
                                         const uint8_t* v6, uint8_t flags) {
   if (find(key, hash, v6) != kNone) return kNone;
-  const SessionIndex i = take(key, hash, v6);
+  const SessionIndex i = take(key, hash, v6, side_of(flags));
   if (i == kNone) return kNone;
   Session& a = entries_[i];
   a.session = session;
@@ -205,7 +205,7 @@ uint32_t SessionTable::lines_with_aliases(SessionIndex session) const {
 
 SessionIndex SessionTable::insert_remote(const FlowKey& key, uint32_t hash, const uint8_t* v6,
                                          uint16_t owner) {
-  const SessionIndex i = take(key, hash, v6);
+  const SessionIndex i = take(key, hash, v6, EntryPool::near);
   if (i == kNone) return kNone;
   Session& a = entries_[i];
   a.owner = owner;
@@ -219,7 +219,8 @@ void SessionTable::give(SessionIndex i) {
   Session& e = entries_[i];
   e.generation = 0;  // first: from here on nobody takes it for whole
   buckets_.erase(hash_flow(e.key, secret_), i);
-  e.key.family == 6 ? pool_.give_wide(i) : pool_.give(i);
+  const EntryPool::Side side = side_of(e.flags);
+  e.key.family == 6 ? pool_.give_wide(i, side) : pool_.give(i, side);
 }
 
 void SessionTable::erase_aliases(SessionIndex session) {

@@ -109,10 +109,13 @@ class SessionTable {
   SessionTable(pool::MappedFile file, uint32_t capacity, pool::PeLine* lines, uint32_t slots);
   void reattach(uint32_t now_ms);
   bool sound(SessionIndex i) const;
-  SessionIndex take(const FlowKey& key, uint32_t hash, const uint8_t* v6);
+  SessionIndex take(const FlowKey& key, uint32_t hash, const uint8_t* v6, EntryPool::Side side);
   void link(SessionIndex session);
   void unlink(SessionIndex session);
   void give(SessionIndex i);
+  static EntryPool::Side side_of(uint8_t flags) {
+    return (flags & kFromPe) != 0 ? EntryPool::far : EntryPool::near;
+  }
   static uint32_t lines_of(const Session& e) { return e.key.family == 6 ? 2 : 1; }  // rounded up
   uint8_t* v6_addresses(SessionIndex i) const {
     return reinterpret_cast<AddressLine&>(entries_[i - i % 3 + 2]).addresses[i % 3];

@@ -137,6 +137,43 @@ TEST_F(SessionTableTest, takes_as_many_as_it_was_made_for_and_no_more) {
   for (uint32_t n = 1; n <= 1002; ++n) ASSERT_NE(insert(key(n)), kNone) << n;
 }
 
+TEST_F(SessionTableTest, keys_of_the_far_side_lie_by_themselves_while_there_is_room) {
+  for (const uint8_t family : {4, 6}) {
+    open(4096);
+    std::set<SessionIndex> near, far;
+    for (uint32_t n = 1; n <= 300; ++n) {
+      const SessionIndex s = insert(key(n, family));
+      const Key back = key(n + 10'000, family);
+      near.insert(s / 3);
+      far.insert(table->insert_alias(s, back.flow, back.hash, back.v6.data(), kFromPe) / 3);
+    }
+    for (const SessionIndex three : near) EXPECT_FALSE(far.contains(three)) << three;
+    EXPECT_EQ(near.size(), family == 4 ? 100u : 150u) << "none is left out";
+  }
+}
+
+TEST_F(SessionTableTest, either_side_takes_what_is_left) {
+  open(1000);
+  std::mt19937 random(5);
+  for (unsigned round = 0; round < 20; ++round) {
+    uint32_t n = 0;
+    for (;; ++n) {  // more and more of the one side, then of the other
+      const SessionIndex s = insert(key(n + 1));
+      if (s == kNone) break;
+      const Key back = key(n + 10'001);
+      if (random() % 20 < round) table->insert_alias(s, back.flow, back.hash, back.v6.data(), kFromPe);
+    }
+    EXPECT_EQ(table->used(), table->capacity()) << round;
+    for (; n > 0; --n) {
+      if (n % 3 != round % 3) table->erase(find(key(n)));
+    }
+    for (uint32_t i = 1; i <= 1002; ++i) {
+      if (const SessionIndex s = find(key(i)); s != kNone) table->erase(s);
+    }
+    EXPECT_EQ(table->used(), 0u) << round;
+  }
+}
+
 TEST_F(SessionTableTest, aliases_lead_to_their_session_and_go_with_it) {
   const SessionIndex s = insert(key(1));
   const Key a = key(2), b = key(3, 6);
