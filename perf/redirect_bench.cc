@@ -8,6 +8,8 @@
 
 #include <cstdio>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "dataplane/redirect/wire.h"
 #include "perf/bench_eal.h"
@@ -34,6 +36,22 @@ void fill(rte_mbuf** mbufs, uint32_t flows, uint16_t length = kShort) {
                  perf::kDataChunk, length);
 }
 
+// The same the other way: of each flow's PE to its client, in `nat`.
+using Pes = std::vector<uint8_t>;  // last byte of the address, by flow
+uint32_t pe_address(uint8_t last) { return redirect::wire::swap32(0x0a630000 | last); }
+void fill_back(rte_mbuf** mbufs, const Pes& pes) {
+  for (unsigned i = 0; i < kPackets; ++i) {
+    const auto flow = static_cast<uint32_t>(perf::random_word() % pes.size());
+    const perf::Client c(flow);
+    perf::packet(mbufs[i], c, 0, perf::kDataChunk, kShort);
+    auto* p = rte_pktmbuf_mtod(mbufs[i], uint8_t*);
+    redirect::wire::put_raw32(p + 26, pe_address(pes[flow]));
+    redirect::wire::put_raw32(p + 30, c.address[0]);
+    redirect::wire::put16(p + 34, kPort);
+    redirect::wire::put_raw16(p + 36, c.port);
+  }
+}
+
 class Stage {
  public:
   Stage(uint32_t flows, config::Mode mode, rte_mbuf** mbufs, uint16_t pe_port = kPort,
@@ -48,11 +66,22 @@ class Stage {
     perf::associate(world_, mbufs, flows, now(rte_rdtsc()));
   }
 
+  // Where `nat` sends each flow.
+  Pes pes() {
+    Pes pes;
+    for (uint32_t flow = 0; flow < flows_; ++flow) {
+      perf::packet(mbufs_[0], perf::Client(flow), 0, perf::kDataChunk, kShort);
+      if (world_.burst(0, mbufs_, 1, now(rte_rdtsc())) != 1) std::abort();
+      pes.push_back(rte_pktmbuf_mtod(mbufs_[0], const uint8_t*)[33]);
+    }
+    return pes;
+  }
+
   // Cycles a packet.
-  double round() {
+  double round(const Pes* back = nullptr) {
     std::vector<double> cycles;
     for (unsigned r = 0; r < kRepeats; ++r) {
-      fill(mbufs_, flows_, length_);
+      back != nullptr ? fill_back(mbufs_, *back) : fill(mbufs_, flows_, length_);
       const uint64_t start = rte_rdtsc_precise();
       for (unsigned b = 0; b < kBursts; ++b)
         forwarded_ += world_.burst(0, mbufs_ + b * kBurst, kBurst, now(start));
@@ -90,15 +119,24 @@ class Floor {
       table_.insert({c.address[0], kVip, c.port, redirect::wire::swap16(kPort), 132},
                     static_cast<uint16_t>(i % kPes));
     }
-    for (unsigned i = 0; i < kPes; ++i) backends_[i].address = redirect::wire::swap32(0x0a630000 | i);
+    for (unsigned i = 0; i < kPes; ++i) backends_[i].address = pe_address(static_cast<uint8_t>(i));
+  }
+  // Of the packets from PEs.
+  Floor(const Pes& pes, rte_mbuf** mbufs)
+      : mbufs_(mbufs), flows_(static_cast<uint32_t>(pes.size())), table_(flows_) {
+    for (uint32_t i = 0; i < flows_; ++i) {
+      const perf::Client c(i);
+      table_.insert({pe_address(pes[i]), c.address[0], redirect::wire::swap16(kPort), c.port, 132},
+                    static_cast<uint16_t>(i % kPes));
+    }
   }
   template <perf::FloorMode mode>
-  double round() {
+  double round(const Pes* back = nullptr) {
     std::vector<double> cycles;
     unsigned failed = 0;
     ++now_;
     for (unsigned r = 0; r < kRepeats; ++r) {
-      fill(mbufs_, flows_);
+      back != nullptr ? fill_back(mbufs_, *back) : fill(mbufs_, flows_);
       const uint64_t start = rte_rdtsc_precise();
       for (unsigned b = 0; b < kBursts; ++b)
         failed += perf::floor_burst<mode, kBurst>(table_, backends_, mbufs_ + b * kBurst, now_);
@@ -137,6 +175,15 @@ void nat(benchmark::State& state, uint32_t flows) {
       [&] { return control.round<perf::FloorMode::nat>(); });
 }
 
+void nat_back(benchmark::State& state, uint32_t flows) {
+  Stage stage(flows, config::Mode::nat, packets());
+  const Pes pes = stage.pes();
+  Floor control(pes, packets());
+  perf::report_paired(
+      state, "cycles/packet", "floor, 8-way buckets, nat", [&] { return stage.round(&pes); },
+      [&] { return control.round<perf::FloorMode::nat>(&pes); });
+}
+
 void ipip(benchmark::State& state, uint32_t flows) {
   Stage stage(flows, config::Mode::ipip, packets());
   Floor control(flows, packets());
@@ -172,6 +219,8 @@ int main(int argc, char** argv) {
     benchmark::RegisterBenchmark(("redirect/l2/" + std::string(name)).c_str(), l2, flows)->Iterations(1);
     benchmark::RegisterBenchmark(("redirect/ipip/" + std::string(name)).c_str(), ipip, flows)->Iterations(1);
     benchmark::RegisterBenchmark(("redirect/nat/" + std::string(name)).c_str(), nat, flows)->Iterations(1);
+    benchmark::RegisterBenchmark(("redirect/nat-back/" + std::string(name)).c_str(), nat_back, flows)
+        ->Iterations(1);
   }
   benchmark::RegisterBenchmark("redirect/nat-port/64", nat_port, kShort)->Iterations(1);
   benchmark::RegisterBenchmark("redirect/nat-port/1500", nat_port, kLong)->Iterations(1);
