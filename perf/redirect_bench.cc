@@ -39,16 +39,19 @@ void fill(rte_mbuf** mbufs, uint32_t flows, uint16_t length = kShort) {
 // The same the other way: of each flow's PE to its client, in `nat`.
 using Pes = std::vector<uint8_t>;  // last byte of the address, by flow
 uint32_t pe_address(uint8_t last) { return redirect::wire::swap32(0x0a630000 | last); }
+void packet_back(rte_mbuf* m, uint32_t flow, uint8_t pe) {
+  const perf::Client c(flow);
+  perf::packet(m, c, 0, perf::kDataChunk, kShort);
+  auto* p = rte_pktmbuf_mtod(m, uint8_t*);
+  redirect::wire::put_raw32(p + 26, pe_address(pe));
+  redirect::wire::put_raw32(p + 30, c.address[0]);
+  redirect::wire::put16(p + 34, kPort);
+  redirect::wire::put_raw16(p + 36, c.port);
+}
 void fill_back(rte_mbuf** mbufs, const Pes& pes) {
   for (unsigned i = 0; i < kPackets; ++i) {
     const auto flow = static_cast<uint32_t>(perf::random_word() % pes.size());
-    const perf::Client c(flow);
-    perf::packet(mbufs[i], c, 0, perf::kDataChunk, kShort);
-    auto* p = rte_pktmbuf_mtod(mbufs[i], uint8_t*);
-    redirect::wire::put_raw32(p + 26, pe_address(pes[flow]));
-    redirect::wire::put_raw32(p + 30, c.address[0]);
-    redirect::wire::put16(p + 34, kPort);
-    redirect::wire::put_raw16(p + 36, c.port);
+    packet_back(mbufs[i], flow, pes[flow]);
   }
 }
 
@@ -66,13 +69,15 @@ class Stage {
     perf::associate(world_, mbufs, flows, now(rte_rdtsc()));
   }
 
-  // Where `nat` sends each flow.
+  // Where `nat` sends each flow. Of each, one packet has come back.
   Pes pes() {
     Pes pes;
     for (uint32_t flow = 0; flow < flows_; ++flow) {
       perf::packet(mbufs_[0], perf::Client(flow), 0, perf::kDataChunk, kShort);
       if (world_.burst(0, mbufs_, 1, now(rte_rdtsc())) != 1) std::abort();
       pes.push_back(rte_pktmbuf_mtod(mbufs_[0], const uint8_t*)[33]);
+      packet_back(mbufs_[0], flow, pes.back());
+      if (world_.burst(0, mbufs_, 1, now(rte_rdtsc())) != 1) std::abort();
     }
     return pes;
   }

@@ -59,11 +59,16 @@ void Redirector::Impl::age() {
     const SessionIndex i = age_cursor++;
     if (i >= end) return;
     if (!sessions.valid(i)) continue;  // also a line of IPv6 addresses, whose bytes a client chooses
-    const Session& s = sessions.at(i);
+    Session& s = sessions.at(i);
     if (others != nullptr) age_notices(i);
     if (s.kind != session::Kind::session) continue;
-    const auto idle = static_cast<int32_t>(now_ms - s.last_seen_ms);
-    if (idle > 0 && static_cast<uint32_t>(idle) >= timeout_ms(s)) session_ended(i);
+    const auto is_over = [&] {
+      const auto idle = static_cast<int32_t>(now_ms - s.last_seen_ms);
+      return idle > 0 && static_cast<uint32_t>(idle) >= timeout_ms(s);
+    };
+    if (!is_over()) continue;
+    sessions.hear_copies(i);
+    if (is_over()) session_ended(i);
   }
 }
 

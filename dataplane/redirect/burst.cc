@@ -124,7 +124,8 @@ inline void Redirector::Impl::find(Burst& b, unsigned n) {
 inline void Redirector::Impl::look_behind(const Burst& b, unsigned n) const {
   const auto leads_on = [&](unsigned i) {
     const Session& s = *b.sessions[i];
-    return (s.kind == session::Kind::alias) | ((s.flags & session::kSnat) != 0);
+    const bool copy = ((s.flags & session::kFromPe) != 0) & (s.state == State::established);
+    return ((s.kind == session::Kind::alias) & !copy) | ((s.flags & session::kSnat) != 0);
   };
   bool any = false;
   for (unsigned i = 0; i < n && i < 4; ++i) any |= leads_on(i);

@@ -179,7 +179,8 @@ struct Redirector::Impl {
   // ---- nat.cc
   bool nat_begin(Packet& packet, const ServiceEntry& service, SessionIndex i);
   bool nat_rewrite(Packet& packet, SessionIndex i, bool from_pe);
-  bool nat_back(rte_mbuf* mbuf, const PacketInfo& info, const Session& alias, ServiceTally& tally);
+  bool nat_back(rte_mbuf* mbuf, const PacketInfo& info, Session& alias, ServiceTally& tally);
+  bool copy_to_far(Session& alias);
 
   // ---- nat_addresses.cc
   struct NatKey {

@@ -144,32 +144,50 @@ bool Redirector::Impl::nat_rewrite(Packet& packet, SessionIndex i, bool from_pe)
   return true;
 }
 
+// What packets to the client need of the session, so that they touch the alias alone. False: they need more
+// than that.
+bool Redirector::Impl::copy_to_far(Session& alias) {
+  const Session& s = sessions.at(alias.session);
+  if (s.deaths != lines[s.pe].deaths || s.state != State::established || s.client_hop == 0 ||
+      alias.counterpart == session::kNone || (s.key.protocol == wire::kSctp && s.tag_c == 0))
+    return false;
+  const session::FlowKey& key = sessions.at(alias.counterpart).key;
+  alias.far_pe = s.pe;
+  alias.deaths = s.deaths;
+  alias.service = s.service;
+  alias.tag_c = s.tag_c;
+  alias.client_hop = s.client_hop;
+  alias.far_source = key.destination;
+  alias.far_destination = key.source;
+  alias.far_ports = key.destination_port | uint32_t{key.source_port} << 16;
+  alias.last_seen_ms = now_ms;
+  alias.state = State::established;
+  return true;
+}
+
 // A packet of a PE's that changes nothing of its session's state, in one piece. `alias`: has its key.
 // False: nothing was done, ask one().
-bool Redirector::Impl::nat_back(rte_mbuf* mbuf, const PacketInfo& info, const Session& alias,
-                                ServiceTally& tally) {
-  Session& s = sessions.at(alias.session);
-  pool::PeLine& line = lines[s.pe];
-  const ClientHop& hop = hops[s.client_hop];
-  if (s.deaths != line.deaths || s.state != State::established || s.client_hop == 0 || hop.vlan_tci != 0 ||
-      hop.port_id >= kMaxPorts || alias.counterpart == session::kNone)
+bool Redirector::Impl::nat_back(rte_mbuf* mbuf, const PacketInfo& info, Session& alias, ServiceTally& tally) {
+  if ((alias.state != State::established || alias.deaths != lines[alias.far_pe].deaths) &&
+      !copy_to_far(alias)) [[unlikely]]
+    return false;
+  pool::PeLine& line = lines[alias.far_pe];
+  const ClientHop& hop = hops[alias.client_hop];
+  if (hop.vlan_tci != 0 || hop.port_id >= kMaxPorts) [[unlikely]]
     return false;
   auto* frame = rte_pktmbuf_mtod(mbuf, uint8_t*);
   const uint8_t* p = frame + kPlainTransport;
   if (info.flow.protocol == wire::kSctp) {
-    if (!sctp::changes_nothing(p, info.l4_length) || s.tag_c == 0 || sctp::verification_tag(p) != s.tag_c)
-      return false;
+    if (!sctp::changes_nothing(p, info.l4_length) || sctp::verification_tag(p) != alias.tag_c) return false;
   } else if (info.flow.protocol == wire::kTcp) {
     constexpr uint8_t kFin = 1, kSyn = 2, kRst = 4, kAck = 16;
     if ((p[13] & (kFin | kSyn | kRst | kAck)) != kAck) return false;
   }
-  const session::FlowKey& key = sessions.at(alias.counterpart).key;
-  rewrite_plain(frame, info, key.destination, key.source,
-                key.destination_port | uint32_t{key.source_port} << 16);
-  s.last_seen_ms = now_ms;
+  rewrite_plain(frame, info, alias.far_source, alias.far_destination, alias.far_ports);
+  alias.last_seen_ms = now_ms;
   add(line.packets, 1);
   add(line.bytes, mbuf->pkt_len);
-  if (s.service != tally.service) settle(tally, s.service);
+  if (alias.service != tally.service) settle(tally, alias.service);
   ++tally.packets;
   tally.bytes += mbuf->pkt_len;
   std::memcpy(frame, hop.ether_addresses, 12);

@@ -224,7 +224,9 @@ SessionIndex Redirector::Impl::insert(Packet& packet, const ServiceEntry& servic
 
 void Redirector::Impl::learn_hop(const Packet& packet, Session& s) {
   const ClientHop hop = ClientHops::of_frame(packet.frame(), packet.mbuf->port, packet.info.vlan_tci);
-  if (s.client_hop == 0 || !(hops[s.client_hop] == hop)) s.client_hop = hops.learn(hop);
+  if (s.client_hop != 0 && hops[s.client_hop] == hop) return;
+  s.client_hop = hops.learn(hop);
+  if ((s.flags & session::kNat) != 0) sessions.forget_copies(sessions.index_of(s));
 }
 
 // No room for a session, or the service knows none for what is in the middle: the PE that rendezvous gives,

@@ -125,6 +125,7 @@ Verdict Redirector::Impl::sctp_control(Packet& packet, SessionIndex i, bool from
 // The association is established, maybe anew: other workers may send its packets on by themselves.
 void Redirector::Impl::confirm(SessionIndex i) {
   sessions.set_state(i, State::established);
+  if ((sessions.at(i).flags & session::kNat) != 0) sessions.forget_copies(i);
   announce_away(i);
 }
 

@@ -9,6 +9,20 @@ namespace poolgate::redirect {
 
 using rserpool::IpAddress;
 
+namespace {
+
+// Of `nat`, what its PE's packets note lies beside it.
+uint32_t last_seen(const session::SessionTable& table, const Session& s) {
+  const SessionIndex far = s.counterpart;
+  if (far < session::kFirst || far >= table.end()) return s.last_seen_ms;
+  const Session& alias = table.at(far);
+  const bool later =
+      alias.state == State::established && static_cast<int32_t>(alias.last_seen_ms - s.last_seen_ms) > 0;
+  return later ? alias.last_seen_ms : s.last_seen_ms;
+}
+
+}  // namespace
+
 uint64_t Redirector::pe_sessions(pool::PeSlotIndex slot) const {
   return impl_->lines[slot].sessions.load(std::memory_order_relaxed);
 }
@@ -69,7 +83,7 @@ uint32_t Redirector::dump_sessions(uint32_t cursor, unsigned max, std::vector<Se
     view.state = session::to_string(s.state);
     const ServiceEntry* service = services == nullptr ? nullptr : services->service(s.service);
     if (service != nullptr) view.service = service->settings.name;
-    view.idle_ms = impl_->now_ms - s.last_seen_ms;
+    view.idle_ms = impl_->now_ms - last_seen(table, s);
     view.tag_p = wire::swap32(s.tag_p);
     view.tag_c = wire::swap32(s.tag_c);
     ++n;

@@ -45,6 +45,8 @@ enum Flags : uint8_t {
 //
 // A remote alias is a copy of what an established session's packets need (its PE, mode, service and Tp), as
 // its owner last told it: `state` says established where the copy may be used, else packets go to the owner.
+// A far alias (kFromPe) is one of what packets to the client need, so that they touch this line alone;
+// whatever changes that, SessionTable::forget_copies() ends it.
 struct alignas(64) Session {
   FlowKey key;
   uint32_t last_seen_ms = 0;  // CLOCK_MONOTONIC, wraps
@@ -59,20 +61,28 @@ struct alignas(64) Session {
   Kind kind = Kind::free;
   uint8_t generation = 0;  // low bits of the file's: the entry is of this table
 
-  uint32_t tag_p = 0;  // SCTP: in packets to the PE (0: not known). TCP: the client's last ACK
+  union {
+    uint32_t tag_p = 0;  // SCTP: in packets to the PE (0: not known). TCP: the client's last ACK
+    uint32_t far_pe;     // of a far alias: slot of the PE
+  };
   uint32_t tag_c = 0;  // SCTP: in packets to the client. TCP: the client's next sequence number
   union {
     uint32_t tag_c_pending = 0;  // of an INIT that no COOKIE ECHO has confirmed. TCP: 1 after the PE's RST;
                                  // half-open, the sequence number of who connects anew (succession.cc)
     uint32_t heard_ms;           // of a remote alias: when its owner last spoke of it
+    uint32_t far_source;         // of a far alias: what the client sees, as on the wire
   };
   union {
     SessionIndex next_of_pe = kNone;  // also the free list's
     uint32_t told_ms;                 // of a remote alias: the last use of it that its owner was told of
+    uint32_t far_destination;         // of a far alias: the client
   };
-  SessionIndex previous_of_pe = kNone;  // likewise
-  SessionIndex aliases = kNone;         // first of the session's; of an alias: the next
-  uint16_t client_hop = 0;              // where the client's packets came from; 0: not known
+  union {
+    SessionIndex previous_of_pe = kNone;  // likewise
+    uint32_t far_ports;                   // of a far alias: the source's in the low half
+  };
+  SessionIndex aliases = kNone;  // first of the session's; of an alias: the next
+  uint16_t client_hop = 0;       // where the client's packets came from; 0: not known
   union {
     uint16_t pending_ms = 0;  // when tag_c_pending came: low bits of the clock of last_seen_ms
     uint16_t owner;           // of a remote alias: the worker whose session it is

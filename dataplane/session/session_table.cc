@@ -21,6 +21,8 @@ struct Plan {
   uint32_t entries, flow_buckets, tag_buckets;
 };
 
+bool later(uint32_t ms, uint32_t than) { return static_cast<int32_t>(ms - than) > 0; }
+
 }  // namespace
 
 Result<std::unique_ptr<SessionTable>> SessionTable::open(const std::string& path, uint32_t capacity,
@@ -118,9 +120,15 @@ void SessionTable::reattach(uint32_t now_ms) {
       if ((e.flags & kRemote) == 0) ++lost_;  // of another worker's session it will be told again
       continue;
     }
-    if (entries_[e.session].state == State::half_open) half_open_lines_ += lines_of(e);
-    e.aliases = entries_[e.session].aliases;
-    entries_[e.session].aliases = i;
+    Session& s = entries_[e.session];
+    if (s.state == State::half_open) half_open_lines_ += lines_of(e);
+    e.aliases = s.aliases;
+    s.aliases = i;
+    if ((e.flags & kFromPe) != 0 && e.state == State::established) {
+      e.last_seen_ms += away_ms;
+      if (later(e.last_seen_ms, s.last_seen_ms)) s.last_seen_ms = e.last_seen_ms;
+    }
+    e.state = State::half_open;  // no copy of another process's
   }
   for (SessionIndex first = kFirst; first < end; first += 3) {
     for (SessionIndex i = first; i < first + 3; ++i) {
@@ -256,6 +264,7 @@ void SessionTable::move_to_pe(SessionIndex session, pool::PeSlotIndex pe) {
 void SessionTable::set_state(SessionIndex session, State state) {
   Session& s = entries_[session];
   if (s.state == state) return;
+  if (s.state == State::established && (s.flags & kNat) != 0) forget_copies(session);
   if (s.state == State::half_open) {
     --half_open_;
     half_open_lines_ -= lines_with_aliases(session);
@@ -265,6 +274,22 @@ void SessionTable::set_state(SessionIndex session, State state) {
     half_open_lines_ += lines_with_aliases(session);
   }
   s.state = state;
+}
+
+void SessionTable::hear_copies(SessionIndex session) {
+  Session& s = entries_[session];
+  for (SessionIndex a = s.aliases; a != kNone; a = entries_[a].aliases) {
+    const Session& alias = entries_[a];
+    if ((alias.flags & kFromPe) != 0 && alias.state == State::established &&
+        later(alias.last_seen_ms, s.last_seen_ms))
+      s.last_seen_ms = alias.last_seen_ms;
+  }
+}
+
+void SessionTable::forget_copies(SessionIndex session) {
+  hear_copies(session);
+  for (SessionIndex a = entries_[session].aliases; a != kNone; a = entries_[a].aliases)
+    entries_[a].state = State::half_open;
 }
 
 // ---- by tag

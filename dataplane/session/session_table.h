@@ -70,6 +70,10 @@ class SessionTable {
   void erase_aliases(SessionIndex session);
   void move_to_pe(SessionIndex session, pool::PeSlotIndex pe);
   void set_state(SessionIndex session, State state);
+  // What its far aliases know of it is not so any more; they learn it anew.
+  void forget_copies(SessionIndex session);
+  // When its far aliases were last used counts as the session's own last_seen_ms.
+  void hear_copies(SessionIndex session);
 
   // ---- by tag (SCTP)
   void set_tag_p(SessionIndex session, uint32_t tag);
