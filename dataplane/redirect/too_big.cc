@@ -59,7 +59,8 @@ void Redirector::Impl::in_pieces(Packet& packet, const pool::PeLine& pe, uint8_t
   const uint8_t* ip = packet.l3();
   const size_t header = (ip[0] & 0xf) * 4u;
   const size_t step = mtu > kIpv4Header ? (mtu - kIpv4Header) & ~size_t{7} : 0;
-  const size_t payload = packet.info.l4_length;
+  const size_t payload = packet.info.l4_length,
+               link = packet.info.l3_offset;  // with a VLAN tag, if it has one
   // Options would have to be sorted into those that every piece has and those of the first.
   if (header != kIpv4Header || step == 0 || (payload + step - 1) / step > kMaxPieces ||
       generated + kMaxPieces > kMaxGenerated)
@@ -69,15 +70,13 @@ void Redirector::Impl::in_pieces(Packet& packet, const pool::PeLine& pe, uint8_t
     const size_t n = std::min(step, payload - at);
     const size_t length = kIpv4Header + n;
     rte_mbuf* piece = mempool == nullptr ? nullptr : rte_pktmbuf_alloc(mempool);
-    if (piece == nullptr || kEtherHeader + length > rte_pktmbuf_tailroom(piece)) {
+    if (piece == nullptr || link + length > rte_pktmbuf_tailroom(piece)) {
       if (piece != nullptr) rte_pktmbuf_free(piece);
       return drop(packet.mbuf, DropReason::no_mbuf);
     }
-    auto* frame =
-        reinterpret_cast<uint8_t*>(rte_pktmbuf_append(piece, static_cast<uint16_t>(kEtherHeader + length)));
-    std::memcpy(frame, packet.frame(), 12);
-    put16(frame + 12, kEtherIpv4);
-    uint8_t* to = frame + kEtherHeader;
+    auto* frame = reinterpret_cast<uint8_t*>(rte_pktmbuf_append(piece, static_cast<uint16_t>(link + length)));
+    std::memcpy(frame, packet.frame(), link);
+    uint8_t* to = frame + link;
     std::memcpy(to, ip, kIpv4Header);
     put16(to + 2, static_cast<uint16_t>(length));
     put16(to + 6, static_cast<uint16_t>(((before & 0x1fff) + at / 8) |
@@ -89,8 +88,7 @@ void Redirector::Impl::in_pieces(Packet& packet, const pool::PeLine& pe, uint8_t
     if (bytes != nullptr && bytes != to + kIpv4Header) std::memcpy(to + kIpv4Header, bytes, n);
     PacketInfo info = packet.info;
     info.kind = PacketKind::fragment;
-    info.l3_offset = kEtherHeader;
-    info.l4_offset = kEtherHeader + kIpv4Header;
+    info.l4_offset = static_cast<decltype(info.l4_offset)>(link + kIpv4Header);
     info.l4_length = static_cast<uint16_t>(n);
     ++generated;
     Packet part{piece, info};

@@ -92,6 +92,30 @@ TEST_F(RedirectL2, a_vlan_tag_stays) {
   EXPECT_EQ(get16(got[0].bytes, 14), 42u);
 }
 
+TEST_F(RedirectL2, a_vlan_tag_is_in_front_of_every_piece) {
+  begin(config::Protocol::udp);
+  for (unsigned i = 11; i <= 13; ++i) rig->hop(i).mtu = 600;
+  Flow f = client();
+  f.vlan = 42;
+  Bytes frame = udp(f, std::string(1000, 'q'));
+  constexpr size_t kIp = 18;
+  frame[kIp + 6] = 0;  // may be cut
+  set16(frame, kIp + 10, 0);
+  set16(frame, kIp + 10, internet_checksum(Bytes(frame.begin() + kIp, frame.begin() + kIp + 20)));
+  const auto got = rig->send(frame);
+  ASSERT_EQ(got.size(), 2u);
+  size_t carried = 0;
+  for (const Frame& piece : got) {
+    EXPECT_EQ(get16(piece.bytes, 12), 0x8100u);
+    EXPECT_EQ(get16(piece.bytes, 14), 42u);
+    EXPECT_EQ(get16(piece.bytes, 16), 0x0800u);
+    EXPECT_EQ(piece.bytes.size(), kIp + get16(piece.bytes, kIp + 2));
+    EXPECT_EQ(internet_checksum(Bytes(piece.bytes.begin() + kIp, piece.bytes.begin() + kIp + 20)), 0u);
+    carried += piece.bytes.size() - kIp - 20;
+  }
+  EXPECT_EQ(carried, 1008u);
+}
+
 TEST_F(RedirectL2, a_deregistered_pe_keeps_its_flows_and_gets_no_new_ones) {
   begin(config::Protocol::udp);
   std::map<unsigned, unsigned> pes;
