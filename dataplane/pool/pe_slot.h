@@ -53,6 +53,8 @@ struct alignas(64) PeSlot {
   std::atomic<uint16_t> deaths{0};
   std::atomic<bool> down{
       false};  // found dead or blocked: no new sessions, also from a generation that still lists it
+  // It left its pool PoolTable::kUdpDrainUs ago: flows that have no end of their own go elsewhere.
+  std::atomic<bool> drained{false};
 };
 static_assert(sizeof(PeSlot) == 64);
 

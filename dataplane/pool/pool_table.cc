@@ -190,6 +190,7 @@ void PoolTable::unbind(Pool& pool, Element& element) {
 
 void PoolTable::release(PeSlotIndex slot, Pool* held_for) {
   orphan_of_[(*slots_)[slot].identity] = orphans_.size();
+  (*slots_)[slot].drained.store(false, std::memory_order_relaxed);
   orphans_.push_back({slot, 0});
   hold_orphan(orphans_.back(), held_for);
 }
@@ -205,6 +206,7 @@ PeSlotIndex PoolTable::take_orphan(const PeIdentity& identity) {
 // The last takes its place.
 void PoolTable::forget_orphan(size_t at) {
   hold_orphan(orphans_[at], nullptr);
+  (*slots_)[orphans_[at].slot].drained.store(false, std::memory_order_relaxed);
   const auto mine = orphan_of_.find((*slots_)[orphans_[at].slot].identity);
   if (mine != orphan_of_.end() && mine->second == at) orphan_of_.erase(mine);
   const size_t last = orphans_.size() - 1;

@@ -92,6 +92,10 @@ struct PeView {
 
 class PoolTable {
  public:
+  // A PE that leaves its pool is drained, and an association's end ends that. A UDP flow has none that we
+  // see: it stays this long, as long as one that falls silent, and then goes to another PE, if there is one.
+  static constexpr uint64_t kUdpDrainUs = 60'000'000;
+
   static Result<std::unique_ptr<PoolTable>> create(PoolTableOptions options);
   ~PoolTable();
   PoolTable(const PoolTable&) = delete;
@@ -181,6 +185,7 @@ class PoolTable {
     PeSlotIndex slot;
     uint64_t token;
     Pool* held_for = nullptr;  // the guard holds its sessions
+    uint64_t since_us = 0;     // first seen here after the registrar had spoken
   };
   static constexpr unsigned kOrphansATurn = 256;
 
@@ -210,7 +215,8 @@ class PoolTable {
   std::unique_ptr<ViewGeneration> build(const Pool& pool, const Eligibility& eligibility);
   std::unique_ptr<ResolutionGeneration> build_resolution(const Pool& pool);
   void retire(Unpublished what) { retired_.push_back({start_grace(), std::move(what)}); }
-  void reclaim();
+  void reclaim(uint64_t now_us);
+  void drain(Orphan& orphan, uint64_t now_us);
   uint64_t start_grace();
   bool grace_over(uint64_t token);
 

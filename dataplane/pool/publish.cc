@@ -82,7 +82,7 @@ void PoolTable::tick(uint64_t now_us) {
     dirty_.pop_back();
     publish(pool, now_us);
   }
-  reclaim();
+  reclaim(now_us);
 }
 
 uint64_t PoolTable::start_grace() { return options_.qsbr == nullptr ? 0 : rte_rcu_qsbr_start(options_.qsbr); }
@@ -91,7 +91,15 @@ bool PoolTable::grace_over(uint64_t token) {
   return options_.qsbr == nullptr || rte_rcu_qsbr_check(options_.qsbr, token, false) == 1;
 }
 
-void PoolTable::reclaim() {
+// What a former process left is nobody's before the registrar has spoken.
+void PoolTable::drain(Orphan& orphan, uint64_t now_us) {
+  if (orphan.held_for != nullptr || !told_.load(std::memory_order_relaxed)) return;
+  if (orphan.since_us == 0) orphan.since_us = now_us;
+  if (now_us - orphan.since_us >= kUdpDrainUs)
+    (*slots_)[orphan.slot].drained.store(true, std::memory_order_relaxed);
+}
+
+void PoolTable::reclaim(uint64_t now_us) {
   // Without RCU there is one thread, which may still hold what it has just read: only slots are given back.
   if (options_.qsbr != nullptr)
     std::erase_if(retired_, [this](const Retired& r) { return grace_over(r.token); });
@@ -101,6 +109,7 @@ void PoolTable::reclaim() {
     Orphan& orphan = orphans_[orphan_cursor_];
     if (slots_->sessions(orphan.slot) != 0) {
       orphan.token = 0;
+      drain(orphan, now_us);
       ++orphan_cursor_;
       continue;
     }

@@ -40,6 +40,13 @@ uint32_t Redirector::Impl::timeout_ms(const Session& s) const {
   return s.key.protocol == wire::kUdp ? kDefaultUdpIdleMs : kDefaultIdleMs;
 }
 
+// A UDP flow of a PE that left its pool long ago: its next datagram goes to another one.
+bool Redirector::Impl::is_drained(const Session& s) const {
+  if (s.key.protocol != wire::kUdp || !slots[s.pe].drained.load(std::memory_order_relaxed)) return false;
+  const ServiceEntry* service = service_of(s);
+  return service != nullptr && !Chooser::current(*service, s.key.family).candidates.empty();
+}
+
 void Redirector::Impl::age() {
   sessions.alive(now_ms);
   const uint32_t end = sessions.end();
@@ -66,9 +73,9 @@ void Redirector::Impl::age() {
       const auto idle = static_cast<int32_t>(now_ms - s.last_seen_ms);
       return idle > 0 && static_cast<uint32_t>(idle) >= timeout_ms(s);
     };
-    if (!is_over()) continue;
+    if (!is_over() && !is_drained(s)) continue;
     sessions.hear_copies(i);
-    if (is_over()) session_ended(i);
+    if (is_over() || is_drained(s)) session_ended(i);
   }
 }
 

@@ -125,6 +125,39 @@ TEST_F(RedirectL2, a_deregistered_pe_keeps_its_flows_and_gets_no_new_ones) {
   for (unsigned n = 10; n <= 20; ++n) EXPECT_NE(pe_of(rig->send(udp(client(n), "b")).at(0)), 12u);
 }
 
+// A UDP flow that never pauses would be sent for ever to where maybe nobody is.
+TEST_F(RedirectL2, a_udp_flow_of_a_deregistered_pe_goes_elsewhere_after_a_minute_if_there_is_another) {
+  begin(config::Protocol::udp);
+  const unsigned first = pe_of(rig->send(udp(client(), "a")).at(0));
+  const auto goes_on = [&](unsigned ms) {
+    unsigned pe = 0;
+    for (unsigned at = 0; at < ms; at += 500) {
+      rig->pass_ms(500);
+      pe = pe_of(rig->send(udp(client(), "b")).at(0));
+    }
+    return pe;
+  };
+  auto others = kThree;
+  std::erase_if(others, [&](const PeSpec& pe) { return pe.id == first; });
+  rig->set_pool(others);
+  EXPECT_EQ(goes_on(50'000), first);
+  rig->set_pool(kThree);  // it is back
+  EXPECT_EQ(goes_on(70'000), first);
+  rig->set_pool(others);
+  EXPECT_EQ(goes_on(50'000), first);
+  EXPECT_NE(goes_on(14'000), first);
+}
+
+TEST_F(RedirectL2, a_udp_flow_of_the_last_pe_that_deregistered_stays_with_it) {
+  begin(config::Protocol::udp);
+  const unsigned first = pe_of(rig->send(udp(client(), "a")).at(0));
+  rig->set_pool({});
+  for (unsigned at = 0; at < 70; ++at) {
+    rig->pass_ms(1000);
+    EXPECT_EQ(pe_of(rig->send(udp(client(), "b")).at(0)), first);
+  }
+}
+
 TEST_F(RedirectL2, a_pe_that_the_operator_drains_keeps_its_flows_and_gets_no_new_ones) {
   begin(config::Protocol::udp);
   std::map<unsigned, unsigned> pes;

@@ -464,6 +464,25 @@ TEST(Restart, sessions_go_on_with_their_pes_before_the_registrar_has_spoken) {
   EXPECT_EQ(told, lost);
 }
 
+TEST(Restart, udp_flows_stay_with_their_pes_as_long_as_the_registrar_has_not_spoken) {
+  const RestartFiles files;
+  unsigned pe = 0;
+  {
+    const auto rig = make(config::Protocol::udp, [&](Rig& r) { files.give(r); });
+    pe = pe_of(rig->send(udp(client(), "a")).at(0));
+  }
+  Rig rig(TransportType::udp);
+  rig.service(config::Protocol::udp);
+  files.give(rig);
+  rig.start();
+  for (unsigned at = 0; at < 130; ++at) {
+    rig.pass_ms(1000);
+    const auto sent = rig.send(udp(client(), "b"));
+    ASSERT_EQ(sent.size(), 1u) << at;
+    EXPECT_EQ(pe_of(sent[0]), pe) << at;
+  }
+}
+
 TEST(Restart, an_empty_pool_refuses_nobody_before_the_registrar_has_spoken_or_is_overdue) {
   const auto rig = std::make_unique<Rig>(TransportType::udp);
   pool::PoolTableOptions options;
