@@ -40,9 +40,15 @@ uint32_t Redirector::Impl::timeout_ms(const Session& s) const {
   return s.key.protocol == wire::kUdp ? kDefaultUdpIdleMs : kDefaultIdleMs;
 }
 
-// A UDP flow of a PE that left its pool long ago: its next datagram goes to another one.
-bool Redirector::Impl::is_drained(const Session& s) const {
-  if (s.key.protocol != wire::kUdp || !slots[s.pe].drained.load(std::memory_order_relaxed)) return false;
+// A UDP flow has no end, and none of the two would notice: of a PE that left its pool long ago, or, in `nat`,
+// of an address that is dead while another one of its PE lives. Its next datagram is chosen for anew.
+bool Redirector::Impl::is_stranded(const Session& s) const {
+  if (s.key.protocol != wire::kUdp) return false;
+  const pool::PeLine& line = lines[s.pe];
+  if ((s.flags & session::kNat) != 0 && line.dead && line.via != s.pe && line.via < slots.capacity() &&
+      lines[line.via].family == line.family && !lines[line.via].dead)
+    return true;
+  if (!slots[s.pe].drained.load(std::memory_order_relaxed)) return false;
   const ServiceEntry* service = service_of(s);
   return service != nullptr && !Chooser::current(*service, s.key.family).candidates.empty();
 }
@@ -73,9 +79,12 @@ void Redirector::Impl::age() {
       const auto idle = static_cast<int32_t>(now_ms - s.last_seen_ms);
       return idle > 0 && static_cast<uint32_t>(idle) >= timeout_ms(s);
     };
-    if (!is_over() && !is_drained(s)) continue;
-    sessions.hear_copies(i);
-    if (is_over() || is_drained(s)) session_ended(i);
+    if (!is_stranded(s)) {
+      if (!is_over()) continue;
+      sessions.hear_copies(i);
+      if (!is_over()) continue;
+    }
+    session_ended(i);
   }
 }
 

@@ -257,7 +257,7 @@ struct Redirector::Impl {
 
   // ---- ageing.cc
   void age();
-  bool is_drained(const Session& s) const;
+  bool is_stranded(const Session& s) const;
   uint32_t timeout_ms(const Session& s) const;
 
   // Where the client is gets looked at about once a second; in `nat` always, as the PE's packets move the

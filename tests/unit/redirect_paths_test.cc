@@ -220,6 +220,25 @@ TEST_P(NatPaths, addresses_stand_for_the_vips_of_their_numbers_in_whatever_order
   EXPECT_EQ(data(kC2, ip("192.0.2.3")), 23u);
 }
 
+TEST(NatPathsOfUdp, a_flow_leaves_a_dead_address_that_nobody_else_would_leave) {
+  Rig rig(rserpool::TransportType::udp);
+  rig.service(config::Protocol::udp, Mode::nat).vips = {kVip1};
+  rig.set_pool({{21, "10.0.0.21", kPort, 1, channel::PeState::up, {"10.0.0.22"}}});
+  rig.start();
+  const auto hop = [&] { return pe_of(rig.send(udp({kC1, kVip1, kClientPort, kPort}, "a")).at(0)); };
+  EXPECT_EQ(hop(), 21u);
+  rig.pools->slots().neighbour_is(21, true);
+  rig.pass_ms(2'500);
+  EXPECT_EQ(hop(), 22u);
+  rig.pools->slots().neighbour_is(21, false);
+  rig.pass_ms(2'500);
+  EXPECT_EQ(hop(), 22u) << "no reason to leave a live one";
+  rig.pools->slots().neighbour_is(21, true);
+  rig.pools->slots().neighbour_is(22, true);
+  rig.pass_ms(2'500);
+  EXPECT_EQ(hop(), 22u) << "none is better than another";
+}
+
 INSTANTIATE_TEST_SUITE_P(Nat, NatPaths, ::testing::Values(Mode::nat), [](const auto&) { return "nat"; });
 
 }  // namespace

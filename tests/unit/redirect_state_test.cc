@@ -1,46 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What packets do to their session: SCTP's tags and states (RFC 9260 §5.2, §8.5.1), TCP's, quotas, ageing, a
-// restart.
-#include <unistd.h>
-
-#include "tests/unit/redirect_rig.h"
+// What packets do to their session: SCTP's tags and states (RFC 9260 §5.2, §8.5.1), TCP's, quotas, ageing.
+#include "tests/unit/two_pes.h"
 
 namespace poolgate::test {
 namespace {
 
 using redirect::DropReason;
 using redirect::SessionView;
-using rserpool::TransportType;
-
-constexpr uint32_t kTp = 0x0a0b0c0d, kTc = 0x01020304, kWrong = 0x77777777;
-
-Flow client(unsigned n = 1) {
-  return {ip(("203.0.113." + std::to_string(n)).c_str()), ip("192.0.2.1"), static_cast<uint16_t>(40000 + n),
-          3868};
-}
-
-std::unique_ptr<Rig> make(config::Protocol protocol = config::Protocol::sctp,
-                          const std::function<void(Rig&)>& change = {}) {
-  auto rig = std::make_unique<Rig>(protocol == config::Protocol::sctp  ? TransportType::sctp
-                                   : protocol == config::Protocol::tcp ? TransportType::tcp
-                                                                       : TransportType::udp);
-  rig->service(protocol);
-  if (change) change(*rig);
-  rig->set_pool({{11, "10.0.0.11", 3868}, {12, "10.0.0.12", 3868}});
-  rig->start();
-  return rig;
-}
-SessionView only(const Rig& rig) {
-  std::vector<SessionView> views;
-  EXPECT_EQ(rig.redirector->dump_sessions(0, 10, views), 0u);
-  EXPECT_EQ(views.size(), 1u);
-  return views.empty() ? SessionView{} : views[0];
-}
-void establish(Rig& rig) {
-  rig.send(sctp(client(), 0, init_chunk(kTc)));
-  rig.send(sctp(client(), kTp, cookie_echo()));
-  ASSERT_STREQ(only(rig).state, "established");
-}
+using namespace two_pes;
 
 struct Cell {
   const char* name;
@@ -432,92 +399,6 @@ TEST(Quota, a_full_table_keeps_the_established_and_steers_the_new) {
   for (unsigned n = 1; n <= 40; ++n) pes[n] = pe_of(rig->send(udp(client(n), "a")).at(0));
   EXPECT_EQ(rig->redirector->session_stats().sessions, 18u);
   for (unsigned n = 1; n <= 40; ++n) EXPECT_EQ(pe_of(rig->send(udp(client(n), "a")).at(0)), pes[n]) << n;
-}
-
-TEST(Restart, sessions_go_on_with_their_pes_before_the_registrar_has_spoken) {
-  const RestartFiles files;
-  std::map<unsigned, unsigned> pes;
-  const auto with_files = [&](Rig& r) { files.give(r); };
-  {
-    const auto rig = make(config::Protocol::sctp, with_files);
-    for (unsigned n = 1; n <= 8; ++n) {
-      pes[n] = pe_of(rig->send(sctp(client(n), 0, init_chunk(kTc))).at(0));
-      rig->send(sctp(client(n), kTp + n, cookie_echo()));
-    }
-  }
-  Rig rig(TransportType::sctp);
-  rig.service();
-  with_files(rig);
-  rig.start();
-  rig.tick(5000);
-  EXPECT_EQ(rig.redirector->session_stats().reattached, 8u);
-  for (unsigned n = 1; n <= 8; ++n)
-    EXPECT_EQ(pe_of(rig.send(sctp(client(n), kTp + n, data_chunk())).at(0)), pes[n]);
-  // The registrar is back: the same PEs are the same slots, and their deaths reach their old sessions.
-  rig.set_pool({{11, "10.0.0.11", 3868}, {12, "10.0.0.12", 3868}});
-  rig.pe_down(11);
-  std::set<unsigned> told, lost;
-  for (const auto& f : rig.burst({})) told.insert(f.to_port() - 40000);
-  for (const auto& [n, pe] : pes) {
-    if (pe == 11) lost.insert(n);
-  }
-  EXPECT_EQ(told, lost);
-}
-
-TEST(Restart, udp_flows_stay_with_their_pes_as_long_as_the_registrar_has_not_spoken) {
-  const RestartFiles files;
-  unsigned pe = 0;
-  {
-    const auto rig = make(config::Protocol::udp, [&](Rig& r) { files.give(r); });
-    pe = pe_of(rig->send(udp(client(), "a")).at(0));
-  }
-  Rig rig(TransportType::udp);
-  rig.service(config::Protocol::udp);
-  files.give(rig);
-  rig.start();
-  for (unsigned at = 0; at < 130; ++at) {
-    rig.pass_ms(1000);
-    const auto sent = rig.send(udp(client(), "b"));
-    ASSERT_EQ(sent.size(), 1u) << at;
-    EXPECT_EQ(pe_of(sent[0]), pe) << at;
-  }
-}
-
-TEST(Restart, an_empty_pool_refuses_nobody_before_the_registrar_has_spoken_or_is_overdue) {
-  const auto rig = std::make_unique<Rig>(TransportType::udp);
-  pool::PoolTableOptions options;
-  options.max_elements = 64;
-  options.registrar_due_us = rig->now_us + 10'000'000;
-  rig->pools = std::move(*pool::PoolTable::create(options));
-  rig->service(config::Protocol::udp);
-  rig->start();
-  EXPECT_TRUE(rig->send(udp(client(1), "a")).empty());
-  EXPECT_EQ(rig->dropped(DropReason::pool_unknown), 1u);
-  rig->tick(10'000'000);
-  EXPECT_EQ(rig->send(udp(client(1), "a")).size(), 1u) << "refused: overdue";
-  rig->now_us -= 5'000'000;
-  rig->set_pool({{11, "10.0.0.11", 3868}}, "another");
-  EXPECT_EQ(rig->send(udp(client(1), "a")).size(), 1u) << "refused: it has spoken";
-  EXPECT_EQ(rig->dropped(DropReason::pool_unknown), 1u);
-}
-
-TEST(Restart, the_sessions_of_a_pe_found_dead_before_end_after_it) {
-  const RestartFiles files;
-  {
-    const auto rig = make(config::Protocol::sctp, [&](Rig& r) { files.give(r); });
-    rig->send(sctp(client(1), 0, init_chunk(kTc)));
-    rig->send(sctp(client(1), kTp, cookie_echo()));
-    // The main lcore saw it die, and the process died before its worker did.
-    for (unsigned id : {11u, 12u}) rig->pe_down(id);
-  }
-  Rig rig(TransportType::sctp);
-  rig.service();
-  files.give(rig);
-  rig.start();
-  const auto told = rig.pass_ms(2);
-  ASSERT_EQ(told.size(), 1u);
-  EXPECT_EQ(told[0].to_port(), 40001);
-  EXPECT_EQ(rig.redirector->session_stats().sessions, 0u);
 }
 
 }  // namespace
