@@ -29,6 +29,7 @@ class EnrpServer {
     peers_.on_leave([this](Peer& peer) {
       downloads_.abandon(peer);
       joining_.lost(peer);
+      claims_.rival_gone(peer.id);
     });
   }
   EnrpServer(const EnrpServer&) = delete;

@@ -20,6 +20,7 @@ void Bulk::purge(ServerId home, uint32_t generation) { jobs_.push_back({home, 0,
 
 void Bulk::rehome(ServerId target, ServerId heir) {
   cancel(target);
+  claims_.rival_gone(target, heir);
   jobs_.push_back({target, heir, 0, {}});
 }
 

@@ -49,6 +49,22 @@ void Claims::contest(PeIndex pe, rserpool::ServerId other) {
   contested_[pe] = other;
 }
 
+// Nobody watches a home that is not on the list: what it were given would have nobody to keep it alive.
+void Claims::rival_gone(rserpool::ServerId rival, rserpool::ServerId heir) {
+  const bool inherited = heir != 0 && heir != context_.server_id;
+  for (auto at = contested_.begin(); at != contested_.end();) {
+    if (at->second == rival && !inherited) {
+      // Its index may be another PE's by now.
+      rserpool::PeNotes& notes = context_.space.notes(at->first);
+      if ((notes.flags & kContested) != 0) notes.keep_alives = 0;
+      at = contested_.erase(at);
+      continue;
+    }
+    if (at->second == rival) at->second = heir;
+    ++at;
+  }
+}
+
 void Claims::due(PeIndex pe) {
   rserpool::PeNotes& notes = context_.space.notes(pe);
   const config::Registrar& r = context_.settings.registrar;

@@ -22,6 +22,8 @@ class Claims {
   void resume(rserpool::PeIndex pe);
   // Another server says that it has the PE: it gets it if the PE does not answer us.
   void contest(rserpool::PeIndex pe, rserpool::ServerId other);
+  // The rival is off the list: what it contested, `heir` contests (0, or us: nobody, and it is claimed anew).
+  void rival_gone(rserpool::ServerId rival, rserpool::ServerId heir = 0);
   // The PE is ours and alive, whatever another server believes: both are told.
   void insist(rserpool::PeIndex pe);
   // The PE of another server is asked to come (draft-dreibholz-rserpool-enrp-takeover).

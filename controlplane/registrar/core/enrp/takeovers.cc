@@ -121,8 +121,9 @@ void Takeovers::enforced(Peer& from, ServerId target) {
   if (running_.erase(target) != 0) ++context_.counters.takeovers_stopped;
   context_.out.log(Log::Level::info, "takeover " + std::to_string(target),
                    server_text(from.id) + " has taken over " + server_text(target));
-  if (Peer* peer = peers_.by_id(target)) peers_.forget(*peer);
+  // First, as what it contested goes to its heir, too.
   bulk_.rehome(target, from.id);
+  if (Peer* peer = peers_.by_id(target)) peers_.forget(*peer);
 }
 
 void Takeovers::alive(ServerId server) {
