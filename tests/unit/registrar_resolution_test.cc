@@ -257,5 +257,79 @@ TEST(Registrar, ASAP_2_2_5_3_a_subscription_is_told_to_no_other_registrar) {
   for (const auto& down : w.sent()) EXPECT_NE(down.association, peer);
 }
 
+// ---- subscriptions over a loss of the channel: the data plane lives on, and its associations with it
+
+class ChannelLoss : public testing::Test {
+ protected:
+  ChannelLoss() {
+    w.enroll(server, pe(1));
+    for (const auto& user : users) w.send(user, resolution("EchoPool", true));
+    w.run(kS);
+  }
+  // The channel is lost and back after `away`; of the associations the first `living` are there still.
+  void lose(Micros away, size_t living = 3) {
+    w.registrar.channel_lost(w.now);
+    w.collect();
+    w.run(away);
+    w.registrar.channel_up(w.now, w.welcome);
+    for (size_t i = 0; i < living; ++i) {
+      channel::AssociationUp up = w.ups[i];
+      up.replayed = true;
+      w.registrar.association_up(w.now, up);
+    }
+    w.registrar.replay_done(w.now);
+    w.collect();
+  }
+  std::vector<std::vector<PeId>> updates() {
+    w.run(kS);
+    std::vector<std::vector<PeId>> told;
+    for (const auto& update : w.sent<asap::HandleResolutionResponse>()) told.push_back(World::ids(update));
+    return told;
+  }
+
+  World w;
+  const AssociationName server = w.up("10.0.0.1");
+  const std::vector<AssociationName> users{w.up("10.0.0.8"), w.up("10.0.0.9")};
+};
+
+TEST_F(ChannelLoss, ASAP_2_2_5_1_a_change_just_before_it_is_told_when_it_is_over) {
+  w.enroll(server, pe(2));
+  lose(kS);
+  EXPECT_THAT(updates(), ElementsAre(ElementsAre(1, 2), ElementsAre(1, 2)));
+  EXPECT_THAT(updates(), IsEmpty()) << "once";
+}
+
+TEST_F(ChannelLoss, ASAP_2_2_5_1_an_update_that_may_have_been_lost_with_it_is_told_again) {
+  w.enroll(server, pe(2));
+  w.run(kS);
+  lose(kS);
+  EXPECT_THAT(updates(), ElementsAre(ElementsAre(1, 2), ElementsAre(1, 2)));
+}
+
+TEST_F(ChannelLoss, ASAP_2_2_5_2_the_end_of_a_pool_just_before_it_is_told_when_it_is_over) {
+  w.send(server, asap::Message(asap::Deregistration{"EchoPool", 1}));
+  lose(kS);
+  EXPECT_THAT(updates(), ElementsAre(IsEmpty(), IsEmpty()));
+  w.enroll(server, pe(1));
+  EXPECT_THAT(updates(), IsEmpty());
+}
+
+TEST_F(ChannelLoss, ASAP_2_2_5_1_who_did_not_survive_it_keeps_the_update_from_nobody) {
+  w.enroll(server, pe(2));
+  lose(kS, 2);
+  EXPECT_THAT(updates(), ElementsAre(ElementsAre(1, 2)));
+}
+
+TEST_F(ChannelLoss, ASAP_2_2_5_1_nor_does_a_subscriber_that_is_lost_while_an_update_waits) {
+  for (const auto& lost : {users[0], users[1]}) {
+    w.enroll(server, pe(2));
+    const auto other = w.up("10.0.0.10");
+    w.send(other, resolution("EchoPool", true));
+    w.down(lost);
+    EXPECT_THAT(updates(), testing::Contains(ElementsAre(1, 2)));
+    w.down(other);
+  }
+}
+
 }  // namespace
 }  // namespace poolgate::test

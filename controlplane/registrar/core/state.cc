@@ -177,6 +177,7 @@ void State::channel_lost() {
   context_.associations.doubt_all();
   elements_.doubt_all();
   sweep_.channel_lost();
+  subscriptions_.channel_lost();
   enrp_.channel_lost();
 }
 
@@ -195,6 +196,7 @@ void State::replay_done() {
     sweep_.begin(Removal::association_lost);
   }
   context_.replayed = true;
+  subscriptions_.replay_done();
   enrp_.replay_done();
   serve_deferred();
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "controlplane/registrar/core/subscriptions.h"
 
+#include <utility>
+
 #include "controlplane/rserpool/wire/asap.h"
 #include "controlplane/rserpool/wire/builders.h"
 
@@ -94,6 +96,14 @@ void Subscriptions::tell_resumed() {
   if (flush_at_ == kNever) flush_at_ = context_.clock.now() + kCoalesce;
 }
 
+void Subscriptions::replay_done() {
+  if (!std::exchange(lost_, false)) return;
+  changed_.clear();
+  telling_.reset();
+  all_after_.emplace();
+  flush_at_ = context_.clock.now() + kCoalesce;
+}
+
 void Subscriptions::forget_restored() {
   if (forgotten_.empty())
     forgotten_.swap(restored_);
@@ -133,14 +143,27 @@ void Subscriptions::pool_changed(PoolHandleView handle) {
 }
 
 bool Subscriptions::begin_next() {
-  if (changed_.empty() && !(tell_resumed_ && !resumed_.empty())) return false;
+  if (changed_.empty() && !(tell_resumed_ && !resumed_.empty())) return begin_next_of_all();
   std::set<rserpool::PoolHandle>& from = changed_.empty() ? resumed_ : changed_;
   telling_ = Telling{std::move(from.extract(from.begin()).value()), {}};
   return true;
 }
 
+bool Subscriptions::begin_next_of_all() {
+  if (!all_after_) return false;
+  const auto next = subscribers_.upper_bound(*all_after_);
+  if (next == subscribers_.end()) {
+    all_after_.reset();
+    return false;
+  }
+  all_after_ = next->first;
+  telling_ = Telling{next->first, {}};
+  return true;
+}
+
 void Subscriptions::tick() {
   for (size_t n = 0; n < kForgottenAtOnce && !forgotten_.empty(); ++n) forgotten_.erase(forgotten_.begin());
+  if (!context_.replayed) return;
   if (!telling_ && flush_at_ > context_.clock.now()) return;
   flush_at_ = kNever;
   for (size_t room = kBytesAtOnce; room > 0 && (telling_ || begin_next());) tell(room);

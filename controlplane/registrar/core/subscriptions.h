@@ -30,6 +30,10 @@ class Subscriptions {
   void tell_resumed();
   // Of associations that are not there again; of those that are forgotten, too.
   size_t restored() const { return restored_.size() + forgotten_.size(); }
+  // Over a loss of the channel nothing is told; what was told last may have been lost with it, so that those
+  // who survived are told the state once.
+  void channel_lost() { lost_ = lost_ || !subscribers_.empty(); }
+  void replay_done();
   // For a snapshot: whose are waiting, in the order of names the first behind one; and one association's as
   // records; how many.
   const channel::AssociationName* next_restored(const channel::AssociationName& name) const;
@@ -39,7 +43,11 @@ class Subscriptions {
   // Several changes within the time to coalesce make one update; a tick sends some hundred at most.
   void pool_changed(rserpool::PoolHandleView handle);
   void tick();
-  Micros next_deadline() const { return telling_ || !forgotten_.empty() ? 0 : flush_at_; }
+  Micros next_deadline() const {
+    if (!forgotten_.empty()) return 0;
+    if (!context_.replayed) return kNever;
+    return telling_ ? 0 : flush_at_;
+  }
 
  private:
   bool add(Association& association, const rserpool::PoolHandle& handle);
@@ -48,6 +56,7 @@ class Subscriptions {
     channel::AssociationName last;  // that was told
   };
   bool begin_next();
+  bool begin_next_of_all();
   void tell(size_t& room);
 
   Context& context_;
@@ -57,6 +66,8 @@ class Subscriptions {
   std::map<channel::AssociationName, std::set<rserpool::PoolHandle>> restored_, forgotten_;
   size_t count_ = 0;
   bool tell_resumed_ = false;
+  bool lost_ = false;
+  std::optional<rserpool::PoolHandle> all_after_;  // all pools behind this one are to be told
   Micros flush_at_ = kNever;
 };
 
