@@ -252,5 +252,64 @@ TEST(EnrpUpdates, RFC_5352_3_2_a_PE_that_deregisters_at_a_server_that_is_not_its
   }
 }
 
+// ---- a policy that we do not know (RFC 5354 §3.8): what is in it is not ours to drop
+
+PoolElement of_private_policy(PeId id, const std::string& data) {
+  PoolElement element = foreign(id);
+  element.policy.type = static_cast<PolicyType>(0xbeef0001);
+  element.policy_data = data;
+  return element;
+}
+
+TEST(EnrpUpdates, PAR_3_8_1_the_data_of_an_unknown_policy_is_passed_on_as_it_came) {
+  const std::string data("\0\1\2\3\4\5\6\7", 8);
+  World w;
+  const auto peer = peer_up(w);
+  w.send(peer, update(UpdateAction::add_pe, of_private_policy(1, data)));
+  w.send(peer, update(UpdateAction::add_pe, of_private_policy(2, "")));
+  const auto b = peer_up(w, 0x78, "10.0.0.10");
+  const auto table =
+      w.ask<enrp::HandleTableResponse>(b, enrp::Message(enrp::HandleTableRequest{0x78, kOurId, false}));
+  ASSERT_THAT(table.entries, SizeIs(1));
+  EXPECT_THAT(table.entries[0].elements, ElementsAre(of_private_policy(1, data), of_private_policy(2, "")));
+
+  const auto response = w.ask<asap::HandleResolutionResponse>(
+      w.up("10.0.0.2"), asap::Message(asap::HandleResolution{"EchoPool", false, {}}));
+  ASSERT_THAT(response.elements, SizeIs(2));
+  for (const PoolElement& element : response.elements)
+    EXPECT_EQ(element.policy_data, element.id == 1 ? data : "") << element.id;
+  EXPECT_EQ(response.policy_data, response.elements[0].policy_data) << "of the whole pool";
+}
+
+TEST(EnrpUpdates, PAR_3_8_1_the_data_of_an_unknown_policy_changes_and_goes_with_its_PE) {
+  World w;
+  const auto peer = peer_up(w);
+  const auto has = [&w](const std::string& data) {
+    const auto list = w.registrar.elements("EchoPool", w.now);
+    return list.size() == 1 && list[0].element.policy_data == data;
+  };
+  w.send(peer, update(UpdateAction::add_pe, of_private_policy(1, "1234")));
+  EXPECT_TRUE(has("1234"));
+  w.send(peer, update(UpdateAction::add_pe, of_private_policy(1, "56781234")));
+  EXPECT_TRUE(has("56781234"));
+  w.send(peer, update(UpdateAction::del_pe, of_private_policy(1, "")));
+  w.send(peer, update(UpdateAction::add_pe, foreign(2)));
+  EXPECT_TRUE(has("")) << "not that of the one before in its place";
+}
+
+TEST(EnrpUpdates, PAR_3_8_1_a_PE_of_an_unknown_policy_that_is_listed_as_it_is_did_not_register_anew) {
+  World w;
+  const auto peer = peer_up(w);
+  w.send(peer, update(UpdateAction::add_pe, of_private_policy(1, "1234")));
+  const uint32_t before = w.registrar.elements("EchoPool", w.now).at(0).registration;
+  enrp::Presence p;
+  p.sender = 0x77;
+  p.checksum = 0x1234;
+  w.send(peer, p);
+  const enrp::TableEntry entry{"EchoPool", {of_private_policy(1, "1234")}};
+  w.send(peer, enrp::HandleTableResponse{0x77, kOurId, false, false, {entry}});
+  EXPECT_EQ(w.registrar.elements("EchoPool", w.now).at(0).registration, before);
+}
+
 }  // namespace
 }  // namespace poolgate::test

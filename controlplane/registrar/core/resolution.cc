@@ -35,8 +35,9 @@ void Resolution::handle(const Request& request, const asap::HandleResolution& me
   const bool updates = message.subscribe && !request.over_tcp() &&
                        subscriptions_.subscribe(*request.association, message.handle);
   std::string bytes;
-  rserpool::wire::ResolutionResponseBuilder builder(bytes, message.handle,
-                                                    context_.space.settings(selected_[0]), updates);
+  rserpool::wire::ResolutionResponseBuilder builder(
+      bytes, message.handle, context_.space.settings(selected_[0]), updates,
+      rserpool::wire::kMaxMessageLength, context_.space.policy_data(selected_[0]));
   for (size_t i = 0; i < n; ++i) {
     context_.space.read(selected_[i], element_, false);
     if (!builder.append(element_)) break;

@@ -44,7 +44,8 @@ std::string update_message(rserpool::Handlespace& space, PoolIndex pool, PoolHan
     return rserpool::asap::encode(rserpool::asap::Message(gone), bytes) ? bytes : std::string();
   }
   PeIndex pe = space.first_in_pool(pool);
-  rserpool::wire::ResolutionResponseBuilder builder(bytes, handle, space.settings(pe), true);
+  rserpool::wire::ResolutionResponseBuilder builder(bytes, handle, space.settings(pe), true,
+                                                    rserpool::wire::kMaxMessageLength, space.policy_data(pe));
   rserpool::PoolElement element;
   for (; pe != kNoPe; pe = space.next_in_pool(pe)) {
     space.read(pe, element, false);

@@ -123,6 +123,11 @@ RegisterOutcome Handlespace::register_or_update(PoolHandleView handle, const Poo
   record.user_transport.set(element.user_transport);
   record.has_asap_transport = element.has_asap_transport;
   if (element.has_asap_transport) record.asap_transport.set(element.asap_transport);
+  if (!element.policy_data.empty()) {
+    policy_data_[outcome.pe] = element.policy_data;
+  } else if (!policy_data_.empty()) {
+    policy_data_.erase(outcome.pe);
+  }
   set_timer(outcome.pe, PeTimer::expiry, expires);
   return outcome;
 }
@@ -139,6 +144,7 @@ void Handlespace::deregister(PeIndex pe) {
   set_timer(pe, PeTimer::probe, kNever);
   leave_owner(pe);
   leave_association(pe);
+  if (!policy_data_.empty()) policy_data_.erase(pe);
   const PoolIndex number = record.pool;
   Pool& pool = pools_[number];
   pool.selector.remove(record.slot);
@@ -182,12 +188,19 @@ PeIndex Handlespace::find(PoolHandleView handle, PeId id) const {
   return pool == kNoPool ? kNoPe : find(pool, id);
 }
 
+std::string_view Handlespace::policy_data(PeIndex pe) const {
+  if (policy_data_.empty()) return {};
+  const auto found = policy_data_.find(pe);
+  return found == policy_data_.end() ? std::string_view() : found->second;
+}
+
 void Handlespace::read(PeIndex pe, PoolElement& out, bool with_asap_transport) const {
   const PeRecord& record = records_[pe];
   out.id = record.id;
   out.home = record.home;
   out.registration_life = record.registration_life;
   out.policy = settings(pe);
+  out.policy_data = policy_data(pe);
   record.user_transport.get(out.user_transport);
   out.has_asap_transport = with_asap_transport && record.has_asap_transport;
   if (out.has_asap_transport) {

@@ -10,7 +10,9 @@
 #include <map>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "controlplane/rserpool/handlespace/btree.h"
@@ -117,6 +119,8 @@ class Handlespace {
   const PolicySettings& settings(PeIndex pe) const {
     return pools_[records_[pe].pool].selector.settings(records_[pe].slot);
   }
+  // Of a policy that we do not know: what it says besides its type.
+  std::string_view policy_data(PeIndex pe) const;
   // The whole PE, in the memory that `out` has: allocates nothing for one that was read into before. Without
   // the ASAP transport it is as ASAP messages carry it.
   void read(PeIndex pe, PoolElement& out, bool with_asap_transport = true) const;
@@ -201,6 +205,7 @@ class Handlespace {
   std::map<ServerId, uint32_t> by_home_;
   BTree<AssociationKey, PeIndex> by_association_;  // the first PE of each
   std::array<Deadlines, 2> deadlines_;
+  std::unordered_map<PeIndex, std::string> policy_data_;  // of the few that have any
 };
 
 }  // namespace poolgate::rserpool

@@ -26,11 +26,11 @@ size_t resolution_items(std::optional<uint32_t> items, uint32_t max_items, size_
 
 ResolutionResponseBuilder::ResolutionResponseBuilder(std::string& out, PoolHandleView handle,
                                                      const PolicySettings& policy, bool updates_accepted,
-                                                     size_t limit)
+                                                     size_t limit, std::string_view unknown_data)
     : writer_(out, limit) {
   writer_.begin_message(static_cast<uint8_t>(asap::Type::handle_resolution_response), updates_accepted);
   write_pool_handle(writer_, handle);
-  write_policy(writer_, policy);
+  write_policy(writer_, policy, unknown_data);
 }
 
 bool ResolutionResponseBuilder::append(const PoolElement& element) {

@@ -20,9 +20,11 @@ size_t resolution_items(std::optional<uint32_t> items, uint32_t max_items, size_
 // HANDLE_RESOLUTION_RESPONSE, positive (RFC 5352 §2.2.6). ASAP Transports are left out: they are ENRP's.
 class ResolutionResponseBuilder {
  public:
-  // Replaces `out`, which must outlive the builder. `limit`: bytes of the whole message.
+  // Replaces `out`, which must outlive the builder. `limit`: bytes of the whole message. `unknown_data`: of a
+  // policy that we do not know.
   ResolutionResponseBuilder(std::string& out, PoolHandleView handle, const PolicySettings& policy,
-                            bool updates_accepted, size_t limit = kMaxMessageLength);
+                            bool updates_accepted, size_t limit = kMaxMessageLength,
+                            std::string_view unknown_data = {});
   // False: it does not fit, and the message is as before.
   [[nodiscard]] bool append(const PoolElement& element);
   // The same of a Pool Element encoded before: pool_element_parameter(element, AsapTransport::omit).
