@@ -147,6 +147,90 @@ TEST(EnrpPeers, a_flood_of_server_ids_is_bounded) {
   EXPECT_THAT(w.registrar.peers(w.now), SizeIs(w.settings.registrar.max_peers));
 }
 
+// ---- two servers of one id: a mistake of whoever copied a configuration or a state directory
+
+std::vector<std::string> lines_of(const World& w, const std::string& part) {
+  std::vector<std::string> lines;
+  for (const auto& line : w.all<registrar::Log>())
+    if (line.text.find(part) != std::string::npos) lines.push_back(line.text);
+  return lines;
+}
+constexpr const char* kSameId = "two servers have this id";
+
+TEST(EnrpPeers, two_hosts_that_speak_as_one_server_are_named_once_a_minute) {
+  World w;
+  const std::vector<AssociationName> hosts{w.up({"10.0.0.9"}, 9901, SctpService::enrp),
+                                           w.up({"10.0.0.10"}, 9901, SctpService::enrp)};
+  std::vector<std::string> lines;
+  for (int second = 0; second < 61; ++second) {
+    for (const auto& host : hosts) {
+      w.send(host, presence_of(0x77));
+      for (const auto& line : lines_of(w, kSameId)) lines.push_back(line);
+    }
+    if (second == 59) {
+      EXPECT_THAT(lines, SizeIs(1));
+    }
+    w.run(kS);
+  }
+  ASSERT_THAT(lines, SizeIs(2));
+  for (const char* part : {"0x00000077", "10.0.0.9", "10.0.0.10"})
+    EXPECT_THAT(lines[0], testing::HasSubstr(part));
+}
+
+TEST(EnrpPeers, two_associations_of_one_host_are_one_server) {
+  World w;
+  const auto one = w.up({"10.0.0.9", "10.0.1.9"}, 9901, SctpService::enrp);
+  const auto other = w.up({"10.0.1.9"}, 9901, SctpService::enrp);
+  for (const auto& association : {one, other, one}) {
+    w.send(association, presence_of(0x77));
+    EXPECT_THAT(lines_of(w, kSameId), IsEmpty());
+  }
+}
+
+TEST(EnrpPeers, a_server_that_has_moved_to_another_host_is_no_second_one) {
+  World w;
+  const auto before = w.up({"10.0.0.9"}, 9901, SctpService::enrp);
+  w.send(before, presence_of(0x77));
+  w.down(before);
+  w.send(w.up({"10.0.0.10"}, 9901, SctpService::enrp), presence_of(0x77));
+  EXPECT_THAT(lines_of(w, kSameId), IsEmpty());
+}
+
+TEST(EnrpPeers, another_host_that_has_our_id_is_named_once_a_minute_with_both_addresses) {
+  World w;
+  const auto e = w.up({"10.0.0.9"}, 9901, SctpService::enrp);
+  enrp::Presence p = std::get<enrp::Presence>(presence_of(kOurId));
+  p.information = enrp::ServerInformation{kOurId, {.port = 9901, .addresses = {address("10.0.0.8")}}};
+  std::string announced;
+  ASSERT_TRUE(enrp::encode(enrp::Message(p), announced));
+  std::vector<std::string> lines;
+  for (int i = 0; i < 10; ++i) {
+    w.send(e, presence_of(kOurId));
+    for (const auto& line : lines_of(w, kSameId)) lines.push_back(line);
+    w.registrar.enrp_announce_heard(w.now, announced);
+    w.collect();
+    for (const auto& line : lines_of(w, kSameId)) lines.push_back(line);
+  }
+  ASSERT_THAT(lines, SizeIs(1));
+  for (const char* part : {"0xcafe0001", "192.0.2.1", "10.0.0.9"})
+    EXPECT_THAT(lines[0], testing::HasSubstr(part));
+  w.run(61 * kS);
+  w.registrar.enrp_announce_heard(w.now, announced);
+  w.collect();
+  EXPECT_THAT(lines_of(w, "10.0.0.8"), SizeIs(1));
+}
+
+TEST(EnrpPeers, our_own_announcement_that_comes_back_is_no_second_server) {
+  World w;
+  enrp::Presence p = std::get<enrp::Presence>(presence_of(kOurId));
+  p.information = enrp::ServerInformation{kOurId, {.port = 9901, .addresses = {address("192.0.2.1")}}};
+  std::string announced;
+  ASSERT_TRUE(enrp::encode(enrp::Message(p), announced));
+  w.registrar.enrp_announce_heard(w.now, announced);
+  w.collect();
+  EXPECT_THAT(w.all<registrar::Log>(), IsEmpty());
+}
+
 TEST(EnrpPeers, peers_that_announce_themselves_are_connected_to) {
   registrar::Settings settings;
   settings.registrar.enrp_announce = {{address("239.0.0.51"), 9901}};

@@ -84,6 +84,7 @@ void EnrpServer::message(const Request& request, std::string_view bytes) {
   // 0 is for all (RFC 5353 §2.1); what is for another server has been misled.
   if (sender == 0 || sender == context_.server_id || (receiver != 0 && receiver != context_.server_id)) {
     ++context_.counters.unexpected_messages;
+    if (sender == context_.server_id) peers_.our_id_at(request.association->addresses);
     context_.out.log(Log::Level::warn, "enrp " + request.peer,
                      request.peer + ": ENRP message from or to an id that cannot be");
     return;
@@ -174,6 +175,7 @@ void EnrpServer::announced(std::string_view bytes) {
   const auto* presence = std::get_if<enrp::Presence>(&parsed->message);
   if (presence == nullptr || !presence->information || presence->information->server != presence->sender)
     return;
+  if (presence->sender == context_.server_id) peers_.our_id_at(presence->information->transport.addresses);
   peers_.learn(presence->sender, presence->information->transport, false);
 }
 

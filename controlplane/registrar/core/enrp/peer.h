@@ -43,6 +43,7 @@ struct Peer {
   std::optional<uint16_t> checksum;  // of its PEs, as it said last
   Micros asked_at = 0;               // when its presence was asked for; 0: it has answered
   uint32_t round_trip_ms = 0;
+  Micros same_id_at = 0;  // when it may be said again that another host has its id
 
   // ---- audit
   Download download;

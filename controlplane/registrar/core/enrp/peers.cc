@@ -15,6 +15,8 @@ namespace {
 
 // A Connect that is neither up nor failed by then was lost with the data plane.
 constexpr Micros kConnectPatience = 30 * kSecond;
+// Between two lines about one server id that two servers have.
+constexpr Micros kSameIdPause = 60 * kSecond;
 
 bool same_place(const std::vector<IpAddress>& a, uint16_t port_a, const std::vector<IpAddress>& b,
                 uint16_t port_b) {
@@ -88,9 +90,34 @@ void Peers::name(Peer& peer, ServerId id) {
   journal(peer, true);
 }
 
+// ---- one id of two servers: each takes what the other says for its own, and neither notices
+
+void Peers::same_id(ServerId id, Micros& not_before, const std::vector<IpAddress>& one,
+                    const std::vector<IpAddress>& other) {
+  if (one.empty() || other.empty() || same_place(one, 0, other, 0)) return;
+  if (context_.clock.now() < not_before) return;
+  not_before = context_.clock.now() + kSameIdPause;
+  context_.out.log(Log::Level::error, "same-id " + std::to_string(id),
+                   server_text(id) + " is at " + one.front().to_string() + " and at " +
+                       other.front().to_string() + ": two servers have this id, one of them needs another");
+}
+
+void Peers::our_id_at(const std::vector<IpAddress>& addresses) {
+  same_id(context_.server_id, our_id_said_at_, context_.welcome.local_addresses, addresses);
+}
+
+// Its association lives, and another host speaks as it.
+void Peers::check_host(Peer& peer, const Association& association) {
+  if (!peer.connected() || peer.association == association.name) return;
+  const Association* other = context_.associations.find(peer.association);
+  if (other != nullptr && other->live())
+    same_id(peer.id, peer.same_id_at, other->addresses, association.addresses);
+}
+
 Peer* Peers::identify(Association& association, ServerId id) {
   Peer* peer = by_id(id);
   Peer* before = by_association(association.name);
+  if (peer != nullptr) check_host(*peer, association);
   if (peer == nullptr) {
     // The configured one that we did not know the id of, else a new one.
     peer = before != nullptr && before->id == 0 ? before : at(association.addresses, association.port);

@@ -28,6 +28,8 @@ class Peers {
   Peer* learn(rserpool::ServerId id, const rserpool::Transport& transport, bool own);
   // The home server of a PE, of which nobody has spoken yet.
   void learn_owner(rserpool::ServerId id);
+  // Another server, there, has our id.
+  void our_id_at(const std::vector<rserpool::IpAddress>& addresses);
   // Told of each that is about to leave the list, or to be as one that was never heard.
   void on_leave(std::function<void(Peer&)> told) { leaving_ = std::move(told); }
   // Off the list. A configured one stays, but as one that was never heard.
@@ -63,9 +65,13 @@ class Peers {
   void connect(Peer& peer);
   void journal(const Peer& peer, bool there);
   void name(Peer& peer, rserpool::ServerId id);
+  void check_host(Peer& peer, const Association& association);
+  void same_id(rserpool::ServerId id, Micros& not_before, const std::vector<rserpool::IpAddress>& one,
+               const std::vector<rserpool::IpAddress>& other);
 
   Context& context_;
   std::list<Peer> list_;
+  Micros our_id_said_at_ = 0;  // may be again
   std::function<void(Peer&)> leaving_;
 };
 
