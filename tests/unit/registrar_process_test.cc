@@ -215,7 +215,7 @@ class TcpRecorder : public registrar::TcpEvents {
   void tcp_message(uint64_t, std::string_view) override {}
   void tcp_down(uint64_t) override { ++downs; }
   void tcp_batch_done() override {}
-  void tcp_note(const std::string& text) override { notes.push_back(text); }
+  void tcp_note(const std::string& text, bool) override { notes.push_back(text); }
   unsigned ups = 0, downs = 0;
   std::vector<std::string> notes;
 };
@@ -247,15 +247,45 @@ TEST(RegistrarTcp, idle_connections_are_closed) {
   EXPECT_EQ(server.connections(), 0u);
 }
 
-TEST(RegistrarTcp, a_port_in_use_is_said) {
+TEST(RegistrarTcp, a_port_in_use_is_said_once_and_taken_when_it_is_free) {
   asio::io_context loop;
   TcpRecorder events;
   registrar::TcpServer server(loop, {}, events);
   server.listen({{*rserpool::IpAddress::parse("127.0.0.1"), 0}});
-  registrar::TcpServer second(loop, {}, events);
-  second.listen({{*rserpool::IpAddress::parse("127.0.0.1"), server.ports().at(0)}});
+  const uint16_t port = server.ports().at(0);
+  registrar::TcpLimits limits;
+  limits.listen_retry = std::chrono::milliseconds(10);
+  registrar::TcpServer second(loop, limits, events);
+  second.listen({{*rserpool::IpAddress::parse("127.0.0.1"), port}});
   ASSERT_EQ(events.notes.size(), 1u);
   EXPECT_NE(events.notes[0].find("in use"), std::string::npos) << events.notes[0];
+  while (second.counters().listen_failed < 3) loop.run_one_for(std::chrono::seconds(5));
+  EXPECT_EQ(events.notes.size(), 1u);
+  EXPECT_EQ(second.ports().size(), 0u);
+
+  server.stop();
+  while (second.ports().empty()) loop.run_one_for(std::chrono::seconds(5));
+  ASSERT_EQ(events.notes.size(), 2u);
+  EXPECT_NE(events.notes[1].find("listens now"), std::string::npos) << events.notes[1];
+  TcpUser user(port);
+  while (events.ups == 0) loop.run_one_for(std::chrono::seconds(5));
+  EXPECT_EQ(second.connections(), 1u);
+}
+
+TEST(RegistrarTcp, a_port_in_use_that_is_wanted_no_more_is_not_tried_again) {
+  asio::io_context loop;
+  TcpRecorder events;
+  registrar::TcpServer server(loop, {}, events);
+  server.listen({{*rserpool::IpAddress::parse("127.0.0.1"), 0}});
+  registrar::TcpLimits limits;
+  limits.listen_retry = std::chrono::milliseconds(10);
+  registrar::TcpServer second(loop, limits, events);
+  second.listen({{*rserpool::IpAddress::parse("127.0.0.1"), server.ports().at(0)}});
+  second.listen({});
+  server.stop();
+  loop.run_for(std::chrono::milliseconds(50));
+  EXPECT_EQ(second.counters().listen_failed, 1u);
+  EXPECT_EQ(events.notes.size(), 1u);
 }
 
 // ---- reload, commands, state

@@ -392,6 +392,7 @@ Facts RegistrarProcess::facts() const {
   f["channel_queued_bytes"] = client_->queued_bytes();
   f["tcp_connections"] = tcp_.connections();
   f["tcp_refused"] = tcp_.counters().refused;
+  f["tcp_listen_failed"] = tcp_.counters().listen_failed;
   f["journal"] = journal_->degraded() ? journal_->fault() : "ok";
   f["journal_bytes"] = journal_->size();
   f["journal_commits"] = journal_->commits();

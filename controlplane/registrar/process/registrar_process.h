@@ -65,7 +65,9 @@ class RegistrarProcess final : public transport::ChannelEvents, public TcpEvents
   void tcp_message(uint64_t connection, std::string_view bytes) override;
   void tcp_down(uint64_t connection) override;
   void tcp_batch_done() override { act(); }
-  void tcp_note(const std::string& text) override { say(Log::Level::error, "tcp", text); }
+  void tcp_note(const std::string& text, bool fault) override {
+    say(fault ? Log::Level::error : Log::Level::info, "tcp", text);
+  }
 
   // Carries out what the core has asked for since the last call.
   void act();

@@ -18,10 +18,14 @@ using Clock = std::chrono::steady_clock;
 using rserpool::IpAddress;
 
 struct TcpServer::Listener {
-  explicit Listener(asio::io_context& loop) : acceptor(loop), retry(loop) {}
+  Listener(asio::io_context& loop, const IpAddress& at, uint16_t on)
+      : acceptor(loop), retry(loop), address(at), port(on) {}
   tcp::acceptor acceptor;
   asio::steady_timer retry;
-  bool open = true;
+  IpAddress address;
+  uint16_t port;
+  bool open = true;     // wanted
+  bool failed = false;  // and said so
 };
 
 struct TcpServer::Connection {
@@ -73,18 +77,33 @@ void TcpServer::listen(const std::vector<std::pair<IpAddress, uint16_t>>& addres
     listener->open = false;
     asio::error_code ignored;
     listener->acceptor.close(ignored);
+    listener->retry.cancel();
   }
   listeners_.clear();
   for (const auto& [address, port] : addresses) {
-    auto listener = std::make_shared<Listener>(loop_);
-    if (const auto error = open_listener(listener->acceptor, {transport::to_asio(address), port})) {
-      events_.tcp_note("registrar.tcp_listen " + address.to_string() + " port " + std::to_string(port) +
-                       ": " + error.message());
-      continue;
-    }
-    listeners_.push_back(listener);
-    accept(listener);
+    listeners_.push_back(std::make_shared<Listener>(loop_, address, port));
+    open(listeners_.back());
   }
+}
+
+void TcpServer::open(const std::shared_ptr<Listener>& listener) {
+  const std::string what =
+      "registrar.tcp_listen " + listener->address.to_string() + " port " + std::to_string(listener->port);
+  const auto error =
+      open_listener(listener->acceptor, {transport::to_asio(listener->address), listener->port});
+  if (!error) {
+    if (std::exchange(listener->failed, false)) events_.tcp_note(what + ": listens now", false);
+    return accept(listener);
+  }
+  ++counters_.listen_failed;
+  asio::error_code ignored;
+  listener->acceptor.close(ignored);
+  if (!std::exchange(listener->failed, true))
+    events_.tcp_note(what + ": " + error.message() + "; tried again until it can be", true);
+  listener->retry.expires_after(limits_.listen_retry);
+  listener->retry.async_wait([this, listener](const asio::error_code& stopped) {
+    if (!stopped && listener->open) open(listener);
+  });
 }
 
 void TcpServer::accept(const std::shared_ptr<Listener>& listener) {
@@ -237,7 +256,7 @@ std::vector<uint16_t> TcpServer::ports() const {
   std::vector<uint16_t> out;
   for (const auto& listener : listeners_) {
     asio::error_code ignored;
-    out.push_back(listener->acceptor.local_endpoint(ignored).port());
+    if (listener->acceptor.is_open()) out.push_back(listener->acceptor.local_endpoint(ignored).port());
   }
   return out;
 }

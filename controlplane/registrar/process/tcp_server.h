@@ -25,6 +25,7 @@ struct TcpLimits {
   size_t connections = 1024;
   size_t connections_a_peer = 64;
   std::chrono::milliseconds idle{60'000};
+  std::chrono::milliseconds listen_retry{5'000};  // a port in use is tried again
   size_t output =
       256 * 1024;  // waiting for a peer that does not read: it is not read from, and closed at four times it
 };
@@ -36,7 +37,7 @@ class TcpEvents {
   virtual void tcp_message(uint64_t connection, std::string_view bytes) = 0;
   virtual void tcp_down(uint64_t connection) = 0;
   virtual void tcp_batch_done() = 0;
-  virtual void tcp_note(const std::string& text) = 0;
+  virtual void tcp_note(const std::string& text, bool fault) = 0;
 };
 
 class TcpServer {
@@ -46,7 +47,8 @@ class TcpServer {
   TcpServer(const TcpServer&) = delete;
   TcpServer& operator=(const TcpServer&) = delete;
 
-  // Listens on these and no others; an address need not be on this host yet. What cannot be is noted.
+  // Listens on these and no others; an address need not be on this host yet. What cannot be is noted, tried
+  // again, and noted when it can.
   void listen(const std::vector<std::pair<rserpool::IpAddress, uint16_t>>& addresses);
   void send(uint64_t connection, std::string_view bytes);
   // After what waits for it was sent.
@@ -54,16 +56,18 @@ class TcpServer {
   void stop();
 
   size_t connections() const;
-  // Of each listener, for tests with port 0.
+  // Of each that listens, for tests with port 0.
   std::vector<uint16_t> ports() const;
   struct Counters {
     uint64_t accepted = 0, refused = 0, idle_closed = 0, slow_closed = 0, broken = 0;
+    uint64_t listen_failed = 0;  // attempts
   };
   const Counters& counters() const { return counters_; }
 
  private:
   struct Connection;
   struct Listener;
+  void open(const std::shared_ptr<Listener>& listener);
   void accept(const std::shared_ptr<Listener>& listener);
   void admit(asio::ip::tcp::socket socket);
   void read(const std::shared_ptr<Connection>& c);
