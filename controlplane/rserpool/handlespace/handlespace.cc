@@ -123,7 +123,7 @@ RegisterOutcome Handlespace::register_or_update(PoolHandleView handle, const Poo
   record.user_transport.set(element.user_transport);
   record.has_asap_transport = element.has_asap_transport;
   if (element.has_asap_transport) record.asap_transport.set(element.asap_transport);
-  if (!element.policy_data.empty()) {
+  if (!element.policy_data.empty() && element.policy_data.size() <= kMaxPolicyData) {
     policy_data_[outcome.pe] = element.policy_data;
   } else if (!policy_data_.empty()) {
     policy_data_.erase(outcome.pe);

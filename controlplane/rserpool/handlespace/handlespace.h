@@ -119,7 +119,8 @@ class Handlespace {
   const PolicySettings& settings(PeIndex pe) const {
     return pools_[records_[pe].pool].selector.settings(records_[pe].slot);
   }
-  // Of a policy that we do not know: what it says besides its type.
+  // Of a policy that we do not know: what it says besides its type. More than this is not kept.
+  static constexpr size_t kMaxPolicyData = 1024;
   std::string_view policy_data(PeIndex pe) const;
   // The whole PE, in the memory that `out` has: allocates nothing for one that was read into before. Without
   // the ASAP transport it is as ASAP messages carry it.
