@@ -10,6 +10,8 @@
 
 namespace poolgate::test {
 
+inline constexpr uint8_t kSctp = 132;
+
 inline std::optional<std::string> broken_rule(const session::SessionTable& table, uint32_t pe_slots) {
   using session::Kind;
   const auto at = [](const char* rule, session::SessionIndex i) {
@@ -28,6 +30,11 @@ inline std::optional<std::string> broken_rule(const session::SessionTable& table
     if (s.kind == Kind::alias) {
       if ((s.flags & session::kRemote) != 0) continue;
       if (!is_session(s.session)) return at("an alias has a session", i);
+      const session::Session& whole = table.at(s.session);
+      const bool copy = (s.flags & session::kFromPe) != 0 && s.state == session::State::established;
+      if (copy && (whole.state != s.state || whole.pe != s.far_pe || whole.service != s.service ||
+                   whole.client_hop != s.client_hop || (s.key.protocol == kSctp && whole.tag_c != s.tag_c)))
+        return at("a copy says what its session does", i);
       ++aliases;
       continue;
     }
