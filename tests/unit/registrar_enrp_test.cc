@@ -209,6 +209,25 @@ TEST(RegistrarEnrp, ENRP_3_2_3_7_a_download_that_is_not_continued_starts_again) 
   EXPECT_EQ(again.entries.at(0).elements.at(0).id, 1u);
 }
 
+// So that the request for the list does not begin a download anew, which those that join would like it to.
+TEST(RegistrarEnrp, conformance_12_19_hsdump_asks_for_the_list_between_chunks_and_its_download_goes_on) {
+  World w;
+  const auto a = w.up("10.0.0.1");
+  for (PeId id = 1; id <= 1000; ++id) w.enroll(a, pe(id));
+  const auto e = enrp_up(w);
+  PeId last = 0;
+  for (bool more = true; more;) {
+    w.send(e, presence(true));
+    w.send(e, enrp::Message(enrp::ListRequest{kPeer, 0}));
+    const auto table = w.ask<enrp::HandleTableResponse>(e, table_request());
+    ASSERT_FALSE(table.entries.empty());
+    ASSERT_GT(table.entries.at(0).elements.at(0).id, last);
+    last = table.entries.back().elements.back().id;
+    more = table.more;
+  }
+  EXPECT_EQ(last, 1000u);
+}
+
 TEST(RegistrarEnrp, conformance_12_19_hsdump_asks_everything_at_once_and_is_answered_in_order) {
   World w;
   w.enroll(w.up("10.0.0.1"), pe(1));
