@@ -5,8 +5,6 @@
 namespace poolgate::test {
 namespace {
 
-using redirect::DropReason;
-using redirect::SessionView;
 using namespace two_pes;
 
 struct Cell {
