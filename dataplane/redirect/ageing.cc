@@ -44,10 +44,7 @@ uint32_t Redirector::Impl::timeout_ms(const Session& s) const {
 // of an address that is dead while another one of its PE lives. Its next datagram is chosen for anew.
 bool Redirector::Impl::is_stranded(const Session& s) const {
   if (s.key.protocol != wire::kUdp) return false;
-  const pool::PeLine& line = lines[s.pe];
-  if ((s.flags & session::kNat) != 0 && line.dead && line.via != s.pe && line.via < slots.capacity() &&
-      lines[line.via].family == line.family && !lines[line.via].dead)
-    return true;
+  if ((s.flags & session::kNat) != 0 && leaves_dead(s.pe)) return true;
   if (!slots[s.pe].drained.load(std::memory_order_relaxed)) return false;
   const ServiceEntry* service = service_of(s);
   return service != nullptr && !Chooser::current(*service, s.key.family).candidates.empty();

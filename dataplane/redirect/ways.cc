@@ -30,10 +30,14 @@ pool::PeSlotIndex Redirector::Impl::way_of_new(const Packet& packet, const Servi
   if (pe == pool::kNoPeSlot) return pe;
   const pool::PeSlotIndex to = way(pe, vip_number(service, packet.info.flow.family, packet.destination()));
   // Not to begin with what its client would only find to be dead.
-  const pool::PeLine& line = lines[to];
-  const bool instead = service.settings.mode == config::Mode::nat && line.dead && line.via != to &&
-                       lines[line.via].family == line.family;
-  return instead ? line.via : to;
+  return service.settings.mode == config::Mode::nat && leaves_dead(to) ? lines[to].via : to;
+}
+
+// This address is dead, and line.via names a live one of its PE and family. Of `nat`, which stays with the
+// address that it began with.
+bool Redirector::Impl::leaves_dead(pool::PeSlotIndex way) const {
+  const pool::PeLine& line = lines[way];
+  return line.dead && line.via != way && lines[line.via].family == line.family;
 }
 
 // The one that has this address; `pe` itself, if none has it, or this worker has not read of it.

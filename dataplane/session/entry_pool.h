@@ -21,13 +21,13 @@ class EntryPool {
   enum Side : uint8_t { near, far };
 
   // Zeroed but for what the caller sets. kNone: none free.
-  SessionIndex take(Side side = near);
+  SessionIndex take(Side side);
   // For IPv6: its kind stays `wide` until the caller sets it, after the key, so that whoever reads the lines
   // at any moment knows that the third is no entry.
-  SessionIndex take_wide(Side side = near);
+  SessionIndex take_wide(Side side);
   // `side`: as it was taken.
-  void give(SessionIndex i, Side side = near);
-  void give_wide(SessionIndex i, Side side = near);
+  void give(SessionIndex i, Side side);
+  void give_wide(SessionIndex i, Side side);
 
   // True if line i is the third of a wide three.
   bool holds_addresses(SessionIndex i) const { return i % 3 == 2 && (wide(i - 2) || wide(i - 1)); }
