@@ -37,6 +37,15 @@ bool plain_packet(Session& s, const PacketInfo& info, const uint8_t* p) {
   return true;
 }
 
+// `nat` of SCTP without SNAT, to a PE with the service's own port, by the session's own key: the destination
+// address is all that changes.
+bool only_destination(const Session& s, const PacketInfo& info, const Session& entry,
+                      const pool::PeLine& line) {
+  return ((&entry == &s) & ((s.flags & (session::kNat | session::kSnat)) == session::kNat) &
+          (s.counterpart != session::kNone) & (line.port == info.flow.destination_port) &
+          (info.flow.protocol == wire::kSctp)) != 0;
+}
+
 // By itself, as the loop over a burst has no registers left for it.
 [[gnu::noinline]] bool in_tunnel(rte_mbuf* mbuf, const PacketInfo& info, Tunnel tunnel,
                                  const pool::PeLine& line, const TunnelSource& source, uint16_t& id) {
@@ -175,14 +184,21 @@ inline bool Redirector::Impl::redirect_plain(Burst& b, rte_mbuf* mbuf, const Pac
       [[unlikely]]
     return false;
   const unsigned rewritten = s.flags & session::kRewritten;
-  const unsigned outer = rewritten == 0 ? 0 : tunnel_overhead(tunnel_of(s.flags), line.family);
+  const unsigned outer =
+      (rewritten & ~unsigned{session::kNat}) == 0 ? 0 : tunnel_overhead(tunnel_of(s.flags), line.family);
   if (info.l4_length + wire::kIpv4Header + outer > hop.mtu) [[unlikely]]
     return false;
   if (!plain_packet(s, info, frame + kPlainTransport)) return false;
   const uint32_t bytes = mbuf->pkt_len;
   if (rewritten != 0) {
-    if (line.diverted || !rewrite(mbuf, info, s, entry, line, hop.port_id)) return false;
-    frame = rte_pktmbuf_mtod(mbuf, uint8_t*);
+    if (line.diverted) [[unlikely]]
+      return false;
+    if (only_destination(s, info, entry, line)) {
+      rewrite_destination(frame, wire::raw32(line.address));
+    } else {
+      if (!rewrite(mbuf, info, s, entry, line, hop.port_id)) return false;
+      frame = rte_pktmbuf_mtod(mbuf, uint8_t*);
+    }
   }
   s.last_seen_ms = now_ms;
   add(line.packets, 1);
@@ -201,13 +217,12 @@ inline bool Redirector::Impl::redirect_plain(Burst& b, rte_mbuf* mbuf, const Pac
   return true;
 }
 
-// The packet's key is another one of its session: of the client's further address, of the PE's side, or of
-// another worker's session. That of the latter which changes nothing leaves from here, by the copy that its
+// The packet's key is another one of its session, of the client's further address, or it is of another
+// worker's session. That of the latter which changes nothing leaves from here, by the copy that its
 // owner told of; all else is the owner's. False: nothing was done.
 [[gnu::noinline]] bool Redirector::Impl::redirect_alias(Burst& b, rte_mbuf* mbuf, PacketInfo& info,
                                                         Session& alias) {
   const bool remote = (alias.flags & session::kRemote) != 0;
-  if (!remote && (alias.flags & session::kFromPe) != 0) return nat_back(mbuf, info, alias, b.tally);
   Session& s = remote ? alias : sessions.at(alias.session);
   // Where the client is, is for the owner to know.
   if (s.state == State::established &&
@@ -264,9 +279,10 @@ bool opens(const PacketInfo& info, const rte_mbuf* mbuf) {
     // Entry 0 is nobody's: its key is no packet's, so that "no candidate" needs no question of its own.
     if (info.plain != 0 && is_plain(s, info.flow) && redirect_plain(b, mbuf, info, s)) [[likely]]
       continue;
-    if ((s.kind == session::Kind::alias) & (info.plain != 0) && session::same_key(s.key, info.flow) &&
-        redirect_alias(b, mbuf, info, s))
-      continue;
+    if ((s.kind == session::Kind::alias) & (info.plain != 0) && session::same_key(s.key, info.flow)) {
+      const bool from_pe = (s.flags & (session::kFromPe | session::kRemote)) == session::kFromPe;
+      if (from_pe ? nat_back(mbuf, info, s, b.tally) : redirect_alias(b, mbuf, info, s)) continue;
+    }
     if (!fetched && opens(info, mbuf)) {
       fetch_for_openings(b, i, n);
       fetched = true;

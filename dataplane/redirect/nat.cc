@@ -183,7 +183,12 @@ bool Redirector::Impl::nat_back(rte_mbuf* mbuf, const PacketInfo& info, Session&
     constexpr uint8_t kFin = 1, kSyn = 2, kRst = 4, kAck = 16;
     if ((p[13] & (kFin | kSyn | kRst | kAck)) != kAck) return false;
   }
-  rewrite_plain(frame, info, alias.far_source, alias.far_destination, alias.far_ports);
+  const uint32_t ports = info.flow.source_port | uint32_t{info.flow.destination_port} << 16;
+  if ((alias.far_destination == info.flow.destination) & (alias.far_ports == ports) &
+      (info.flow.protocol == wire::kSctp))
+    rewrite_source(frame, alias.far_source);
+  else
+    rewrite_plain(frame, info, alias.far_source, alias.far_destination, alias.far_ports);
   alias.last_seen_ms = now_ms;
   add(line.packets, 1);
   add(line.bytes, mbuf->pkt_len);

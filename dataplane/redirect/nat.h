@@ -44,4 +44,22 @@ inline void rewrite_plain(uint8_t* frame, const PacketInfo& info, uint32_t sourc
   put_raw16(checksum, udp && now == 0 ? uint16_t{0xffff} : now);
 }
 
+// One other address at `at` in the IP header, and nothing else: of SCTP, whose checksum does not cover it.
+inline void rewrite_one_address(uint8_t* frame, size_t at, uint32_t address) {
+  using namespace wire;
+  uint8_t* ip = frame + kEtherHeader;
+  const uint32_t before = raw32(ip + at);
+  // In ones' complement: address - before + ~checksum, carries added back, then both halves.
+  uint32_t sum = address - before;
+  sum -= address < before;
+  const uint32_t old = static_cast<uint16_t>(~raw16(ip + 10));
+  sum += old;
+  sum += sum < old;
+  sum += sum << 16 | sum >> 16;
+  put_raw16(ip + 10, static_cast<uint16_t>(~(sum >> 16)));
+  put_raw32(ip + at, address);
+}
+inline void rewrite_source(uint8_t* frame, uint32_t to) { rewrite_one_address(frame, 12, to); }
+inline void rewrite_destination(uint8_t* frame, uint32_t to) { rewrite_one_address(frame, 16, to); }
+
 }  // namespace poolgate::redirect
