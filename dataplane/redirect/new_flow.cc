@@ -93,16 +93,23 @@ void Redirector::Impl::new_flow(Packet& packet, const ServiceEntry& service) {
 }
 
 // The packet's key, had it come from another of the sender's addresses; `both`: with its addresses. False:
-// that is of the other family.
+// that is of the other family, or it is where the packet came from.
 bool Redirector::Impl::key_from(const Packet& packet, const sctp::InitView::Address& source,
                                 session::FlowKey& key, uint8_t* both) const {
-  key = packet.info.flow;
-  if (source.family != key.family) return false;
-  const size_t n = packet.address_size();
-  std::memcpy(both, source.bytes, n);
-  std::memcpy(both + n, packet.destination(), n);
-  session::set_addresses(key, both, sessions.secret());
-  return true;
+  const session::FlowKey& flow = packet.info.flow;
+  if (source.family != flow.family) return false;
+  if (flow.family == 4) {
+    const uint32_t address = wire::raw32(source.bytes);
+    key = session::with_v4_addresses(flow, address, flow.destination);
+    std::memcpy(both, &address, 4);
+    std::memcpy(both + 4, &flow.destination, 4);
+    return address != flow.source;
+  }
+  key = flow;
+  std::memcpy(both, source.bytes, 16);
+  std::memcpy(both + 16, packet.destination(), 16);
+  session::set_v6_words(key, both, sessions.secret());
+  return std::memcmp(both, packet.source(), 16) != 0;
 }
 
 // SCTP: the association of an INIT by the addresses in it; of other packets by (service, client port, Tp).
@@ -223,10 +230,16 @@ SessionIndex Redirector::Impl::insert(Packet& packet, const ServiceEntry& servic
 }
 
 void Redirector::Impl::learn_hop(const Packet& packet, Session& s) {
-  const ClientHop hop = ClientHops::of_frame(packet.frame(), packet.mbuf->port, packet.info.vlan_tci);
-  if (s.client_hop != 0 && hops[s.client_hop] == hop) return;
-  s.client_hop = hops.learn(hop);
-  if ((s.flags & session::kNat) != 0) sessions.forget_copies(sessions.index_of(s));
+  // Mostly where the one before came from.
+  const uint16_t before = s.client_hop;
+  const uint16_t likely = before != 0 ? before : last_hop;
+  if (likely != 0 && packet.info.vlan_tci == 0 && hops.is(likely, packet.frame(), packet.mbuf->port))
+      [[likely]]
+    s.client_hop = likely;
+  else
+    s.client_hop = last_hop =
+        hops.learn(ClientHops::of_frame(packet.frame(), packet.mbuf->port, packet.info.vlan_tci));
+  if (s.client_hop != before && (s.flags & session::kNat) != 0) sessions.forget_copies(sessions.index_of(s));
 }
 
 // No room for a session, or the service knows none for what is in the middle: the PE that rendezvous gives,

@@ -159,14 +159,21 @@ void Redirector::Impl::learn_addresses(Packet& packet, SessionIndex i) {
     for (const auto& vip : service->settings.vips) {
       const uint8_t family = init.addresses[a].family;
       if (static_cast<uint8_t>(vip.family()) != family || aliases >= kMaxAliases) continue;
-      session::FlowKey key = packet.info.flow;
-      key.family = family;
-      const size_t n = family == 6 ? 16 : 4;
+      const auto& flow = packet.info.flow;
+      session::FlowKey key = flow;
       uint8_t both[32];
-      std::memcpy(both, init.addresses[a].bytes, n);
-      std::memcpy(both + n, vip.data(), n);
-      session::set_addresses(key, both, sessions.secret());
-      // Also fails for a key that is known already, such as the session's own.
+      if (family == 4 && flow.family == 4) {
+        const uint32_t from = wire::raw32(init.addresses[a].bytes), to = wire::raw32(vip.data());
+        if (((from ^ flow.source) | (to ^ flow.destination)) == 0) continue;
+        key = session::with_v4_addresses(flow, from, to);
+      } else {
+        const size_t n = family == 6 ? 16 : 4;
+        std::memcpy(both, init.addresses[a].bytes, n);
+        std::memcpy(both + n, vip.data(), n);
+        key.family = family;
+        session::set_addresses(key, both, sessions.secret());
+      }
+      // Also fails for a key that is known already.
       const uint32_t hash = session::hash_flow(key, sessions.secret());
       const SessionIndex made = sessions.insert_alias(i, key, hash, both, 0);
       if (made == session::kNone) continue;

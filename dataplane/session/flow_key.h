@@ -62,6 +62,17 @@ inline void set_v6_words(FlowKey& key, const uint8_t* addresses, const HashSecre
   std::memcpy(&key.source, &h, 8);
 }
 
+// The same flow of IPv4 but for its addresses. By words: what hashes it reads words, and waits for smaller
+// stores.
+inline FlowKey with_v4_addresses(const FlowKey& flow, uint32_t source, uint32_t destination) {
+  uint64_t words[2];
+  std::memcpy(words, &flow, 16);
+  words[0] = source | uint64_t{destination} << 32;
+  FlowKey key;
+  std::memcpy(&key, words, 16);
+  return key;
+}
+
 // `both`: source and destination, each of the key's family's size, one after the other.
 inline void set_addresses(FlowKey& key, const uint8_t* both, const HashSecret& secret) {
   if (key.family == 6) {
