@@ -203,6 +203,7 @@ void Peers::forget(Peer& peer) {
   anew.connect_at = peer.connect_at;
   anew.retry = peer.retry;
   anew.attempts = peer.attempts;
+  anew.cut_short = peer.connected();
   anew.last_heard = context_.clock.now();
   anew.partner = partner_of(context_.settings.registrar, 0, anew.addresses);
   peer = std::move(anew);
@@ -242,6 +243,7 @@ Peer* Peers::up(Association& association, const channel::AssociationUp& up) {
   if (!peer->connected()) {
     peer->association = association.name;
     if (up.replayed) association.server = peer->id;
+    peer->cut_short = peer->cut_short || up.replayed;
   }
   return peer;
 }

@@ -54,12 +54,13 @@ bool TableServer::read(PeIndex pe, const Partner& partner) { return own_.read(pe
 // RFC 5353 §3.2.3. The W flag is that of each request (conformance §12.17).
 void TableServer::answer_table(const Request& request, const Partner& partner,
                                const enrp::HandleTableRequest& message, bool able) {
+  TableDownload& download = request.association->download;
   if (!able) {
+    download = {};
     answer(context_, request,
            encoded(enrp::HandleTableResponse{context_.server_id, message.sender, true, false, {}}));
     return;
   }
-  TableDownload& download = request.association->download;
   if (!download.cursor.started || download.cursor.ended ||
       download.used + kDownloadTimeout < context_.clock.now()) {
     download.cursor = {};
