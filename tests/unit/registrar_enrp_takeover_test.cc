@@ -200,6 +200,22 @@ TEST(EnrpTakeover, ENRP_3_6_3_5_what_became_the_heirs_during_a_download_of_its_t
   EXPECT_THAT(s.w.there(), ElementsAre(1, 2, 3, 10));
 }
 
+TEST(EnrpTakeover, ENRP_3_5_1_7_no_takeover_is_won_while_there_is_no_channel_to_be_heard_by) {
+  Side s;
+  const auto t = s.peer(kTarget);
+  const auto a = s.peer(kSmaller);
+  s.own(t, kTarget, 7);
+  s.silence({{a, kSmaller}});
+  s.w.registrar.channel_lost(s.w.now);
+  s.w.run(60 * kS);
+  EXPECT_EQ(s.w.registrar.counters().takeovers_won, 0u);
+  s.w.replay(s.w.ups);
+  s.w.run(kMs);
+  EXPECT_EQ(s.w.registrar.counters().takeovers_won, 0u) << "who was not asked again";
+  s.w.send(a, enrp::Message(enrp::InitTakeoverAck{kSmaller, kOurId, kTarget}));
+  EXPECT_THAT(s.w.sent<enrp::TakeoverServer>(), SizeIs(1));
+}
+
 TEST(EnrpTakeover, ENRP_3_5_1_3_the_targets_presence_stops_the_takeover) {
   Side s;
   const auto t = s.peer(kTarget);

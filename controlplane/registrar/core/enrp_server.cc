@@ -32,6 +32,7 @@ void EnrpServer::channel_lost() {
 
 void EnrpServer::replay_done() {
   peers_.replay_done();
+  takeovers_.replay_done();
   presence_.restart();
   peers_.tick();
   joining_.replay_done();
