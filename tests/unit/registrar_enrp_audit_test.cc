@@ -19,21 +19,14 @@ struct Peer {
     p.checksum = checksum;
     w.send(e, enrp::Message(p));
   }
-  static PoolElement element(PeId id) {
-    PoolElement element = pe(id, "10.0.5.1");
-    element.home = 0x77;
-    element.has_asap_transport = true;
-    element.asap_transport = {.port = 5000, .addresses = {address("10.0.5.1")}};
-    return element;
-  }
   void add(PeId id) {
-    w.send(e,
-           enrp::Message(enrp::HandleUpdate{.sender = 0x77, .handle = "EchoPool", .element = element(id)}));
+    w.send(e, enrp::Message(
+                  enrp::HandleUpdate{.sender = 0x77, .handle = "EchoPool", .element = pe_of(0x77, id)}));
   }
   void table(const std::vector<PeId>& ids, bool more = false) {
     enrp::HandleTableResponse table{0x77, kOurId, false, more, {}};
     if (!ids.empty()) table.entries.push_back({"EchoPool", {}});
-    for (const PeId id : ids) table.entries[0].elements.push_back(element(id));
+    for (const PeId id : ids) table.entries[0].elements.push_back(pe_of(0x77, id));
     w.send(e, enrp::Message(table));
   }
   void reject() { w.send(e, enrp::Message(enrp::HandleTableResponse{0x77, kOurId, true, false, {}})); }

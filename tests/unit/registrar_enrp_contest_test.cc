@@ -34,11 +34,8 @@ struct Contest : testing::Test {
     w.send(rival, enrp::HandleTableResponse{kRival, kOurId, false, false, {{"EchoPool", {element}}}});
   }
   static PoolElement of(rserpool::ServerId home) {
-    PoolElement element = pe(7, "10.0.5.1");
+    PoolElement element = pe_of(home, 7);
     element.registration_life = rserpool::kInfiniteLife;
-    element.home = home;
-    element.has_asap_transport = true;
-    element.asap_transport = {.port = 5000, .addresses = {address("10.0.5.1")}};
     return element;
   }
   const AssociationName& at(rserpool::ServerId id) const {

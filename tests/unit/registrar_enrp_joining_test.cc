@@ -71,15 +71,7 @@ TEST(EnrpJoining, ENRP_3_2_3_5_ASAP_is_answered_when_the_table_is_there_and_not_
 struct Joining {
   explicit Joining(size_t mentors, uint32_t max_elements = 1'000'000) : w(settings(mentors, max_elements)) {
     for (const auto& connect : w.all<channel::Connect>()) {
-      channel::AssociationUp up;
-      up.association = {1, 0, ++w.last_association};
-      up.service = SctpService::enrp;
-      up.request = connect.request;
-      up.peer_port = 9901;
-      up.streams_out = 10;
-      up.peer_addresses = connect.peer_addresses;
-      names.push_back(up.association);
-      w.registrar.association_up(w.now, up);
+      names.push_back(w.reached(connect));
       keep();
     }
   }
@@ -91,16 +83,15 @@ struct Joining {
     return s;
   }
   void keep() {
-    w.collect();
     for (const auto& down : w.sent()) log.push_back(down);
   }
   void run(Micros time) {
     w.run(time);
-    for (const auto& down : w.sent()) log.push_back(down);
+    keep();
   }
   void send(size_t mentor, const enrp::Message& message) {
     w.send(names.at(mentor), message);
-    for (const auto& down : w.sent()) log.push_back(down);
+    keep();
   }
   // What the mentor was sent since the last call.
   template <class T>
@@ -191,10 +182,7 @@ TEST(EnrpJoining, two_that_begin_at_once_with_each_other_for_mentor_do_not_wait_
 }
 
 TEST(EnrpJoining, ENRP_3_2_3_7_a_mentor_whose_table_never_ends_is_given_up) {
-  PoolElement element = pe(1);
-  element.home = 0x10;
-  element.has_asap_transport = true;
-  element.asap_transport = {.port = 5000, .addresses = {address("10.0.0.1")}};
+  PoolElement element = pe_of(0x10, 1);
   const std::vector<enrp::TableEntry> nothing, the_same = {{"EchoPool", {element}}};
   for (const auto& always : {nothing, the_same}) {
     Joining j(1, 1000);
@@ -225,10 +213,7 @@ TEST(EnrpJoining, what_changes_during_the_download_is_neither_lost_nor_twice) {
   Joining j(1);
   j.send(0, enrp::ListResponse{0x10, kOurId, false, {}});
   // An update overtakes the chunk that has the PE, and one removes what a chunk brought.
-  PoolElement element = pe(1);
-  element.home = 0x10;
-  element.has_asap_transport = true;
-  element.asap_transport = {.port = 5000, .addresses = {address("10.0.0.1")}};
+  PoolElement element = pe_of(0x10, 1);
   j.send(0, enrp::HandleTableResponse{0x10, kOurId, false, true, {{"EchoPool", {element}}}});
   j.send(0, enrp::HandleUpdate{0x10, 0, false, enrp::UpdateAction::del_pe, "EchoPool", element});
   element.id = 2;

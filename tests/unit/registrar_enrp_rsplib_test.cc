@@ -36,11 +36,8 @@ AssociationName peer_up(World& w) {
   return e;
 }
 PoolElement foreign(PeId id, int32_t life) {
-  PoolElement element = pe(id, "10.0.5.1");
-  element.home = kPeer;
+  PoolElement element = pe_of(kPeer, id);
   element.registration_life = life;
-  element.has_asap_transport = true;
-  element.asap_transport = {.port = 5000, .addresses = {address("10.0.5.1")}};
   return element;
 }
 uint16_t told_checksum(World& w, const AssociationName& e) {
@@ -284,11 +281,7 @@ TEST(RsplibPartner, takeover_suggestion_is_followed_by_an_invitation_of_the_PE_i
     ASSERT_EQ(connects.size(), on ? 1u : 0u);
     if (!on) continue;
     EXPECT_EQ(connects[0].service, SctpService::asap);
-    channel::AssociationUp up{.association = {1, 0, 99}, .request = connects[0].request, .peer_port = 5000};
-    up.streams_out = 10;
-    up.peer_addresses = connects[0].peer_addresses;
-    w.registrar.association_up(w.now, up);
-    w.collect();
+    w.reached(connects[0]);
     const auto invitations = w.sent<asap::EndpointKeepAlive>();
     ASSERT_THAT(invitations, SizeIs(1));
     EXPECT_TRUE(invitations[0].new_home);
@@ -303,19 +296,12 @@ TEST(RsplibPartner, distances_are_measured_and_added_to_if_configured) {
     settings.registrar.distance_step_ms = step;
     settings.registrar.peers.push_back({{address("10.0.0.9")}, 9901, 0});
     World w(settings);
-    const auto connect = w.all<channel::Connect>().at(0);
-    channel::AssociationUp up{
-        .association = {1, 0, 99}, .service = SctpService::enrp, .request = connect.request};
-    up.peer_port = 9901;
-    up.streams_out = 10;
-    up.peer_addresses = connect.peer_addresses;
-    w.registrar.association_up(w.now, up);
+    const auto peer = w.reached(w.all<channel::Connect>().at(0));
     w.now += 200 * kMs;  // there and back
-    w.send(up.association, enrp::Message(enrp::Presence{kPeer}));
+    w.send(peer, enrp::Message(enrp::Presence{kPeer}));
     PoolElement element = foreign(5, 300);
     element.policy = {.type = PolicyType::least_used_dpf, .distance = 50};
-    w.send(up.association,
-           enrp::Message(enrp::HandleUpdate{.sender = kPeer, .handle = "P", .element = element}));
+    w.send(peer, enrp::Message(enrp::HandleUpdate{.sender = kPeer, .handle = "P", .element = element}));
     EXPECT_EQ(w.registrar.elements("P", w.now).at(0).element.policy.distance, step != 0 ? 150u : 50u);
   }
 }

@@ -102,11 +102,8 @@ struct Side {
     w.send(e, enrp::Message(p));
   }
   void own(const AssociationName& e, rserpool::ServerId id, PeId element_id) {
-    PoolElement element = pe(element_id, "10.0.5.1");
-    element.home = id;
-    element.has_asap_transport = true;
-    element.asap_transport = {.port = 5000, .addresses = {address("10.0.5.1")}};
-    w.send(e, enrp::Message(enrp::HandleUpdate{.sender = id, .handle = "EchoPool", .element = element}));
+    w.send(e, enrp::Message(
+                  enrp::HandleUpdate{.sender = id, .handle = "EchoPool", .element = pe_of(id, element_id)}));
   }
   // The target says nothing for 66 s, the others do.
   void silence(const std::vector<std::pair<AssociationName, rserpool::ServerId>>& others) {
@@ -122,16 +119,6 @@ struct Side {
       w.run(kMs);
     }
     return std::nullopt;
-  }
-  void reached(const channel::Connect& connect) {
-    channel::AssociationUp up;
-    up.association = {w.welcome.epoch, 0, ++w.last_association};
-    up.request = connect.request;
-    up.peer_port = connect.peer_port;
-    up.streams_out = 10;
-    up.peer_addresses = connect.peer_addresses;
-    w.registrar.association_up(w.now, up);
-    w.collect();
   }
   World w;
 };
@@ -211,6 +198,22 @@ TEST(EnrpTakeover, ENRP_3_6_3_5_what_became_the_heirs_during_a_download_of_its_t
   s.w.send(a, enrp::Message(enrp::HandleTableResponse{kSmaller, kOurId, false, false, {}}));
   s.w.run(kMs);
   EXPECT_THAT(s.w.there(), ElementsAre(1, 2, 3, 10));
+}
+
+TEST(EnrpTakeover, ENRP_3_5_1_7_no_takeover_is_won_while_there_is_no_channel_to_be_heard_by) {
+  Side s;
+  const auto t = s.peer(kTarget);
+  const auto a = s.peer(kSmaller);
+  s.own(t, kTarget, 7);
+  s.silence({{a, kSmaller}});
+  s.w.registrar.channel_lost(s.w.now);
+  s.w.run(60 * kS);
+  EXPECT_EQ(s.w.registrar.counters().takeovers_won, 0u);
+  s.w.replay(s.w.ups);
+  s.w.run(kMs);
+  EXPECT_EQ(s.w.registrar.counters().takeovers_won, 0u) << "who was not asked again";
+  s.w.send(a, enrp::Message(enrp::InitTakeoverAck{kSmaller, kOurId, kTarget}));
+  EXPECT_THAT(s.w.sent<enrp::TakeoverServer>(), SizeIs(1));
 }
 
 TEST(EnrpTakeover, ENRP_3_5_1_3_the_targets_presence_stops_the_takeover) {
@@ -382,7 +385,7 @@ TEST(EnrpTakeover, ENRP_3_5_2_2_claims_at_a_host_that_is_reached_late_are_no_mor
   const auto note = [&] {
     for (size_t i = w.sent<asap::EndpointKeepAlive>().size(); i > 0; --i) told.push_back(w.now);
   };
-  s.reached(*connect);
+  s.w.reached(*connect);
   note();
   w.answer_keep_alives = true;
   for (const Micros end = w.now + 20 * kS; w.now < end;) {
@@ -405,7 +408,7 @@ TEST(EnrpTakeover, a_PE_that_registers_elsewhere_before_its_host_is_reached_is_n
   ASSERT_TRUE(connect.has_value());
   s.w.run(10 * kMs);  // both have had their turns
   s.own(a, kSmaller, 7);
-  s.reached(*connect);
+  s.w.reached(*connect);
   const auto told = s.w.sent<asap::EndpointKeepAlive>();
   ASSERT_THAT(told, SizeIs(1));
   EXPECT_EQ(told[0].pe_id, PeId{8});

@@ -209,6 +209,21 @@ TEST(RegistrarEnrp, ENRP_3_2_3_7_a_download_that_is_not_continued_starts_again) 
   EXPECT_EQ(again.entries.at(0).elements.at(0).id, 1u);
 }
 
+TEST(RegistrarEnrp, ENRP_3_2_2_2_2_a_list_that_no_message_holds_is_answered_with_what_fits) {
+  World w;
+  const auto e = enrp_up(w);
+  w.send(e, presence(true));
+  for (rserpool::ServerId id = 1; id <= 60; ++id) {
+    enrp::ServerInformation known{id, {.port = 9901}};
+    for (int n = 0; n < 64; ++n)
+      known.transport.addresses.push_back(
+          address(("2001:db8:" + std::to_string(id) + "::" + std::to_string(n)).c_str()));
+    w.send(e, enrp::Message(enrp::ListResponse{kPeer, kOurId, false, {known}}));
+  }
+  const auto list = w.ask<enrp::ListResponse>(e, enrp::Message(enrp::ListRequest{kPeer, 0}));
+  EXPECT_EQ(list.servers.size(), 50u) << "of 1,296 bytes each";
+}
+
 // So that the request for the list does not begin a download anew, which those that join would like it to.
 TEST(RegistrarEnrp, conformance_12_19_hsdump_asks_for_the_list_between_chunks_and_its_download_goes_on) {
   World w;

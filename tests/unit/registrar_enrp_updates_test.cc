@@ -22,13 +22,7 @@ AssociationName peer_up(World& w, rserpool::ServerId id = 0x77, const char* ip =
   w.send(e, enrp::Message(p));
   return e;
 }
-PoolElement foreign(PeId id, rserpool::ServerId home = 0x77) {
-  PoolElement element = pe(id, "10.0.5.1");
-  element.home = home;
-  element.has_asap_transport = true;
-  element.asap_transport = {.port = 5000, .addresses = {address("10.0.5.1")}};
-  return element;
-}
+PoolElement foreign(PeId id, rserpool::ServerId home = 0x77) { return pe_of(home, id); }
 enrp::Message update(UpdateAction action, const PoolElement& element, rserpool::ServerId sender = 0x77) {
   return enrp::HandleUpdate{sender, 0, false, action, "EchoPool", element};
 }

@@ -232,14 +232,7 @@ class JournaledSubscription : public testing::Test {
   // The next process, with the associations that live.
   void restart(size_t living) {
     w.registrar = w.restarted();
-    w.registrar.channel_up(w.now, w.welcome);
-    for (size_t i = 0; i < living; ++i) {
-      channel::AssociationUp up = w.ups[i];
-      up.replayed = true;
-      w.registrar.association_up(w.now, up);
-    }
-    w.registrar.replay_done(w.now);
-    w.collect();
+    w.replay(std::span(w.ups).first(living));
   }
   std::vector<asap::HandleResolutionResponse> updates() {
     w.run(kS);

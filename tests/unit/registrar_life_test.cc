@@ -217,12 +217,7 @@ TEST_F(AfterSilence, forgiveness_ends_with_the_grace_time) {
 TEST_F(AfterSilence, the_channel_may_break_meanwhile) {
   w.down(a, channel::DownReason::aborted);
   w.registrar.channel_lost(w.now);
-  w.registrar.channel_up(w.now, w.welcome);
-  channel::AssociationUp again = w.ups.back();
-  again.replayed = true;
-  w.registrar.association_up(w.now, again);
-  w.registrar.replay_done(w.now);
-  w.collect();
+  w.replay(std::span(w.ups).last(1));
   EXPECT_THAT(w.there(), ElementsAre(1, 2));
   EXPECT_THAT(w.all<channel::PeDown>(), IsEmpty());
 }
@@ -264,9 +259,7 @@ TEST(Registrar, grace_after_a_new_epoch_PEs_that_are_not_back_in_time_are_out_bu
   w.enroll(w.up("10.0.0.2"), pe(2, "10.0.0.2"));
   w.registrar.channel_lost(w.now);
   w.welcome.epoch = 2;
-  w.registrar.channel_up(w.now, w.welcome);
-  w.registrar.replay_done(w.now);
-  w.collect();
+  w.replay({});
   EXPECT_THAT(w.there(), ElementsAre(1, 2));
   w.run(20 * kS);
   w.answer_keep_alives = true;
@@ -282,12 +275,7 @@ TEST(Registrar, grace_an_association_that_is_back_confirms_its_PEs_and_their_lif
   w.run(30 * kS);
   w.registrar.channel_lost(w.now);
   w.now += 5 * kS;
-  w.registrar.channel_up(w.now, w.welcome);
-  channel::AssociationUp again = w.ups.back();
-  again.replayed = true;
-  w.registrar.association_up(w.now, again);
-  w.registrar.replay_done(w.now);
-  w.collect();
+  w.replay(w.ups);
   EXPECT_TRUE(w.registrar.elements("EchoPool", w.now).at(0).confirmed);
   w.run(39 * kS);
   EXPECT_THAT(w.there(), ElementsAre(1));

@@ -372,8 +372,7 @@ TEST(Registrar, cause_4_not_if_the_old_association_is_gone) {
   EXPECT_THAT(w.enroll(a, pe(1)), IsEmpty());
   w.registrar.channel_lost(w.now);
   w.welcome.epoch = 2;
-  w.registrar.channel_up(w.now, w.welcome);
-  w.registrar.replay_done(w.now);
+  w.replay({});
   const auto b = w.up("10.0.0.2");
   EXPECT_THAT(w.enroll(b, pe(1, "10.0.0.2")), IsEmpty());
 }
@@ -431,8 +430,7 @@ TEST(Registrar, ASAP_2_2_2_1_a_PE_whose_association_is_gone_deregisters_from_its
   w.enroll(w.up("10.0.0.1"), pe(1));
   w.registrar.channel_lost(w.now);
   w.welcome.epoch = 2;
-  w.registrar.channel_up(w.now, w.welcome);
-  w.registrar.replay_done(w.now);
+  w.replay({});
   EXPECT_EQ(w.ask<asap::DeregistrationResponse>(w.up("10.0.0.2"), deregistration(1)).causes.size(), 1u);
   EXPECT_THAT(w.ask<asap::DeregistrationResponse>(w.up("10.0.0.1"), deregistration(1)).causes, IsEmpty());
   EXPECT_THAT(w.there(), IsEmpty());

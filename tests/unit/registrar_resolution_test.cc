@@ -271,14 +271,7 @@ class ChannelLoss : public testing::Test {
     w.registrar.channel_lost(w.now);
     w.collect();
     w.run(away);
-    w.registrar.channel_up(w.now, w.welcome);
-    for (size_t i = 0; i < living; ++i) {
-      channel::AssociationUp up = w.ups[i];
-      up.replayed = true;
-      w.registrar.association_up(w.now, up);
-    }
-    w.registrar.replay_done(w.now);
-    w.collect();
+    w.replay(std::span(w.ups).first(living));
   }
   std::vector<std::vector<PeId>> updates() {
     w.run(kS);

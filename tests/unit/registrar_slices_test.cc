@@ -126,10 +126,7 @@ TEST(RegistrarSlices,
   World w(settings());
   fill(w);
   w.registrar.channel_lost(w.now);
-  w.registrar.channel_up(w.now, w.welcome);
-  w.registrar.association_up(w.now, w.ups.back());
-  w.registrar.replay_done(w.now);
-  w.collect();
+  w.replay(std::span(w.ups).last(1));
   const auto unconfirmed = [&] {
     size_t n = 0;
     for (const auto& pool : w.registrar.pools())
@@ -150,9 +147,7 @@ TEST(RegistrarSlices, associations_that_a_new_data_plane_does_not_have_are_forgo
   w.registrar.channel_lost(w.now);
   EXPECT_EQ(w.registrar.association_count(), 0u);
   w.welcome.epoch = 2;
-  w.registrar.channel_up(w.now, w.welcome);
-  w.registrar.replay_done(w.now);
-  w.collect();
+  w.replay({});
   EXPECT_EQ(w.registrar.remembered_count(), before) << "not in these steps";
   w.registrar.tick(w.now);
   const auto forgotten = steps(w, before, [&] { return w.registrar.remembered_count(); });
@@ -184,9 +179,7 @@ TEST(RegistrarSlices, answers_and_subscriptions_of_the_journal_that_nobody_comes
   w.registrar = w.restarted();
   const size_t before = w.registrar.remembered_count();
   EXPECT_EQ(before, 2 * kMany) << "of each association its answers and its subscriptions";
-  w.registrar.channel_up(w.now, w.welcome);
-  w.registrar.replay_done(w.now);
-  w.collect();
+  w.replay({});
   EXPECT_EQ(w.registrar.remembered_count(), before);
   w.registrar.tick(w.now);
   EXPECT_THAT(steps(w, before, [&] { return w.registrar.remembered_count(); }), Each(Le(2 * kMostInAStep)));

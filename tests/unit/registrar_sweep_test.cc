@@ -117,11 +117,7 @@ TEST(RegistrarSweep, after_a_download_the_data_plane_is_told_of_some_thousand_po
   for (PeId id = 1; id <= kPools;) {
     enrp::HandleTableResponse table{0x77, kOurId, false, true, {}};
     for (int n = 0; n < 500; ++n, ++id) {
-      PoolElement element = pe(id, "10.0.5.1");
-      element.home = 0x77;
-      element.has_asap_transport = true;
-      element.asap_transport = {.port = 5000, .addresses = {address("10.0.5.1")}};
-      table.entries.push_back({handles[id - 1], {element}});
+      table.entries.push_back({handles[id - 1], {pe_of(0x77, id)}});
     }
     table.more = id <= kPools;
     w.send(peer, enrp::Message(table));

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <span>
 #include <string>
 #include <type_traits>
 #include <vector>
@@ -49,6 +50,15 @@ inline PoolElement pe(PeId id, const char* ip = "10.0.0.1") {
   return element;
 }
 
+// One of another server, as ENRP has it: with its ASAP Transport.
+inline PoolElement pe_of(rserpool::ServerId home, PeId id, const char* ip = "10.0.5.1") {
+  PoolElement element = pe(id, ip);
+  element.home = home;
+  element.has_asap_transport = true;
+  element.asap_transport = {.port = 5000, .addresses = {address(ip)}};
+  return element;
+}
+
 class World {
  public:
   explicit World(registrar::Settings s = {}) : settings(std::move(s)), registrar(settings, kOurId, 42, now) {
@@ -64,18 +74,29 @@ class World {
 
   AssociationName up(const std::vector<const char*>& addresses, uint16_t port = 50'000,
                      SctpService service = SctpService::asap) {
-    channel::AssociationUp up;
-    up.association = {welcome.epoch, 0, ++last_association};
-    up.service = service;
-    up.peer_port = port;
-    up.streams_out = 10;
+    channel::AssociationUp up{.service = service, .peer_port = port};
     for (const char* a : addresses) up.peer_addresses.push_back(address(a));
-    ups.push_back(up);
-    registrar.association_up(now, up);
-    collect();
-    return up.association;
+    return begin(std::move(up));
   }
   AssociationName up(const char* ip) { return up(std::vector<const char*>{ip}); }
+
+  // The one that was asked for.
+  AssociationName reached(const channel::Connect& connect) {
+    return begin({.service = connect.service,
+                  .request = connect.request,
+                  .peer_port = connect.peer_port,
+                  .peer_addresses = connect.peer_addresses});
+  }
+  // The channel is there, and of the associations of before these live.
+  void replay(std::span<const channel::AssociationUp> living) {
+    registrar.channel_up(now, welcome);
+    for (channel::AssociationUp up : living) {
+      up.replayed = true;
+      registrar.association_up(now, up);
+    }
+    registrar.replay_done(now);
+    collect();
+  }
 
   void down(const AssociationName& name, channel::DownReason reason = channel::DownReason::lost) {
     registrar.association_down(now, {.association = name, .reason = reason});
@@ -240,6 +261,14 @@ class World {
   bool answer_keep_alives = false;
 
  private:
+  AssociationName begin(channel::AssociationUp up) {
+    up.association = {welcome.epoch, 0, ++last_association};
+    up.streams_out = 10;
+    ups.push_back(up);
+    registrar.association_up(now, up);
+    collect();
+    return up.association;
+  }
   void acknowledge() {
     for (const auto& down : sent()) {
       const auto outcome = parse_asap(down.payload);

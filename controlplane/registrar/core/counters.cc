@@ -43,6 +43,7 @@ std::vector<std::pair<std::string_view, uint64_t>> Counters::list() const {
       {"foreign_pes", foreign_pes},
       {"foreign_pes_out", foreign_pes_out},
       {"foreign_pes_expired", foreign_pes_expired},
+      {"foreign_pes_unwatched", foreign_pes_unwatched},
       {"presences_sent", presences_sent},
       {"handle_tables_received", handle_tables_received},
       {"downloads_failed", downloads_failed},

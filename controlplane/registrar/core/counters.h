@@ -49,6 +49,7 @@ struct Counters {
   uint64_t foreign_pes = 0;           // learnt from their owners: new
   uint64_t foreign_pes_out = 0;       // gone by their owners' word
   uint64_t foreign_pes_expired = 0;
+  uint64_t foreign_pes_unwatched = 0;  // not taken: the peer list has no place for their home server
   uint64_t presences_sent = 0;
   uint64_t handle_tables_received = 0;  // chunks
   uint64_t downloads_failed = 0;        // rejected, or not answered in time

@@ -15,7 +15,7 @@ using rserpool::ServerId;
 // ---- life
 
 void EnrpServer::start(bool restored) {
-  for (const ServerId home : context_.space.owners()) peers_.learn_owner(home);
+  for (const ServerId home : context_.space.owners()) peers_.restore_owner(home);
   for (rserpool::PeIndex pe = context_.space.first_of_owner(context_.server_id); pe != rserpool::kNoPe;
        pe = context_.space.next_of_owner(pe)) {
     if ((context_.space.notes(pe).flags & kClaiming) != 0) claims_.resume(pe);
@@ -32,6 +32,7 @@ void EnrpServer::channel_lost() {
 
 void EnrpServer::replay_done() {
   peers_.replay_done();
+  takeovers_.replay_done();
   presence_.restart();
   peers_.tick();
   joining_.replay_done();
@@ -93,7 +94,7 @@ void EnrpServer::message(const Request& request, std::string_view bytes) {
   Peer* peer = peers_.identify(*request.association, sender);
   if (peer == nullptr) {
     ++context_.counters.unexpected_messages;
-    return;
+    return stranger(request, message);
   }
   presence_.heard(*peer);
   takeovers_.alive(sender);
@@ -108,6 +109,23 @@ void EnrpServer::message(const Request& request, std::string_view bytes) {
   if (std::holds_alternative<enrp::ErrorMessage>(message) || parsed->unrecognized.empty()) return;
   context_.counters.unrecognized_parameters += parsed->unrecognized.size();
   report(request, sender, wire::causes_of(parsed->unrecognized));
+}
+
+// The list of peers has no place for it. If it heard nothing of us it would take us for dead (RFC 5353
+// §3.4.3), and have our PEs taken over.
+void EnrpServer::stranger(const Request& request, const enrp::Message& message) {
+  const ServerId sender = enrp::sender_of(message);
+  const Partner partner = partner_of(context_.settings.registrar, sender, request.association->addresses);
+  const auto* its_presence = std::get_if<enrp::Presence>(&message);
+  const auto* takeover = std::get_if<enrp::InitTakeover>(&message);
+  if ((its_presence != nullptr && its_presence->reply_required) ||
+      (takeover != nullptr && takeover->target == context_.server_id)) {
+    ++context_.counters.presences_sent;
+    answer(context_, request, presence_.message(partner, sender, false));
+  }
+  if (const auto* m = std::get_if<enrp::ListRequest>(&message)) tables_.answer_list(request, *m, false);
+  if (const auto* m = std::get_if<enrp::HandleTableRequest>(&message))
+    tables_.answer_table(request, partner, *m, false);
 }
 
 void EnrpServer::dispatch(const Request& request, Peer& peer, enrp::Message& message) {

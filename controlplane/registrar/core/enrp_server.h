@@ -56,6 +56,7 @@ class EnrpServer {
  private:
   void report(const Request& request, rserpool::ServerId receiver,
               const std::vector<rserpool::ErrorCause>& causes);
+  void stranger(const Request& request, const rserpool::enrp::Message& message);
   void dispatch(const Request& request, Peer& peer, rserpool::enrp::Message& message);
   void handle(const Request& request, Peer& peer, const rserpool::enrp::Presence& message);
   void handle(Peer& peer, const rserpool::enrp::ListResponse& message);

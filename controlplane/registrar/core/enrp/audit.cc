@@ -12,8 +12,8 @@ constexpr Micros kFirstGap = kSecond;
 constexpr Micros kLongestGap = 60 * kSecond;
 // "A few seconds" after a rejection.
 constexpr Micros kAfterRejection = 2 * kSecond;
-// The peer remembers how far our download came for some time (ours: 30 s). A new one begun before that would
-// go on in the middle, and everything before would be taken for gone.
+// The peer remembers how far our download came for some time (ours: 30 s): before that a new one would go on
+// in the middle, and another would have to follow.
 constexpr Micros kAfterTimeOut = 35 * kSecond;
 
 }  // namespace
@@ -46,6 +46,10 @@ void Audit::resync(Peer& peer) {
 
 void Audit::table_ended(Peer& peer, DownloadEnd end) {
   if (end == DownloadEnd::complete) return bulk_.purge(peer.id, peer.download.generation);
+  if (end == DownloadEnd::tail) {
+    peer.resync_at = peer.next_resync;
+    return;
+  }
   const Micros wait = end == DownloadEnd::rejected ? kAfterRejection : kAfterTimeOut;
   peer.next_resync = std::max(peer.next_resync, context_.clock.now() + wait);
   peer.resync_at = peer.next_resync;

@@ -2,6 +2,7 @@
 #include "controlplane/registrar/core/enrp/downloads.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace poolgate::registrar {
 
@@ -32,6 +33,12 @@ void Downloads::end(Peer& peer) {
   elements_.reading(false);
 }
 
+void Downloads::give_up(Peer& peer) {
+  if (!peer.download.running) return;
+  peer.cut_short = true;
+  end(peer);
+}
+
 std::optional<DownloadEnd> Downloads::response(Peer& peer, enrp::HandleTableResponse& message) {
   if (!peer.download.running) {
     ++context_.counters.unexpected_messages;
@@ -39,15 +46,20 @@ std::optional<DownloadEnd> Downloads::response(Peer& peer, enrp::HandleTableResp
   }
   if (message.rejected) {
     ++context_.counters.downloads_failed;
+    peer.cut_short = peer.cut_short || peer.download.chunks != 0;
     end(peer);
     return DownloadEnd::rejected;
   }
+  ++peer.download.chunks;
   const bool brought = foreign_.table(peer, message) != 0;
   peer.download.idle_chunks = brought ? 0 : peer.download.idle_chunks + 1;
   const bool endless = message.more && peer.download.idle_chunks > most_idle_chunks();
   if (message.more && !endless && request(peer)) return std::nullopt;
-  end(peer);
-  if (!message.more) return DownloadEnd::complete;
+  if (!message.more) {
+    end(peer);
+    return std::exchange(peer.cut_short, false) ? DownloadEnd::tail : DownloadEnd::complete;
+  }
+  give_up(peer);
   ++context_.counters.downloads_failed;
   if (endless)
     context_.out.log(Log::Level::warn, "download " + std::to_string(peer.id),
@@ -59,13 +71,13 @@ std::optional<DownloadEnd> Downloads::response(Peer& peer, enrp::HandleTableResp
 // as there may be PEs; a table that goes on longer without anything new does not end.
 uint32_t Downloads::most_idle_chunks() const { return context_.settings.registrar.max_elements + 100; }
 
-void Downloads::abandon(Peer& peer) { end(peer); }
+void Downloads::abandon(Peer& peer) { give_up(peer); }
 
 void Downloads::tick(const std::function<void(Peer&, bool own_only, DownloadEnd)>& ended) {
   for (Peer& peer : peers_.list()) {
     if (!peer.download.running || peer.download.due > context_.clock.now()) continue;
     ++context_.counters.downloads_failed;
-    end(peer);
+    give_up(peer);
     ended(peer, peer.download.own_only, DownloadEnd::timed_out);
   }
 }

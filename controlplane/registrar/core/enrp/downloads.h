@@ -10,7 +10,12 @@
 
 namespace poolgate::registrar {
 
-enum class DownloadEnd : uint8_t { complete, rejected, timed_out };
+enum class DownloadEnd : uint8_t {
+  complete,
+  tail,  // to its end, but maybe not from its beginning: what it did not bring is not gone
+  rejected,
+  timed_out
+};
 
 class Downloads {
  public:
@@ -30,6 +35,7 @@ class Downloads {
   bool request(Peer& peer);
   uint32_t most_idle_chunks() const;
   void end(Peer& peer);
+  void give_up(Peer& peer);
 
   Context& context_;
   Elements& elements_;

@@ -57,6 +57,16 @@ bool Foreign::yields(Peer& peer, PeIndex pe) {
   return false;
 }
 
+// Of a PE whose home server nobody watches (RFC 5353 §3.4.3) nobody would notice the end.
+bool Foreign::watched(PoolHandleView handle, const PoolElement& element) {
+  if (peers_.learn_owner(element.home)) return true;
+  ++context_.counters.foreign_pes_unwatched;
+  context_.out.log(Log::Level::warn, "unwatched " + std::to_string(element.home),
+                   pe_text(handle, element.id) + " is not taken: the list of peers has no place for " +
+                       server_text(element.home) + ", its home server");
+  return false;
+}
+
 size_t Foreign::table(Peer& peer, enrp::HandleTableResponse& message) {
   ++context_.counters.handle_tables_received;
   size_t brought = 0;
@@ -71,6 +81,7 @@ size_t Foreign::table(Peer& peer, enrp::HandleTableResponse& message) {
       const PeIndex there = context_.space.find(entry.handle, element.id);
       if (there != kNoPe && context_.space.record(there).home == context_.server_id && !yields(peer, there))
         continue;
+      if (!watched(entry.handle, element)) continue;
       add_distance(peer, element);
       PeIndex pe = there;
       if (there != kNoPe) context_.space.read(there, present_);
@@ -80,7 +91,6 @@ size_t Foreign::table(Peer& peer, enrp::HandleTableResponse& message) {
       } else {
         pe = elements_.put_foreign(entry.handle, element, peer.partner);
       }
-      peers_.learn_owner(element.home);
       if (pe == kNoPe) continue;
       brought += std::exchange(context_.space.notes(pe).number, peer.download.generation) !=
                  peer.download.generation;

@@ -23,6 +23,7 @@ class Foreign {
   void refuse(const Peer& peer, rserpool::PoolHandleView handle, rserpool::PeId id, const char* why);
   // A download says that the peer owns a PE that is ours. True: so be it.
   bool yields(Peer& peer, rserpool::PeIndex pe);
+  bool watched(rserpool::PoolHandleView handle, const rserpool::PoolElement& element);
   void add_distance(const Peer& peer, rserpool::PoolElement& element) const;
 
   Context& context_;

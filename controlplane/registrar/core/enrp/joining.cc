@@ -118,6 +118,7 @@ void Joining::listed(Peer& peer, bool rejected) {
 
 void Joining::table_ended(Peer& peer, DownloadEnd end) {
   if (step_ != Step::downloading || &peer != mentor_) return;
+  if (end == DownloadEnd::tail && downloads_.begin(peer, false)) return;
   if (end != DownloadEnd::complete) return refused(peer, end == DownloadEnd::rejected);
   peer.mentor = true;
   serve("the mentor's table is here");

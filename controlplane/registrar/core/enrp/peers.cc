@@ -72,6 +72,10 @@ Peer* Peers::add(ServerId id) {
                      server_text(id) + " is not taken for a peer: there are as many as max_peers allows");
     return nullptr;
   }
+  return &append(id);
+}
+
+Peer& Peers::append(ServerId id) {
   Peer& peer = list_.emplace_back();
   peer.id = id;
   peer.last_heard = context_.clock.now();
@@ -79,7 +83,8 @@ Peer* Peers::add(ServerId id) {
   context_.associations.for_each_enrp([&](const Association& association) {
     if (association.live() && association.server == id) peer.association = association.name;
   });
-  return &peer;
+  peer.cut_short = peer.connected();
+  return peer;
 }
 
 void Peers::name(Peer& peer, ServerId id) {
@@ -174,9 +179,10 @@ Peer* Peers::learn(ServerId id, const rserpool::Transport& transport, bool own) 
   return peer;
 }
 
-void Peers::learn_owner(ServerId id) {
-  if (id == 0 || id == context_.server_id || by_id(id) != nullptr) return;
-  add(id);
+bool Peers::learn_owner(ServerId id) { return by_id(id) != nullptr || add(id) != nullptr; }
+
+void Peers::restore_owner(ServerId id) {
+  if (id != 0 && id != context_.server_id && by_id(id) == nullptr) append(id);
 }
 
 void Peers::forget(Peer& peer) {
@@ -203,6 +209,7 @@ void Peers::forget(Peer& peer) {
   anew.connect_at = peer.connect_at;
   anew.retry = peer.retry;
   anew.attempts = peer.attempts;
+  anew.cut_short = peer.connected();
   anew.last_heard = context_.clock.now();
   anew.partner = partner_of(context_.settings.registrar, 0, anew.addresses);
   peer = std::move(anew);
@@ -242,6 +249,7 @@ Peer* Peers::up(Association& association, const channel::AssociationUp& up) {
   if (!peer->connected()) {
     peer->association = association.name;
     if (up.replayed) association.server = peer->id;
+    peer->cut_short = peer->cut_short || up.replayed;
   }
   return peer;
 }
@@ -363,8 +371,7 @@ void Peers::restore(const StoredPeer& stored, bool there) {
   }
   if (stored.id == 0 || stored.id == context_.server_id) return;
   if (peer == nullptr) peer = at(stored.addresses, stored.port);
-  if (peer == nullptr || (peer->id != 0 && peer->id != stored.id)) peer = add(stored.id);
-  if (peer == nullptr) return;
+  if (peer == nullptr || (peer->id != 0 && peer->id != stored.id)) peer = &append(stored.id);
   peer->id = stored.id;
   peer->heard = true;
   if (!peer->configured) {

@@ -26,8 +26,10 @@ class Peers {
   // Another server speaks of it: a list, an announcement, its own presence. The address is taken if it has
   // none yet, or `own`.
   Peer* learn(rserpool::ServerId id, const rserpool::Transport& transport, bool own);
-  // The home server of a PE, of which nobody has spoken yet.
-  void learn_owner(rserpool::ServerId id);
+  // The home server of a PE, of which nobody may have spoken yet. False: the list is full.
+  bool learn_owner(rserpool::ServerId id);
+  // One of the journal: it was on the list, however small that has become.
+  void restore_owner(rserpool::ServerId id);
   // Another server, there, has our id.
   void our_id_at(const std::vector<rserpool::IpAddress>& addresses);
   // Told of each that is about to leave the list, or to be as one that was never heard.
@@ -59,6 +61,7 @@ class Peers {
 
  private:
   Peer* add(rserpool::ServerId id);
+  Peer& append(rserpool::ServerId id);
   Peer* at(const std::vector<rserpool::IpAddress>& addresses, uint16_t port);
   void bind(Peer& peer, Association& association);
   void retry_later(Peer& peer);

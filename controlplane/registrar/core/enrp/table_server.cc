@@ -6,6 +6,7 @@
 
 #include "controlplane/rserpool/wire/builders.h"
 #include "controlplane/rserpool/wire/code_points.h"
+#include "controlplane/rserpool/wire/parameters.h"
 
 namespace poolgate::registrar {
 
@@ -23,6 +24,8 @@ constexpr size_t kChunk = 16 * 1024;
 constexpr size_t kMaxSteps = 10'000;
 // A download that is not continued is forgotten (RFC 5353 §3.2.3).
 constexpr Micros kDownloadTimeout = 30 * kSecond;
+// RFC 5353 §2.6, and RFC 5354 §3.11 before the transport.
+constexpr size_t kListHeader = 12, kServerHeader = 8;
 
 std::string encoded(const enrp::Message& message) {
   std::string bytes;
@@ -35,6 +38,7 @@ std::string encoded(const enrp::Message& message) {
 void TableServer::answer_list(const Request& request, const enrp::ListRequest& message, bool serving) {
   enrp::ListResponse list{context_.server_id, message.sender, !serving, {}};
   if (serving) {
+    size_t room = wire::kMaxMessageLength - kListHeader;
     for (const Peer& peer : peers_.list()) {
       if (peer.id == 0 || peer.id == message.sender || peer.addresses.empty() || !peer.active) continue;
       auto& server = list.servers.emplace_back();
@@ -43,6 +47,12 @@ void TableServer::answer_list(const Request& request, const enrp::ListRequest& m
       const size_t n = std::min(peer.addresses.size(), wire::kMaxTransportAddresses);
       server.transport.addresses.assign(peer.addresses.begin(),
                                         peer.addresses.begin() + static_cast<ptrdiff_t>(n));
+      const size_t length = kServerHeader + wire::transport_parameter(server.transport).size();
+      if (length > room) {
+        list.servers.pop_back();
+        continue;
+      }
+      room -= length;
     }
   }
   answer(context_, request, encoded(list));
@@ -54,12 +64,13 @@ bool TableServer::read(PeIndex pe, const Partner& partner) { return own_.read(pe
 // RFC 5353 §3.2.3. The W flag is that of each request (conformance §12.17).
 void TableServer::answer_table(const Request& request, const Partner& partner,
                                const enrp::HandleTableRequest& message, bool able) {
+  TableDownload& download = request.association->download;
   if (!able) {
+    download = {};
     answer(context_, request,
            encoded(enrp::HandleTableResponse{context_.server_id, message.sender, true, false, {}}));
     return;
   }
-  TableDownload& download = request.association->download;
   if (!download.cursor.started || download.cursor.ended ||
       download.used + kDownloadTimeout < context_.clock.now()) {
     download.cursor = {};

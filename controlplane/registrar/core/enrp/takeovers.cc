@@ -2,6 +2,7 @@
 #include "controlplane/registrar/core/enrp/takeovers.h"
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 namespace poolgate::registrar {
@@ -134,7 +135,13 @@ void Takeovers::alive(ServerId server) {
                    server_text(server) + " is alive: it is not taken over");
 }
 
+void Takeovers::replay_done() {
+  for (auto& [target, running] : running_)
+    running = {std::move(running.waiting), context_.clock.now() + timeout(), 0};
+}
+
 void Takeovers::tick() {
+  if (!context_.replayed) return;
   std::vector<ServerId> won;
   for (auto& [target, running] : running_) {
     if (running.due > context_.clock.now()) continue;
@@ -154,6 +161,7 @@ void Takeovers::tick() {
 
 Micros Takeovers::next_deadline() const {
   Micros next = kNever;
+  if (!context_.replayed) return next;
   for (const auto& [target, running] : running_) next = std::min(next, running.due);
   return next;
 }

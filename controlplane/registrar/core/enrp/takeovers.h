@@ -24,6 +24,8 @@ class Takeovers {
   void acknowledged(Peer& from, rserpool::ServerId target);
   void enforced(Peer& from, rserpool::ServerId target);
 
+  // Nobody could agree or object while there was no channel: they have their time anew.
+  void replay_done();
   void tick();
   Micros next_deadline() const;
 
