@@ -135,7 +135,8 @@ void Redirector::Impl::nat_learn_client(Packet& packet, SessionIndex i) {
     for (; snat && theirs == session::kNone && next_snat < service->settings.snat.size(); ++next_snat) {
       const auto& own = service->settings.snat[next_snat];
       // One port for the whole association: in use on that address already, the next one is tried.
-      if (static_cast<uint8_t>(own.family()) != family || !snat_is_free(i, own, pe.destination_port)) continue;
+      if (static_cast<uint8_t>(own.family()) != family || !snat_is_free(i, own, pe.destination_port))
+        continue;
       theirs = nat_add_key(i, family, {pe_address, own.data(), pe.source_port, pe.destination_port},
                            session::kFromPe, entry);
     }

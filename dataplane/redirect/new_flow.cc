@@ -159,8 +159,7 @@ void Redirector::Impl::hit_by_tag(Packet& packet, SessionIndex i) {
     const auto leads_on = [&](const Session& e) {
       return e.key.family == family && (e.flags & session::kFromPe) == 0 && e.counterpart != session::kNone;
     };
-    do
-      entry = sessions.at(entry).aliases;
+    do entry = sessions.at(entry).aliases;
     while (entry != session::kNone && !leads_on(sessions.at(entry)));
   }
   entry == session::kNone ? drop(packet.mbuf, DropReason::nat_no_session) : hit(packet, entry);

@@ -106,9 +106,8 @@ unsigned Redirector::Impl::snat_learn_other(SessionIndex i, const ServiceEntry& 
     break;
   }
   if (theirs == session::kNone && first == session::kNone) return 0;
-  const SessionIndex mine =
-      nat_add_key(i, family, {client, vip, near.source_port, near.destination_port}, 0,
-                  theirs != session::kNone ? theirs : sessions.at(first).counterpart);
+  const SessionIndex mine = nat_add_key(i, family, {client, vip, near.source_port, near.destination_port}, 0,
+                                        theirs != session::kNone ? theirs : sessions.at(first).counterpart);
   if (mine != session::kNone && theirs != session::kNone) sessions.at(theirs).counterpart = mine;
   return (mine != session::kNone) + (theirs != session::kNone);
 }

@@ -10,8 +10,9 @@ using redirect::DropReason;
 
 inline const IpAddress kVip = ip("192.0.2.1"), kVip2 = ip("192.0.2.2"), kVip6 = ip("2001:db8::1");
 inline const IpAddress kC1 = ip("203.0.113.1"), kC2 = ip("198.18.0.1"), kC3 = ip("198.18.0.2"),
-                kC6 = ip("2001:db8:c::1");
-inline const IpAddress kP1 = ip("10.0.0.21"), kP2 = ip("10.1.0.21"), kP3 = ip("10.2.0.21"), kP6 = ip("fd00::15");
+                       kC6 = ip("2001:db8:c::1");
+inline const IpAddress kP1 = ip("10.0.0.21"), kP2 = ip("10.1.0.21"), kP3 = ip("10.2.0.21"),
+                       kP6 = ip("fd00::15");
 inline const IpAddress kS1 = ip("198.51.100.77"), kS2 = ip("198.51.100.78");
 inline constexpr uint16_t kClientPort = 40001, kVipPort = 3868, kPePort = 5001;
 inline constexpr uint32_t kTp = 0xbb, kTc = 0xaa;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Mode nat with SNAT: one association over IPv4 and IPv6, and the one port that it has at its PE.
+#include "tests/unit/multihomed_client.h"
 #include "tests/unit/nat_association.h"
 
 namespace poolgate::test {
@@ -49,8 +50,8 @@ TEST_F(SnatFamilies, an_association_that_begins_over_IPv6_has_its_IPv4_path_too)
 
 TEST_F(SnatFamilies, an_INIT_ACK_over_the_other_family_is_found) {
   begin({kVip, kVip6}, {kS1, kS6}, {"fd00::15"});
-  pe_sees_port = static_cast<uint16_t>(
-      from_client(kC1, kVip, 0, init_chunk(kTc, addresses({kC1, kC6}))).from_port());
+  pe_sees_port =
+      static_cast<uint16_t>(from_client(kC1, kVip, 0, init_chunk(kTc, addresses({kC1, kC6}))).from_port());
   const Frame ack = from_pe(kP6, kS6, kTc, init_chunk(kTp, addresses({kP1, kP6}), 2));
   EXPECT_EQ(ack.from(), kVip6);
   EXPECT_EQ(ack.to(), kC6);
@@ -216,6 +217,41 @@ TEST_F(SnatFamilies, a_further_source_is_one_that_no_association_has_at_any_of_t
   rig.pass_ms(100);
   // An INIT that lists another address: both sources are in use at the PE.
   EXPECT_EQ(chunks_of(init_of(kC1, kVip, 40001, addresses({kC1, kC3}))), init_chunk(kTc, addresses({kS1})));
+}
+
+TEST(SnatFamiliesOfWorkers, both_families_find_the_session_wherever_they_arrive) {
+  const auto w = workers::make(3, config::Protocol::sctp, [](WorkersRig& r) {
+    r.rig.config.services[0].mode = config::Mode::nat;
+    r.rig.config.services[0].snat = {kS1, kS6};
+  });
+  w->rig.set_pool({{21, "10.0.0.21", kPePort, 1, channel::PeState::up, {"fd00::15"}}});
+  for (uint16_t n = 1; n <= 12; ++n) {
+    const Flow v4{kC1, kVip, static_cast<uint16_t>(40000 + n), kVipPort};
+    const Flow v6{kC6, kVip6, v4.from_port, kVipPort};
+    const auto init = w->send(n % 3, sctp(v4, 0, init_chunk(kTc, addresses({kC1, kC6}))));
+    ASSERT_EQ(init.size(), 1u);
+    EXPECT_EQ(chunks_of(init[0].frame), init_chunk(kTc, addresses({kS1, kS6})));
+    const auto port = static_cast<uint16_t>(init[0].frame.from_port());
+    const Flow from_pe{kP1, kS1, kPePort, port}, from_pe6{kP6, kS6, kPePort, port};
+    w->send((n + 1) % 3, sctp(from_pe, kTc, init_chunk(kTp, addresses({kP1, kP6}), 2)));
+    w->send(n % 3, sctp(v4, kTp, cookie_echo()));
+    for (unsigned at = 0; at < 3; ++at) {
+      const auto there = w->send(at, sctp(v6, kTp, data_chunk()));
+      ASSERT_EQ(there.size(), 1u);
+      EXPECT_EQ(there[0].frame.from(), kS6);
+      EXPECT_EQ(there[0].frame.from_port(), port);
+      EXPECT_EQ(there[0].frame.to(), kP6);
+      EXPECT_TRUE(there[0].frame.checksums_right());
+      const auto back = w->send(at, sctp(from_pe6, kTc, data_chunk()));
+      ASSERT_EQ(back.size(), 1u);
+      EXPECT_EQ(back[0].frame.from(), kVip6);
+      EXPECT_EQ(back[0].frame.to(), kC6);
+      EXPECT_EQ(back[0].frame.to_port(), v6.from_port);
+      EXPECT_TRUE(back[0].frame.checksums_right());
+    }
+  }
+  EXPECT_EQ(w->sessions(), 12u);
+  EXPECT_EQ(w->dropped(), 0u);
 }
 
 }  // namespace
