@@ -207,8 +207,8 @@ struct Redirector::Impl {
   bool snat_fits(SessionIndex i, const ServiceEntry& service, const rserpool::IpAddress& own, uint8_t second,
                  uint16_t port) const;
   uint8_t snat_second_family(const Packet& packet, const ServiceEntry& service, SessionIndex i) const;
-  unsigned snat_learn_other(SessionIndex i, const ServiceEntry& service, uint8_t family,
-                            const uint8_t* client);
+  unsigned snat_learn_other(SessionIndex i, const ServiceEntry& service, const session::FlowKey& far,
+                            uint8_t family, const uint8_t* client);
 
   // ---- refuse.cc: telling clients
   // Answers the packet (ABORT, RST, ICMP) and frees it, counting `reason`. `paced`: only within the service's

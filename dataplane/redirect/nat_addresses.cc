@@ -112,7 +112,7 @@ void Redirector::Impl::nat_learn_client(Packet& packet, SessionIndex i) {
     const uint8_t family = init.addresses[a].family, *client = init.addresses[a].bytes;
     if (family != packet.info.flow.family) {
       if (snat) {
-        keys += snat_learn_other(i, *service, family, client);
+        keys += snat_learn_other(i, *service, pe, family, client);
         continue;
       }
       // Which address of the PE it will reach is known with the INIT ACK.

@@ -156,11 +156,12 @@ void Redirector::Impl::hit_by_tag(Packet& packet, SessionIndex i) {
   const uint8_t family = packet.info.flow.family;
   SessionIndex entry = i;
   if ((sessions.at(i).flags & session::kNat) != 0 && sessions.at(i).key.family != family) {
-    const auto leads_on = [&](const Session& e) {
-      return e.key.family == family && (e.flags & session::kFromPe) == 0 && e.counterpart != session::kNone;
-    };
-    do entry = sessions.at(entry).aliases;
-    while (entry != session::kNone && !leads_on(sessions.at(entry)));
+    entry = session::kNone;
+    for (SessionIndex a = i; a != session::kNone; a = sessions.at(a).aliases) {
+      const Session& e = sessions.at(a);  // the last of the list was the first
+      if (e.key.family == family && (e.flags & session::kFromPe) == 0 && e.counterpart != session::kNone)
+        entry = a;
+    }
   }
   entry == session::kNone ? drop(packet.mbuf, DropReason::nat_no_session) : hit(packet, entry);
 }

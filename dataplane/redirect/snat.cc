@@ -73,8 +73,9 @@ uint8_t Redirector::Impl::snat_second_family(const Packet& packet, const Service
 
 // A client's address of another family than its INIT's. The first of a family begins a path between the PE's
 // address and the family's first VIP; further ones have sources of their own on it, or share the first's.
-// Returns how many keys it made.
-unsigned Redirector::Impl::snat_learn_other(SessionIndex i, const ServiceEntry& service, uint8_t family,
+// `far`: of the INIT's path, for its ports. Returns how many keys it made.
+unsigned Redirector::Impl::snat_learn_other(SessionIndex i, const ServiceEntry& service,
+                                            const session::FlowKey& far, uint8_t family,
                                             const uint8_t* client) {
   const size_t n = family == 6 ? 16 : 4;
   SessionIndex first = session::kNone;  // the list has the newest in front
@@ -85,7 +86,7 @@ unsigned Redirector::Impl::snat_learn_other(SessionIndex i, const ServiceEntry& 
     if (first != i && e.counterpart != session::kNone && sessions.at(e.counterpart).counterpart == k)
       first = k;
   }
-  const session::FlowKey near = sessions.at(i).key, far = sessions.at(sessions.at(i).counterpart).key;
+  const session::FlowKey near = sessions.at(i).key;
   const uint8_t *pe = nullptr, *vip = nullptr;
   if (first != session::kNone) {
     pe = sessions.addresses(sessions.at(first).counterpart);

@@ -120,6 +120,47 @@ TEST_F(RedirectNatSctp, RFC_5061_4_2_7_asconf_leaves_the_extensions_and_is_dropp
   EXPECT_EQ(rig.dropped(DropReason::nat_asconf), 4u);
 }
 
+Bytes set_primary(const IpAddress& a) {
+  Bytes value{0, 0, 0, 9};
+  add(value, address_parameter(a));
+  return parameter(0xc004, value);
+}
+
+TEST_F(RedirectNatSctp, RFC_5061_4_2_4_set_primary_names_an_address_that_the_reader_knows_or_goes) {
+  begin({kVip, kVip2}, {kS1, kS2});
+  Bytes of_client = addresses({kC1, kC2}), of_pe = addresses({kP1, kP2});
+  for (const auto& a : {kC2, kC6}) add(of_client, set_primary(a));
+  for (const auto& a : {kP2, kP3}) add(of_pe, set_primary(a));
+  of_client.insert(of_client.end(), {0xc0, 0x04, 0, 8, 0, 0, 0, 9});  // without an address
+  establish(of_client, of_pe, kS1);
+  Bytes at_pe = addresses({kS1, kS2}), at_client = addresses({kVip, kVip2});
+  add(at_pe, set_primary(kS2));
+  add(at_client, set_primary(kVip2));
+  EXPECT_EQ(init_seen, init_chunk(kTc, at_pe));
+  EXPECT_EQ(init_ack_seen, init_chunk(kTp, at_client, 2));
+}
+
+TEST_F(RedirectNatSctp, RFC_9260_3_2_a_chunk_without_its_last_padding_is_not_written_past) {
+  begin({kVip});
+  for (const bool asconf : {false, true}) {
+    Bytes init = init_chunk(kTc, parameter(0x8008, asconf ? Bytes{0xc1, 0xc0} : Bytes{0xc0}));
+    const size_t length = asconf ? 26 : 25;
+    init.resize(length);
+    set16(init, 2, static_cast<unsigned>(length));
+    Bytes frame = sctp({kC1, kVip, kClientPort, kVipPort}, 0, init);
+    const size_t end = frame.size();
+    frame.insert(frame.end(), 4, 0xee);  // Ethernet's
+    const auto got = rig.send(frame);
+    ASSERT_EQ(got.size(), 1u);
+    EXPECT_TRUE(got[0].checksums_right());
+    const Bytes sent = chunks_of(got[0]);
+    EXPECT_EQ(get16(sent, 2), 25u);
+    EXPECT_GE(sent.size(), 25u);
+    EXPECT_EQ(slice(sent, 24, 1), Bytes{0xc0});
+    for (size_t at = end; at < got[0].bytes.size(); ++at) EXPECT_EQ(got[0].bytes[at], 0xee);
+  }
+}
+
 Bytes cause(unsigned code, const Bytes& value) { return parameter(code, value); }
 
 TEST_F(RedirectNatSctp, RFC_9260_3_3_10_error_causes_quote_the_addresses_that_the_reader_knows) {

@@ -158,9 +158,9 @@ TEST_F(SnatFamilies, a_packet_found_by_its_tag_leaves_with_addresses_of_its_own_
     EXPECT_EQ(rig.dropped(DropReason::nat_no_session), before + 1);
   }
   rig.config.services.clear();
-  begin({kVip, kVip6}, {kS1, kS6}, {"fd00::15"});
-  establish(addresses({kC1, kC6}), addresses({kP1, kP6}), kS1);
-  const Frame by_tag = from_client(kC6b, kVip6, kTp, data_chunk());
+  begin({kVip, kVip6}, {kS1, kS6, kS6b}, {"fd00::15"});
+  establish(addresses({kC1, kC6, kC6b}), addresses({kP1, kP6}), kS1);
+  const Frame by_tag = from_client(ip("2001:db8:c::3"), kVip6, kTp, data_chunk());
   EXPECT_EQ(by_tag.from(), kS6);
   EXPECT_EQ(by_tag.from_port(), pe_sees_port);
   EXPECT_EQ(by_tag.to(), kP6);
