@@ -41,7 +41,7 @@ namespace poolgate::redirect {
   X(session_ambiguous, "SCTP tag known for several sessions, address for none")                       \
   X(pe_dead, "the session's pool element was found dead: client refused")                             \
   X(nat_no_port, "no free SNAT port: refused")                                                        \
-  X(nat_no_session, "return packet to an SNAT address without a session")                             \
+  X(nat_no_session, "from a PE without a session, or of a family that its session has no path of")    \
   X(nat_asconf, "ASCONF cannot be rewritten (authenticated)")                                         \
   X(no_next_hop, "no route to the pool element")                                                      \
   X(next_hop_unreachable, "neighbour does not answer")                                                \

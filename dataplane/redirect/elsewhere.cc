@@ -136,7 +136,7 @@ bool Redirector::Impl::ask_tag(Packet& packet, const ServiceEntry& service) {
     return true;
   }
   if (ours.match == Match::one) {
-    hit(packet, ours.session);
+    hit_by_tag(packet, ours.session);
     return true;
   }
   if (theirs.owners == 0) return false;

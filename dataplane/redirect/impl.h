@@ -108,6 +108,7 @@ struct Redirector::Impl {
   bool leaves_dead(pool::PeSlotIndex way) const;
   pool::PeSlotIndex way_to(pool::PeSlotIndex pe, uint8_t family, const uint8_t* address) const;
   pool::PeSlotIndex way_of(SessionIndex entry) const;
+  pool::PeSlotIndex way_of_family(pool::PeSlotIndex pe, uint8_t family) const;
   static bool has_address(const pool::PeLine& line, uint8_t family, const uint8_t* address) {
     return line.family == family && std::memcmp(line.address, address, family == 6 ? 16 : 4) == 0;
   }
@@ -150,6 +151,7 @@ struct Redirector::Impl {
   // ---- new_flow.cc: no session has this packet's key
   void new_flow(Packet& packet, const ServiceEntry& service);
   bool find_association(Packet& packet, const ServiceEntry& service);
+  void hit_by_tag(Packet& packet, SessionIndex i);
   bool key_from(const Packet& packet, const sctp::InitView::Address& source, session::FlowKey& key,
                 uint8_t* both) const;
   void start(Packet& packet, const ServiceEntry& service, pool::PeSlotIndex with = pool::kNoPeSlot);
@@ -199,6 +201,14 @@ struct Redirector::Impl {
                             const uint8_t* address) const;
   void nat_learn_pe(Packet& packet, SessionIndex i);
   bool nat_find_init_ack(Packet& packet);
+
+  // ---- snat.cc: SCTP's sources and ports
+  bool snat_is_free(SessionIndex i, const rserpool::IpAddress& own, uint16_t port) const;
+  bool snat_fits(SessionIndex i, const ServiceEntry& service, const rserpool::IpAddress& own, uint8_t second,
+                 uint16_t port) const;
+  uint8_t snat_second_family(const Packet& packet, const ServiceEntry& service, SessionIndex i) const;
+  unsigned snat_learn_other(SessionIndex i, const ServiceEntry& service, const session::FlowKey& far,
+                            uint8_t family, const uint8_t* client);
 
   // ---- refuse.cc: telling clients
   // Answers the packet (ABORT, RST, ICMP) and frees it, counting `reason`. `paced`: only within the service's

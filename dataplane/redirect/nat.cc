@@ -79,12 +79,15 @@ bool Redirector::Impl::nat_begin(Packet& packet, const ServiceEntry& service, Se
   const uint32_t first = snat_first + (worker + stride - snat_first % stride) % stride;
   if (first > snat_last) return false;
   const uint32_t ports = (snat_last - first) / stride + 1;
+  const bool sctp = s.key.protocol == wire::kSctp;
+  const uint8_t second = sctp ? snat_second_family(packet, service, i) : uint8_t{0};
   for (const auto& address : service.settings.snat) {
     if (static_cast<uint8_t>(address.family()) != family) continue;
     random_state = random_state * 1664525 + 1013904223;
     const auto start = static_cast<uint32_t>(uint64_t{random_state} * ports >> 32);
     for (uint32_t tried = 0; tried < ports && tried < kMaxTries; ++tried) {
       const auto port = static_cast<uint16_t>(first + (start + tried) % ports * stride);
+      if (sctp && !snat_fits(i, service, address, second, wire::swap16(port))) continue;
       if (add(address.data(), wire::swap16(port))) return true;
       if (sessions.used() >= sessions.capacity()) return false;
     }

@@ -111,11 +111,15 @@ void Redirector::Impl::nat_learn_client(Packet& packet, SessionIndex i) {
   for (size_t a = 0; a < init.n && keys + 2 <= kMaxKeys; ++a) {
     const uint8_t family = init.addresses[a].family, *client = init.addresses[a].bytes;
     if (family != packet.info.flow.family) {
-      // Which address of the PE it will reach is known with the INIT ACK. With SNAT it stays behind.
+      if (snat) {
+        keys += snat_learn_other(i, *service, pe, family, client);
+        continue;
+      }
+      // Which address of the PE it will reach is known with the INIT ACK.
       const auto vip =
           std::find_if(service->settings.vips.begin(), service->settings.vips.end(),
                        [&](const auto& v) { return static_cast<uint8_t>(v.family()) == family; });
-      if (snat || vip == service->settings.vips.end()) continue;
+      if (vip == service->settings.vips.end()) continue;
       if (nat_add_key(i, family, {client, vip->data(), client_port, vip_port}, 0, session::kNone) !=
           session::kNone)
         ++keys;
@@ -130,8 +134,9 @@ void Redirector::Impl::nat_learn_client(Packet& packet, SessionIndex i) {
     }
     for (; snat && theirs == session::kNone && next_snat < service->settings.snat.size(); ++next_snat) {
       const auto& own = service->settings.snat[next_snat];
-      if (static_cast<uint8_t>(own.family()) != family) continue;
       // One port for the whole association: in use on that address already, the next one is tried.
+      if (static_cast<uint8_t>(own.family()) != family || !snat_is_free(i, own, pe.destination_port))
+        continue;
       theirs = nat_add_key(i, family, {pe_address, own.data(), pe.source_port, pe.destination_port},
                            session::kFromPe, entry);
     }

@@ -43,20 +43,28 @@ size_t rewrite_init(uint8_t* chunk, size_t length, const AddressMap& map) {
     if (n < 4 || from + n > length) return 0;
     const size_t next = std::min(from + padded(n), length);
     const AddressMap::Pair* known = nullptr;
-    if (type == sctp::kIpv4Address || type == sctp::kIpv6Address) {
-      const uint8_t family = address_family(type, n);
-      if (family != 0) known = map.find(family, chunk + from + 4);
+    // RFC 5061 §4.2.4: an address parameter behind an ID.
+    const bool primary = type == sctp::kSetPrimary;
+    const size_t at = primary ? 8 : 0;
+    if (primary || type == sctp::kIpv4Address || type == sctp::kIpv6Address) {
+      const uint8_t* address = chunk + from + at;
+      if (n >= at + 8) {
+        const size_t size = wire::get16(address + 2);
+        const uint8_t family = size == n - at ? address_family(wire::get16(address), size) : uint8_t{0};
+        if (family != 0) known = map.find(family, address + 4);
+      }
       if (known == nullptr || known->to == nullptr) {
         from = next;
         continue;
       }
     }
     std::memmove(chunk + to, chunk + from, next - from);
-    if (known != nullptr) std::memcpy(chunk + to + 4, known->to, n - 4);
+    if (known != nullptr) std::memcpy(chunk + to + at + 4, known->to, n - at - 4);
     if (type == sctp::kSupportedExtensions) {
+      // The last one's padding is none of the chunk's length, and may not be there (RFC 9260 §3.2).
       const size_t kept = without_asconf(chunk + to, n);
-      const size_t end = padded(kept);
-      if (end > kept) std::memset(chunk + to + kept, 0, end - kept);
+      const size_t end = next < length ? padded(kept) : kept;
+      std::memset(chunk + to + kept, 0, end - kept);
       to += end;
     } else {
       to += next - from;

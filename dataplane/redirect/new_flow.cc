@@ -125,7 +125,7 @@ bool Redirector::Impl::find_association(Packet& packet, const ServiceEntry& serv
     if (found.match == session::SessionTable::TagMatch::several)
       drop(packet.mbuf, DropReason::session_ambiguous);
     else
-      hit(packet, found.session);
+      hit_by_tag(packet, found.session);
     return true;
   }
   sctp::InitView init;
@@ -156,6 +156,21 @@ bool Redirector::Impl::find_association(Packet& packet, const ServiceEntry& serv
     return true;
   }
   return false;
+}
+
+// `nat` has addresses of the packet's family for it only if the association has a path of that family.
+void Redirector::Impl::hit_by_tag(Packet& packet, SessionIndex i) {
+  const uint8_t family = packet.info.flow.family;
+  SessionIndex entry = i;
+  if ((sessions.at(i).flags & session::kNat) != 0 && sessions.at(i).key.family != family) {
+    entry = session::kNone;
+    for (SessionIndex a = i; a != session::kNone; a = sessions.at(a).aliases) {
+      const Session& e = sessions.at(a);  // the last of the list was the first
+      if (e.key.family == family && (e.flags & session::kFromPe) == 0 && e.counterpart != session::kNone)
+        entry = a;
+    }
+  }
+  entry == session::kNone ? drop(packet.mbuf, DropReason::nat_no_session) : hit(packet, entry);
 }
 
 // An INIT from an address that we do not know, with another tag than the association of which it lists an

@@ -32,8 +32,13 @@ enum Chunk : uint8_t {
 };
 inline constexpr uint8_t kFlagT = 1;
 
-// RFC 9260 §3.3.2.1, RFC 5061 §4.2.7.
-enum Parameter : uint16_t { kIpv4Address = 5, kIpv6Address = 6, kSupportedExtensions = 0x8008 };
+// RFC 9260 §3.3.2.1, RFC 5061 §4.2.4, §4.2.7.
+enum Parameter : uint16_t {
+  kIpv4Address = 5,
+  kIpv6Address = 6,
+  kSupportedExtensions = 0x8008,
+  kSetPrimary = 0xc004
+};
 
 // RFC 9260 §3.3.10.3, §3.3.10.5, §3.3.10.11.
 enum Cause : uint16_t { kStaleCookie = 3, kUnresolvableAddress = 5, kRestartWithNewAddresses = 11 };

@@ -52,6 +52,20 @@ pool::PeSlotIndex Redirector::Impl::way_to(pool::PeSlotIndex pe, uint8_t family,
   return pe;
 }
 
+// Where a path of another family goes, which begins with its first VIP; kNoPeSlot: the PE has no address of
+// it.
+pool::PeSlotIndex Redirector::Impl::way_of_family(pool::PeSlotIndex pe, uint8_t family) const {
+  pool::PeSlotIndex all[pool::PeWay::kMaxAddresses];
+  const unsigned n = slots.siblings(pe, all);
+  if (slots.head() != log_seen) return pool::kNoPeSlot;
+  for (unsigned i = 0; i < n; ++i) {
+    if (lines[all[i]].family != family) continue;
+    const pool::PeSlotIndex to = way(all[i], 0);
+    return leaves_dead(to) ? lines[to].via : to;
+  }
+  return pool::kNoPeSlot;
+}
+
 // Of a packet that came with this key from a client.
 pool::PeSlotIndex Redirector::Impl::way_of(SessionIndex entry) const {
   const Session& e = sessions.at(entry);

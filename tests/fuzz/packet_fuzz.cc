@@ -72,6 +72,7 @@ class Stage {
           pe.transport.addresses = {*rserpool::IpAddress::parse(i == 0   ? "10.0.0.2"
                                                                 : i == 1 ? "fd00::2"
                                                                          : "10.0.0.1")};
+          if (i == 2) pe.transport.addresses.push_back(*rserpool::IpAddress::parse("fd00::1"));
           chunk.elements.push_back(pe);
         }
         (void)pools_->chunk(chunk);

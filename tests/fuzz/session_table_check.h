@@ -27,8 +27,14 @@ inline std::optional<std::string> broken_rule(const session::SessionTable& table
     const session::Session& s = table.at(i);
     if (table.find(s.key, session::hash_flow(s.key, table.secret()), table.addresses(i)) != i)
       return at("an entry is found by its key", i);
+    const bool remote = s.kind == Kind::alias && (s.flags & session::kRemote) != 0;
+    if (!remote && s.counterpart != session::kNone &&
+        (!inside(s.counterpart) || !table.valid(s.counterpart) ||
+         table.session_of(s.counterpart) != table.session_of(i) ||
+         table.at(s.counterpart).key.family != s.key.family))
+      return at("a counterpart is of the same session and family", i);
     if (s.kind == Kind::alias) {
-      if ((s.flags & session::kRemote) != 0) continue;
+      if (remote) continue;
       if (!is_session(s.session)) return at("an alias has a session", i);
       const session::Session& whole = table.at(s.session);
       const bool copy = (s.flags & session::kFromPe) != 0 && s.state == session::State::established;
@@ -41,18 +47,21 @@ inline std::optional<std::string> broken_rule(const session::SessionTable& table
     ++sessions;
     if (s.pe >= pe_slots) return at("a session has a PE", i);
     uint32_t lines = s.key.family == 6 ? 2 : 1;
+    std::optional<uint16_t> snat_port;
     for (auto a = s.aliases; a != session::kNone; a = table.at(a).aliases) {
       if (!inside(a) || !table.valid(a) || table.at(a).kind != Kind::alias || table.at(a).session != i)
         return at("a session's list has its aliases alone", i);
       lines += table.at(a).key.family == 6 ? 2 : 1;
+      if ((s.flags & session::kSnat) != 0 && (table.at(a).flags & session::kFromPe) != 0 &&
+          snat_port.value_or(table.at(a).key.destination_port) != table.at(a).key.destination_port)
+        return at("a session with SNAT has one port", i);
+      if ((table.at(a).flags & session::kFromPe) != 0) snat_port = table.at(a).key.destination_port;
       if (++chained > table.capacity()) return at("lists of aliases end", i);
     }
     if (s.state == session::State::half_open) {
       ++half_open;
       half_open_lines += lines;
     }
-    if (s.counterpart != session::kNone && (!inside(s.counterpart) || !table.valid(s.counterpart)))
-      return at("a counterpart is an entry", i);
   }
   if (sessions != table.sessions()) return "sessions are counted";
   if (half_open != table.half_open()) return "half-open sessions are counted";

@@ -1,80 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Mode nat, inside SCTP: the addresses of multihomed associations, extensions, and what error causes quote.
-#include "tests/unit/redirect_rig.h"
+#include "tests/unit/nat_association.h"
 
 namespace poolgate::test {
 namespace {
 
 using redirect::DropReason;
+using namespace nat_association;
 
-const IpAddress kVip = ip("192.0.2.1"), kVip2 = ip("192.0.2.2"), kVip6 = ip("2001:db8::1");
-const IpAddress kC1 = ip("203.0.113.1"), kC2 = ip("198.18.0.1"), kC3 = ip("198.18.0.2"),
-                kC6 = ip("2001:db8:c::1");
-const IpAddress kP1 = ip("10.0.0.21"), kP2 = ip("10.1.0.21"), kP3 = ip("10.2.0.21"), kP6 = ip("fd00::15");
-const IpAddress kS1 = ip("198.51.100.77"), kS2 = ip("198.51.100.78");
-constexpr uint16_t kClientPort = 40001, kVipPort = 3868, kPePort = 5001;
-constexpr uint32_t kTp = 0xbb, kTc = 0xaa;
-
-Bytes addresses(const std::vector<IpAddress>& list) {
-  Bytes b;
-  for (const auto& a : list) add(b, address_parameter(a));
-  return b;
-}
-Bytes chunks_of(const Frame& f) { return slice(f.transport(), 12, f.ip_payload() - 12); }
-
-class RedirectNatSctp : public ::testing::Test {
- protected:
-  void begin(const std::vector<IpAddress>& vips, const std::vector<IpAddress>& snat = {}) {
-    auto& s = rig.service(config::Protocol::sctp, config::Mode::nat);
-    s.vips = vips;
-    s.snat = snat;
-    rig.set_pool({{21, "10.0.0.21", kPePort}});
-    rig.start();
-  }
-  Frame only(const Bytes& frame) {
-    auto got = rig.send(frame);
-    EXPECT_EQ(got.size(), 1u);
-    if (got.size() != 1) return {0, sctp({kC1, kVip, 1, 1}, 0, {})};
-    EXPECT_TRUE(got[0].checksums_right());
-    EXPECT_EQ(got[0].bytes.size(), got[0].l4() + got[0].ip_payload());
-    return got[0];
-  }
-  Frame from_client(const IpAddress& c, const IpAddress& v, uint32_t tag, const Bytes& chunks) {
-    return only(sctp({c, v, kClientPort, kVipPort}, tag, chunks));
-  }
-  Frame from_pe(const IpAddress& p, const IpAddress& to, uint32_t tag, const Bytes& chunks) {
-    return only(sctp({p, to, kPePort, pe_sees_port}, tag, chunks));
-  }
-  // Client address, as the PE sees it, and the PE's: where a packet from c to v comes out, and its answer.
-  void expect_path(const IpAddress& c, const IpAddress& v, const IpAddress& s, const IpAddress& p) {
-    for (const Bytes& chunks : {chunk(4, 0, parameter(1, Bytes(20, 0x33))), data_chunk("payload")}) {
-      const Frame there = from_client(c, v, kTp, chunks);
-      EXPECT_EQ(there.from(), s);
-      EXPECT_EQ(there.to(), p);
-      EXPECT_EQ(there.from_port(), pe_sees_port);
-      EXPECT_EQ(there.to_port(), kPePort);
-      EXPECT_EQ(chunks_of(there), chunks);
-      const Frame back = from_pe(p, s, kTc, chunks);
-      EXPECT_EQ(back.from(), v);
-      EXPECT_EQ(back.to(), c);
-      EXPECT_EQ(back.from_port(), kVipPort);
-      EXPECT_EQ(back.to_port(), kClientPort);
-      EXPECT_EQ(chunks_of(back), chunks);
-    }
-  }
-  void establish(const Bytes& client_parameters, const Bytes& pe_parameters, const IpAddress& s) {
-    const Frame init = from_client(kC1, kVip, 0, init_chunk(kTc, client_parameters));
-    pe_sees_port = static_cast<uint16_t>(init.from_port());
-    init_seen = chunks_of(init);
-    init_ack_seen = chunks_of(from_pe(kP1, s, kTc, init_chunk(kTp, pe_parameters, 2)));
-    from_client(kC1, kVip, kTp, cookie_echo());
-    from_pe(kP1, s, kTc, chunk(11, 0, {}));
-  }
-
-  Rig rig;
-  uint16_t pe_sees_port = kClientPort;
-  Bytes init_seen, init_ack_seen;
-};
+class RedirectNatSctp : public NatAssociation {};
 
 TEST_F(RedirectNatSctp, RFC_9260_5_1_2_a_clients_addresses_stay_and_the_pes_become_vips_one_to_one) {
   begin({kVip, kVip2, kVip6});
@@ -184,6 +118,47 @@ TEST_F(RedirectNatSctp, RFC_5061_4_2_7_asconf_leaves_the_extensions_and_is_dropp
     EXPECT_TRUE(rig.send(sctp({kP1, kC1, kPePort, kClientPort}, kTc, chunk(type, 0, Bytes(8, 0)))).empty());
   }
   EXPECT_EQ(rig.dropped(DropReason::nat_asconf), 4u);
+}
+
+Bytes set_primary(const IpAddress& a) {
+  Bytes value{0, 0, 0, 9};
+  add(value, address_parameter(a));
+  return parameter(0xc004, value);
+}
+
+TEST_F(RedirectNatSctp, RFC_5061_4_2_4_set_primary_names_an_address_that_the_reader_knows_or_goes) {
+  begin({kVip, kVip2}, {kS1, kS2});
+  Bytes of_client = addresses({kC1, kC2}), of_pe = addresses({kP1, kP2});
+  for (const auto& a : {kC2, kC6}) add(of_client, set_primary(a));
+  for (const auto& a : {kP2, kP3}) add(of_pe, set_primary(a));
+  of_client.insert(of_client.end(), {0xc0, 0x04, 0, 8, 0, 0, 0, 9});  // without an address
+  establish(of_client, of_pe, kS1);
+  Bytes at_pe = addresses({kS1, kS2}), at_client = addresses({kVip, kVip2});
+  add(at_pe, set_primary(kS2));
+  add(at_client, set_primary(kVip2));
+  EXPECT_EQ(init_seen, init_chunk(kTc, at_pe));
+  EXPECT_EQ(init_ack_seen, init_chunk(kTp, at_client, 2));
+}
+
+TEST_F(RedirectNatSctp, RFC_9260_3_2_a_chunk_without_its_last_padding_is_not_written_past) {
+  begin({kVip});
+  for (const bool asconf : {false, true}) {
+    Bytes init = init_chunk(kTc, parameter(0x8008, asconf ? Bytes{0xc1, 0xc0} : Bytes{0xc0}));
+    const size_t length = asconf ? 26 : 25;
+    init.resize(length);
+    set16(init, 2, static_cast<unsigned>(length));
+    Bytes frame = sctp({kC1, kVip, kClientPort, kVipPort}, 0, init);
+    const size_t end = frame.size();
+    frame.insert(frame.end(), 4, 0xee);  // Ethernet's
+    const auto got = rig.send(frame);
+    ASSERT_EQ(got.size(), 1u);
+    EXPECT_TRUE(got[0].checksums_right());
+    const Bytes sent = chunks_of(got[0]);
+    EXPECT_EQ(get16(sent, 2), 25u);
+    EXPECT_GE(sent.size(), 25u);
+    EXPECT_EQ(slice(sent, 24, 1), Bytes{0xc0});
+    for (size_t at = end; at < got[0].bytes.size(); ++at) EXPECT_EQ(got[0].bytes[at], 0xee);
+  }
 }
 
 Bytes cause(unsigned code, const Bytes& value) { return parameter(code, value); }
