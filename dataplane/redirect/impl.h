@@ -106,6 +106,7 @@ struct Redirector::Impl {
   pool::PeSlotIndex way(pool::PeSlotIndex pe, unsigned vip) const;
   pool::PeSlotIndex way_of_new(const Packet& packet, const ServiceEntry& service, pool::PeSlotIndex pe) const;
   bool leaves_dead(pool::PeSlotIndex way) const;
+  bool has_lost_address(const Session& s) const;
   pool::PeSlotIndex way_to(pool::PeSlotIndex pe, uint8_t family, const uint8_t* address) const;
   pool::PeSlotIndex way_of(SessionIndex entry) const;
   static bool has_address(const pool::PeLine& line, uint8_t family, const uint8_t* address) {

@@ -9,6 +9,10 @@ constexpr uint8_t kFin = 1, kSyn = 2, kRst = 4, kAck = 16;
 
 Verdict Redirector::Impl::track_tcp(Packet& packet, SessionIndex i, bool from_pe) {
   Session& s = sessions.at(i);
+  if (has_lost_address(s)) {
+    const Verdict ended = dead_pe(packet, i, from_pe);
+    if (ended != Verdict::forward) return ended;
+  }
   const uint8_t* p = packet.l4();
   const uint8_t flags = p[13];
   if (!from_pe && (flags & kSyn) != 0 && (flags & kAck) == 0) {
