@@ -32,6 +32,29 @@ bool PoolTable::guarded(Pool& pool, size_t elements, uint64_t now_us) {
          static_cast<double>(deaths.size()) > pool.guard.share * static_cast<double>(elements);
 }
 
+// An address of a PE that lives at another one of the family was found dead: the same question, as the
+// network between may be what is dead there, too. Of several addresses the PE counts once. Only TCP of `nat`,
+// whose views are of one family, has something to lose.
+bool PoolTable::guards_address(PeSlotIndex slot) {
+  const PeIdentity& identity = (*slots_)[slot].identity;
+  const auto known = by_hash_.find({identity.pool[0], identity.pool[1]});
+  if (known == by_hash_.end()) return false;
+  Pool& pool = *known->second;
+  const auto loses = [](const auto& view) {
+    return view->eligibility.transport == rserpool::TransportType::tcp && view->eligibility.family != 0;
+  };
+  if (std::none_of(pool.views.begin(), pool.views.end(), loses)) return false;
+  auto& lost = pool.lost_us;
+  const uint64_t window = uint64_t{pool.guard.window_ms} * 1000;
+  std::erase_if(
+      lost, [&](const auto& one) { return one.first + window < now_us_ || one.second == identity.pe_id; });
+  lost.emplace_back(now_us_, identity.pe_id);
+  const bool held = registrar_guard_ || static_cast<double>(lost.size()) >
+                                            pool.guard.share * static_cast<double>(pool.elements.size());
+  if (held) raise_alarm(pool);
+  return held;
+}
+
 void PoolTable::die(Pool& pool, Element& element, bool held) {
   element.found_dead = true;
   element.held = held;
@@ -78,9 +101,14 @@ void PoolTable::hold_orphan(Orphan& orphan, Pool* held_for) {
   orphan.held_for = held_for;
 }
 
-bool PoolTable::holds(const Pool& pool) {
-  return pool.held_orphans != 0 ||
-         std::any_of(pool.elements.begin(), pool.elements.end(), [](const auto& e) { return e.second.held; });
+bool PoolTable::holds(const Pool& pool) const {
+  const auto holds_some = [this](const auto& e) {
+    const auto& paths = e.second.paths;
+    return e.second.held || std::any_of(paths.begin(), paths.end(), [this](const auto& path) {
+             return path.slot != kNoPeSlot && slots_->holds(path.slot) && slots_->sessions(path.slot) != 0;
+           });
+  };
+  return pool.held_orphans != 0 || std::any_of(pool.elements.begin(), pool.elements.end(), holds_some);
 }
 
 uint64_t PoolTable::end_held(rserpool::PoolHandleView handle, uint64_t now_us) {
@@ -88,6 +116,9 @@ uint64_t PoolTable::end_held(rserpool::PoolHandleView handle, uint64_t now_us) {
   if (known == nullptr) return 0;
   uint64_t ended = 0;
   for (auto& [id, element] : known->elements) {
+    for (const auto& path : element.paths)
+      if (path.slot != kNoPeSlot && slots_->end_held(path.slot) && !element.held)
+        ended += slots_->sessions(path.slot);
     if (!std::exchange(element.held, false)) continue;
     for (const auto& path : element.paths)
       if (path.slot != kNoPeSlot) ended += slots_->sessions(path.slot);
@@ -109,7 +140,7 @@ bool PoolTable::guard_active(rserpool::PoolHandleView handle) const {
 }
 
 std::vector<std::string> PoolTable::panicking() {
-  std::erase_if(guarded_, [](const auto& g) { return !holds(*g.second); });
+  std::erase_if(guarded_, [this](const auto& g) { return !holds(*g.second); });
   std::vector<std::string> handles;
   for (const auto& [handle, pool] : guarded_) handles.emplace_back(handle);
   return handles;

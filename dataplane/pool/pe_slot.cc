@@ -113,6 +113,7 @@ void PeSlots::refresh(PeLine& line, PeSlotIndex slot) const {
   line.own_next_hop = s.next_hop.load(std::memory_order_relaxed);
   line.via = way.via.load(std::memory_order_acquire);
   line.dead = way.dead.load(std::memory_order_relaxed);
+  line.lost = way.lost.load(std::memory_order_relaxed);
   line.diverted = line.via != slot || line.next_hop != line.own_next_hop;
   line.deaths = s.deaths.load(std::memory_order_relaxed);
   line.down = s.down.load(std::memory_order_relaxed);

@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <set>
 #include <span>
@@ -66,7 +67,8 @@ struct alignas(64) PeLine {
   uint16_t port = 0;  // network order
   uint8_t family = 0;
   bool down = false;
-  bool dead = false;      // this address is: see PeWay
+  bool dead : 1 = false;  // this address is: see PeWay
+  bool lost : 1 = false;  // likewise
   bool diverted = false;  // dead, and packets in direct return go by another of the PE's addresses
   uint32_t first_session = UINT32_MAX;  // head of the list of its sessions in the worker's table
   uint8_t address[16] = {};
@@ -116,6 +118,14 @@ class PeSlots {
   unsigned prober_says(const rserpool::IpAddress& address, AddressVerdict::Prober verdict);
   unsigned neighbour_is(drivers::NextHopIndex next_hop, bool unreachable);
   const AddressVerdict& verdict(PeSlotIndex slot) const { return paths_[slot].verdict; }
+  // Asked when an address is found dead whose PE lives at another: true, nothing there ends (PeWay::lost).
+  using AddressGuard = std::function<bool(PeSlotIndex)>;
+  void set_guard(AddressGuard guard) { guard_ = std::move(guard); }
+  bool holds(PeSlotIndex slot) const {
+    return paths_[slot].lost && !ways_[slot].lost.load(std::memory_order_relaxed);
+  }
+  // What is held there ends after all. False: nothing is.
+  bool end_held(PeSlotIndex slot);
 
   // ---- any thread
   // By which of the PE's addresses a packet to VIP number `vip` (of its family) goes; of the slot's own
@@ -149,6 +159,7 @@ class PeSlots {
   struct Path {
     bool on_link = false;
     AddressVerdict verdict;
+    bool lost = false;  // PeWay::lost, but for the guard
   };
   void alone(PeSlotIndex slot);
   void leave(PeSlotIndex slot);
@@ -167,6 +178,7 @@ class PeSlots {
   std::vector<std::unique_ptr<PeLine[]>> lines_;
   std::unique_ptr<PeWay[]> ways_;
   std::unique_ptr<Path[]> paths_;
+  AddressGuard guard_;
   std::set<std::pair<rserpool::IpAddress, PeSlotIndex>> by_address_;
   std::set<std::pair<drivers::NextHopIndex, PeSlotIndex>> by_next_hop_;
   // Addresses of which there is bad news, or the prober's: for slots that are made later.

@@ -5,6 +5,7 @@
 #include <array>
 #include <optional>
 #include <type_traits>
+#include <utility>
 
 #include "dataplane/pool/pe_slot.h"
 
@@ -60,6 +61,7 @@ void PeSlots::alone(PeSlotIndex slot) {
   list(way, {&slot, 1});
   for (auto& entry : way.by_vip) entry.store(slot, kRelease);
   way.via.store(slot, kRelease);
+  way.lost.store(false, kRelease);
   way.next_hop.store(slots_[slot].next_hop.load(kRelaxed), kRelease);
 }
 
@@ -141,8 +143,18 @@ void PeSlots::find_ways(std::span<const PeSlotIndex> all) {
     bool changed = put(way.via, dead ? tunnel : slot);
     changed |= put(way.next_hop, direct);
     changed |= put(way.dead, dead);
+    const bool lost = kin.has_value() && paths_[slot].verdict.found_dead();
+    if (std::exchange(paths_[slot].lost, lost) != lost)
+      changed |= put(way.lost, lost && !(guard_ && guard_(slot)));
     if (changed) log(slot);
   }
+}
+
+bool PeSlots::end_held(PeSlotIndex slot) {
+  if (!holds(slot)) return false;
+  ways_[slot].lost.store(true, kRelease);
+  log(slot);
+  return true;
 }
 
 void PeSlots::set_route(PeSlotIndex slot, drivers::NextHopIndex next_hop, bool on_link, bool unreachable) {

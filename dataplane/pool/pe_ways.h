@@ -5,7 +5,8 @@
 // instead (in direct return, where the VIP stays the packet's destination), until it is back.
 // `nat` diverts nothing: the PE's address is the association's there, and so is what its peer thinks of the
 // path. A heartbeat that arrived by another address would report a dead path as alive, and SCTP's own
-// failover, which the client's heartbeats drive, would never come (RFC 9260 §8.2, §8.3).
+// failover, which the client's heartbeats drive, would never come (RFC 9260 §8.2, §8.3). TCP has no other
+// path: its connections there are lost (PeWay::lost).
 #pragma once
 
 #include <atomic>
@@ -28,8 +29,10 @@ struct AddressVerdict {
 
   // The prober asks the address itself, and often: where it is answered, the association's path, which is
   // asked each heartbeat interval only, is old news.
-  bool dead() const {
-    return no_route || neighbour || prober == Prober::dead || (sctp_path && prober != Prober::alive);
+  bool dead() const { return no_route || found_dead(); }
+  // It itself: a route of ours that is missing may be back at once.
+  bool found_dead() const {
+    return neighbour || prober == Prober::dead || (sctp_path && prober != Prober::alive);
   }
   bool operator==(const AddressVerdict&) const = default;
 };
@@ -48,6 +51,9 @@ struct alignas(64) PeWay {
   std::atomic<PeSlotIndex> via{kNoPeSlot};  // tunnels: itself, or a live one while it is dead
   std::atomic<drivers::NextHopIndex> next_hop{drivers::kNoNextHop};  // `l2`: likewise, on-link
   std::atomic<bool> dead{false};
+  // Found dead while another one of its family lives, and the guard does not hold what is there: TCP of
+  // `nat` ends as if its PE had died.
+  std::atomic<bool> lost{false};
 };
 static_assert(sizeof(PeWay) == 64);
 

@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "dataplane/pool/pool_table.h"
@@ -36,7 +37,9 @@ struct PoolTable::Pool {
   Guard guard;
   bool guard_set = false;
   uint32_t held_orphans = 0;
-  std::deque<uint64_t> deaths_us;  // within the guard's window
+  // Within the guard's window.
+  std::deque<uint64_t> deaths_us;
+  std::deque<std::pair<uint64_t, rserpool::PeId>> lost_us;  // PEs found dead at one of their addresses
   bool dirty = false;
   uint64_t published_us = 0;
 };

@@ -29,6 +29,7 @@ Result<std::unique_ptr<PoolTable>> PoolTable::create(PoolTableOptions options) {
   if (!slots) return slots.error();
   std::unique_ptr<PoolTable> table(new PoolTable(std::move(options)));
   table->slots_ = std::move(*slots);
+  table->slots_->set_guard([of = table.get()](PeSlotIndex slot) { return of->guards_address(slot); });
   // Sessions of a former process still point at these: they go on to be redirected, and the slots are taken
   // over by their PEs when the registrar names them again.
   for (PeSlotIndex i : table->slots_->attached()) {
@@ -155,8 +156,9 @@ void PoolTable::bind(Pool& pool, Element& element) {
       if (address.family() != family || known || n == PeWay::kMaxAddresses / 2) continue;
       ++n;
       PeView::Endpoint path{address, options_.resolve ? options_.resolve(address) : Route{}, kNoPeSlot};
-      path.slot =
-          take_slot(before, pe_identity(pool.handle, element.pe.id, address, element.pe.transport.port));
+      const PeIdentity identity = pe_identity(pool.handle, element.pe.id, address, element.pe.transport.port);
+      by_hash_[{identity.pool[0], identity.pool[1]}] = &pool;
+      path.slot = take_slot(before, identity);
       if (path.slot != kNoPeSlot) {
         slots.push_back(path.slot);
         set_route(path.slot, path.route);

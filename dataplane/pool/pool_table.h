@@ -198,12 +198,13 @@ class PoolTable {
   void unbind(Pool& pool, Element& element);
   void release(PeSlotIndex slot, Pool* held_for);
   static void hold_orphan(Orphan& orphan, Pool* held_for);
-  static bool holds(const Pool& pool);
+  bool holds(const Pool& pool) const;
   PeSlotIndex take_orphan(const PeIdentity& identity);
   void forget_orphan(size_t at);
   void die(Pool& pool, Element& element, bool held);
   void raise_alarm(Pool& pool);
   bool guarded(Pool& pool, size_t elements, uint64_t now_us);
+  bool guards_address(PeSlotIndex slot);
   void revive(Element& element);
   void set_down(const Element& element, bool down, bool dies);
   void set_down(PeSlotIndex slot, bool down, bool dies);
@@ -223,6 +224,7 @@ class PoolTable {
   PoolTableOptions options_;
   std::unique_ptr<PeSlots> slots_;
   std::map<std::string, std::unique_ptr<Pool>, std::less<>> pools_;
+  std::map<std::pair<uint64_t, uint64_t>, Pool*> by_hash_;  // PeIdentity::pool
   std::unique_ptr<Transaction> transaction_;
   std::vector<Pool*> dirty_;
   std::map<std::string_view, const Pool*>
@@ -237,6 +239,7 @@ class PoolTable {
   uint32_t views_ = 0;
   uint64_t changes_ = 0;
   uint64_t number_ = 0;
+  uint64_t now_us_ = 0;  // of the last turn of the main loop
   bool registrar_guard_ = false;
 };
 

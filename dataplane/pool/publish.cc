@@ -71,6 +71,7 @@ void PoolTable::publish(Pool& pool, uint64_t now_us) {
 }
 
 void PoolTable::tick(uint64_t now_us) {
+  now_us_ = now_us;
   for (size_t i = 0; i < dirty_.size();) {
     Pool& pool = *dirty_[i];
     if (now_us < pool.published_us + options_.min_publish_interval_us) {

@@ -14,6 +14,7 @@
 #include "dataplane/redirect/nat_sctp.h"
 #include "dataplane/redirect/passive.h"
 #include "dataplane/redirect/peers.h"
+#include "dataplane/redirect/pending_inits.h"
 #include "dataplane/redirect/redirector.h"
 #include "dataplane/redirect/replies.h"
 #include "dataplane/redirect/sctp_chunks.h"
@@ -106,6 +107,7 @@ struct Redirector::Impl {
   pool::PeSlotIndex way(pool::PeSlotIndex pe, unsigned vip) const;
   pool::PeSlotIndex way_of_new(const Packet& packet, const ServiceEntry& service, pool::PeSlotIndex pe) const;
   bool leaves_dead(pool::PeSlotIndex way) const;
+  bool has_lost_address(const Session& s) const;
   pool::PeSlotIndex way_to(pool::PeSlotIndex pe, uint8_t family, const uint8_t* address) const;
   pool::PeSlotIndex way_of(SessionIndex entry) const;
   pool::PeSlotIndex way_of_family(pool::PeSlotIndex pe, uint8_t family) const;
@@ -166,8 +168,8 @@ struct Redirector::Impl {
   void confirm(SessionIndex i);
   Verdict track_sctp(Packet& packet, SessionIndex i, bool from_pe);
   Verdict sctp_control(Packet& packet, SessionIndex i, bool from_pe);
-  void sctp_init_from_client(Packet& packet, SessionIndex i, uint32_t tag);
-  void learn_addresses(Packet& packet, SessionIndex i);
+  void sctp_init_from_client(Packet& packet, SessionIndex i, const sctp::InitView& init);
+  void learn_addresses(SessionIndex i, const sctp::InitView& init);
   Verdict track_tcp(Packet& packet, SessionIndex i, bool from_pe);
 
   // ---- succession.cc: the next association or connection on the ports of one whose PE takes no new ones
@@ -316,6 +318,7 @@ struct Redirector::Impl {
   std::unique_ptr<Peers> others;  // null: this worker is the only one that receives
   uint16_t outer_id = 0;          // IPv4 ID of the last tunnel packet that may be fragmented
 
+  PendingInits pending_inits;
   PassiveWatch passive;
   Suspicions suspicions;
 

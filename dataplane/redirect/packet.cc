@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "dataplane/redirect/ip_options.h"
 #include "dataplane/redirect/wire.h"
 
 namespace poolgate::redirect {
@@ -35,15 +36,12 @@ bool have(const Bytes& b, size_t offset, size_t n, DropReason why, PacketInfo& i
 
 // RFC 791 §3.1: options in a header longer than 20 bytes. Source routes are refused (RFC 7126 §4.3).
 DropReason check_options(const uint8_t* option, size_t n) {
-  for (size_t i = 0; i < n;) {
-    if (option[i] == 0) return DropReason::none;
-    if (option[i] == 1) {
-      ++i;
-      continue;
-    }
-    if (i + 1 >= n || option[i + 1] < 2 || i + option[i + 1] > n) return DropReason::ip_header_length;
-    if (option[i] == 131 || option[i] == 137) return DropReason::ip_source_route;
-    i += option[i + 1];
+  for (size_t i = 0; i < n && option[i] != ip_options::kEnd;) {
+    const size_t length = ip_options::length(option, n, i);
+    if (length == 0) return DropReason::ip_header_length;
+    if (option[i] == ip_options::kLooseRoute || option[i] == ip_options::kStrictRoute)
+      return DropReason::ip_source_route;
+    i += length;
   }
   return DropReason::none;
 }

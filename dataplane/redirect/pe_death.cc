@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // A PE was found dead (DESIGN.md §5): its sessions end as their services say. The first are told in the burst
-// after the down bit is seen, the others at the service's rate, and at once whoever sends.
+// after the down bit is seen, the others at the service's rate, and at once whoever sends. So do TCP
+// connections of `nat` with an address that died, while the PE lives at another.
 #include <algorithm>
 
 #include "dataplane/redirect/impl.h"
@@ -21,8 +22,10 @@ void Redirector::Impl::catch_up() {
   const auto see = [this](pool::PeSlotIndex pe) {
     pool::PeLine& line = lines[pe];
     const uint16_t deaths = line.deaths;
+    const bool lost = line.lost;
     slots.refresh(line, pe);
-    if (line.deaths == deaths || line.first_session == session::kNone) return;
+    const bool died = line.deaths != deaths || (line.lost && !lost);
+    if (!died || line.first_session == session::kNone) return;
     const auto known = std::find_if(dying.begin(), dying.end(), [pe](const Dying& d) { return d.pe == pe; });
     if (known != dying.end())
       known->next = line.first_session;
@@ -51,9 +54,11 @@ void Redirector::Impl::abort_some(unsigned budget, bool first) {
       const ServiceEntry* service = service_of(s);
       const config::OnPeDeath rule =
           service != nullptr ? service->settings.on_pe_death : config::OnPeDeath::abort;
-      const bool new_one = s.deaths == lines[dying[d].pe].deaths;
+      // Of an address only what is established: a SYN that comes again goes to a live one.
+      const bool over =
+          s.deaths != lines[dying[d].pe].deaths || (has_lost_address(s) && s.state != State::half_open);
       // A UDP flow has nobody to tell: its next datagram chooses again (dead_pe).
-      if (!new_one && rule == config::OnPeDeath::abort && s.key.protocol != wire::kUdp &&
+      if (over && rule == config::OnPeDeath::abort && s.key.protocol != wire::kUdp &&
           s.state != State::closed && s.client_hop != 0) {
         const uint32_t rate = service != nullptr ? service->settings.abort_rate / slots.workers() + 1 : 1000;
         if (generated >= budget) return;
@@ -71,7 +76,7 @@ void Redirector::Impl::abort_some(unsigned budget, bool first) {
   }
 }
 
-// A packet of a session whose PE was found dead since it began.
+// A packet of a session whose PE was found dead since it began, or has lost the session's address.
 Verdict Redirector::Impl::dead_pe(Packet& packet, SessionIndex i, bool from_pe) {
   Session& s = sessions.at(i);
   const ServiceEntry* service = service_of(s);
@@ -80,8 +85,10 @@ Verdict Redirector::Impl::dead_pe(Packet& packet, SessionIndex i, bool from_pe) 
   const bool udp = packet.info.flow.protocol == wire::kUdp;
   // hold: nothing changes. drain: the connection goes on to where it was, but UDP has none.
   if (rule == config::OnPeDeath::hold || (rule == config::OnPeDeath::drain && !udp)) {
-    s.deaths = lines[s.pe].deaths;
-    announce_away(i);
+    if (s.deaths != lines[s.pe].deaths) {
+      s.deaths = lines[s.pe].deaths;
+      announce_away(i);
+    }
     return Verdict::forward;
   }
   if (from_pe) {

@@ -89,7 +89,7 @@ void Redirector::Impl::take_over(const RedirectorOptions& options) {
     if (s.client_hop >= ours.size() || !ours[s.client_hop]) s.client_hop = 0;
     count(s.service, &ServiceCounters::sessions);
     // Its PE was found dead, and nobody was left to say so.
-    if (s.deaths != lines[s.pe].deaths &&
+    if ((s.deaths != lines[s.pe].deaths || has_lost_address(s)) &&
         std::none_of(dying.begin(), dying.end(), [&](const Dying& d) { return d.pe == s.pe; }))
       dying.push_back({s.pe, sessions.first_of_pe(s.pe)});
   }

@@ -71,11 +71,14 @@ Verdict Redirector::Impl::sctp_control(Packet& packet, SessionIndex i, bool from
           session_ended(i);
           return Verdict::renew;
         }
+        init.addresses[init.n < init.kMaxAddresses ? init.n++ : init.n - 1] = {packet.info.flow.family,
+                                                                               packet.source()};
+        if (s.state != State::half_open && (s.flags & session::kNat) == 0) pending_inits.note(i, init);
         if ((s.tag_c | s.tag_p) != 0) {  // not the INIT that it was just made for
           const pool::PeSlotIndex to = successor(i);
           if (to != pool::kNoPeSlot) return init_to_successor(packet, i, init.tag, to);
         }
-        sctp_init_from_client(packet, i, init.tag);
+        sctp_init_from_client(packet, i, init);
         return Verdict::forward;
       }
       case sctp::kInitAck:
@@ -98,6 +101,7 @@ Verdict Redirector::Impl::sctp_control(Packet& packet, SessionIndex i, bool from
           s.tag_c_pending = 0;
           s.last_seen_ms = now_ms;
           confirm(i);
+          if (sctp::InitView init; pending_inits.take(i, s.tag_c, init)) learn_addresses(i, init);
         }
         break;
       case sctp::kAuth:
@@ -129,37 +133,33 @@ void Redirector::Impl::confirm(SessionIndex i) {
   announce_away(i);
 }
 
-void Redirector::Impl::sctp_init_from_client(Packet& packet, SessionIndex i, uint32_t tag) {
+void Redirector::Impl::sctp_init_from_client(Packet& packet, SessionIndex i, const sctp::InitView& init) {
   Session& s = sessions.at(i);
   if ((s.flags & session::kNat) != 0) nat_learn_client(packet, i);
   if (s.state != State::half_open) {
-    s.tag_c_pending = tag;
+    s.tag_c_pending = init.tag;
     return;
   }
-  s.tag_c = tag;
+  s.tag_c = init.tag;
   s.last_seen_ms = now_ms;
   learn_hop(packet, s);
-  if ((s.flags & session::kNat) == 0) learn_addresses(packet, i);
+  if ((s.flags & session::kNat) == 0) learn_addresses(i, init);
 }
 
 // The addresses in an INIT become further keys, for each VIP that the service has of the family: an
-// association goes over any pair of them. Within this worker; bounded.
-void Redirector::Impl::learn_addresses(Packet& packet, SessionIndex i) {
+// association goes over any pair of them. Those of a restart come to the ones that there were. Within this
+// worker; bounded.
+void Redirector::Impl::learn_addresses(SessionIndex i, const sctp::InitView& init) {
   constexpr unsigned kMaxAliases = 15;
   const ServiceEntry* service = service_of(sessions.at(i));
-  sctp::Chunks chunks(packet.l4(), packet.l4_readable());
-  sctp::ChunkView chunk;
-  sctp::InitView init;
-  if (service == nullptr || !chunks.next(chunk) || !sctp::parse_init(chunk, init)) return;
-  init.addresses[init.n < init.kMaxAddresses ? init.n++ : init.n - 1] = {packet.info.flow.family,
-                                                                         packet.source()};
+  if (service == nullptr) return;
+  const session::FlowKey& flow = sessions.at(i).key;
   unsigned aliases = 0;
   for (SessionIndex a = sessions.at(i).aliases; a != session::kNone; a = sessions.at(a).aliases) ++aliases;
   for (size_t a = 0; a < init.n; ++a) {
     for (const auto& vip : service->settings.vips) {
       const uint8_t family = init.addresses[a].family;
       if (static_cast<uint8_t>(vip.family()) != family || aliases >= kMaxAliases) continue;
-      const auto& flow = packet.info.flow;
       session::FlowKey key = flow;
       uint8_t both[32];
       if (family == 4 && flow.family == 4) {

@@ -26,7 +26,8 @@ pool::PeSlotIndex Redirector::Impl::successor(SessionIndex i) const {
   const auto own =
       std::lower_bound(now.candidates.begin(), now.candidates.end(), id,
                        [](const pool::Candidate& c, rserpool::PeId wanted) { return c.id < wanted; });
-  // One that `nat` began with an address that has died since is begun again with another.
+  // One that `nat` began with an address that has died since is begun again with another. More than
+  // leaves_dead(): also where its PE has no live one left, as another PE may have.
   const bool dead_way = (s.flags & session::kNat) != 0 && lines[s.pe].dead &&
                         lines[lines[s.pe].via].family == lines[s.pe].family;
   if (own != now.candidates.end() && slots.same_pe(own->slot, s.pe) && !lines[s.pe].down && !dead_way)

@@ -5,10 +5,37 @@
 
 namespace poolgate::redirect {
 
+namespace {
+
 constexpr uint8_t kFin = 1, kSyn = 2, kRst = 4, kAck = 16;
 
+// The sequence number behind a segment.
+uint32_t end_of(const Packet& packet) {
+  const uint8_t* p = packet.l4();
+  const uint32_t data = packet.info.l4_length - (p[12] >> 4) * 4u;
+  return wire::get32(p + 4) + data + ((p[13] & kFin) != 0);
+}
+
+// Whether who has sent a FIN with `fin` behind it may send a segment that ends here: it repeats what is in
+// front of the FIN, and acknowledges with `fin` (RFC 9293 §3.6, §3.10.4).
+bool fits_fin(uint32_t end, uint32_t fin) {
+  constexpr uint32_t kUnderWay = 1 << 24;  // as much may be repeated; a number by chance: one in 256
+  return fin - end < kUnderWay;
+}
+
+}  // namespace
+
+// A FIN in whoever's name must not make a connection that goes on a closing one, which soon is idle for too
+// long. `nat` sees the PE's, which sends one of its own when it believes the client's: that one counts alone.
+// In direct return there is the client's half only, and of that its last acknowledgement, which anybody may
+// have sent, too. So its FIN is believed until the client contradicts it: by sending what nobody sends behind
+// its FIN. What that leaves to a forger: a connection that is silent for as long as a closing one is kept.
 Verdict Redirector::Impl::track_tcp(Packet& packet, SessionIndex i, bool from_pe) {
   Session& s = sessions.at(i);
+  if (has_lost_address(s)) {
+    const Verdict ended = dead_pe(packet, i, from_pe);
+    if (ended != Verdict::forward) return ended;
+  }
   const uint8_t* p = packet.l4();
   const uint8_t flags = p[13];
   if (!from_pe && (flags & kSyn) != 0 && (flags & kAck) == 0) {
@@ -39,8 +66,15 @@ Verdict Redirector::Impl::track_tcp(Packet& packet, SessionIndex i, bool from_pe
   if (flags & kRst) {
     s.tag_c_pending = from_pe || (s.state == State::closed && s.tag_c_pending != 0);
     sessions.set_state(i, State::closed);
-  } else if ((flags & kFin) != 0 && s.state == State::established) {
+  } else if ((s.flags & session::kNat) != 0) {
+    if (from_pe && (flags & kFin) != 0 && s.state == State::established)
+      sessions.set_state(i, State::closing);
+  } else if ((flags & kFin) != 0 && (s.state == State::established || s.state == State::closing)) {
+    s.tag_c_pending = end_of(packet);  // the later of two is the client's, or the next segment says so
     sessions.set_state(i, State::closing);
+  } else if (s.state == State::closing && !fits_fin(end_of(packet), s.tag_c_pending)) {
+    s.tag_c_pending = 0;
+    sessions.set_state(i, State::established);
   }
   return Verdict::forward;
 }

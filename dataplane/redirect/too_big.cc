@@ -6,6 +6,7 @@
 
 #include "dataplane/redirect/checksum.h"
 #include "dataplane/redirect/impl.h"
+#include "dataplane/redirect/ip_options.h"
 #include "dataplane/redirect/wire.h"
 
 namespace poolgate::redirect {
@@ -57,18 +58,26 @@ void Redirector::Impl::too_big(Packet& packet, unsigned mtu) {
 void Redirector::Impl::in_pieces(Packet& packet, const pool::PeLine& pe, uint8_t flags, unsigned mtu) {
   using namespace wire;
   const uint8_t* ip = packet.l3();
+  // The first piece has the header as it is, the others one without the options that are the first's alone.
+  uint8_t further[kIpv4Header + ip_options::kMax];
   const size_t header = (ip[0] & 0xf) * 4u;
-  const size_t step = mtu > kIpv4Header ? (mtu - kIpv4Header) & ~size_t{7} : 0;
+  const size_t further_header =
+      kIpv4Header + ip_options::copied(ip + kIpv4Header, header - kIpv4Header, further + kIpv4Header);
+  std::memcpy(further, ip, kIpv4Header);
+  further[0] = static_cast<uint8_t>(0x40 | further_header / 4);
+  const auto room = [mtu](size_t of) { return mtu > of ? (mtu - of) & ~size_t{7} : 0; };
+  const size_t first_step = room(header), step = room(further_header);
   const size_t payload = packet.info.l4_length,
                link = packet.info.l3_offset;  // with a VLAN tag, if it has one
-  // Options would have to be sorted into those that every piece has and those of the first.
-  if (header != kIpv4Header || step == 0 || (payload + step - 1) / step > kMaxPieces ||
+  if (first_step == 0 || (payload - std::min(payload, first_step) + step - 1) / step + 1 > kMaxPieces ||
       generated + kMaxPieces > kMaxGenerated)
     return drop(packet.mbuf, DropReason::too_big);
   const unsigned before = get16(ip + 6) & 0x3fffu;  // of a fragment: its offset, and whether more follow
-  for (size_t at = 0; at < payload; at += step) {
-    const size_t n = std::min(step, payload - at);
-    const size_t length = kIpv4Header + n;
+  for (size_t at = 0, n = 0; at < payload; at += n) {
+    const uint8_t* from_header = at == 0 ? ip : further;
+    const size_t own = at == 0 ? header : further_header;
+    n = std::min(at == 0 ? first_step : step, payload - at);
+    const size_t length = own + n;
     rte_mbuf* piece = mempool == nullptr ? nullptr : rte_pktmbuf_alloc(mempool);
     if (piece == nullptr || link + length > rte_pktmbuf_tailroom(piece)) {
       if (piece != nullptr) rte_pktmbuf_free(piece);
@@ -77,18 +86,18 @@ void Redirector::Impl::in_pieces(Packet& packet, const pool::PeLine& pe, uint8_t
     auto* frame = reinterpret_cast<uint8_t*>(rte_pktmbuf_append(piece, static_cast<uint16_t>(link + length)));
     std::memcpy(frame, packet.frame(), link);
     uint8_t* to = frame + link;
-    std::memcpy(to, ip, kIpv4Header);
+    std::memcpy(to, from_header, own);
     put16(to + 2, static_cast<uint16_t>(length));
     put16(to + 6, static_cast<uint16_t>(((before & 0x1fff) + at / 8) |
                                         (at + n < payload ? 0x2000u : before & 0x2000u)));
     put16(to + 10, 0);
-    put_raw16(to + 10, checksum_finish(checksum_add(to, kIpv4Header)));
+    put_raw16(to + 10, checksum_finish(checksum_add(to, own)));
     const auto from = static_cast<uint32_t>(packet.info.l4_offset + at);
-    const void* bytes = rte_pktmbuf_read(packet.mbuf, from, static_cast<uint32_t>(n), to + kIpv4Header);
-    if (bytes != nullptr && bytes != to + kIpv4Header) std::memcpy(to + kIpv4Header, bytes, n);
+    const void* bytes = rte_pktmbuf_read(packet.mbuf, from, static_cast<uint32_t>(n), to + own);
+    if (bytes != nullptr && bytes != to + own) std::memcpy(to + own, bytes, n);
     PacketInfo info = packet.info;
     info.kind = PacketKind::fragment;
-    info.l4_offset = static_cast<decltype(info.l4_offset)>(link + kIpv4Header);
+    info.l4_offset = static_cast<decltype(info.l4_offset)>(link + own);
     info.l4_length = static_cast<uint16_t>(n);
     ++generated;
     Packet part{piece, info};

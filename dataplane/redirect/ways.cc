@@ -3,6 +3,7 @@
 // session: the slot of the address that belongs to its VIP. Its other keys have another VIP, or (`nat`) their
 // own address of the PE.
 #include "dataplane/redirect/impl.h"
+#include "dataplane/redirect/wire.h"
 
 namespace poolgate::redirect {
 
@@ -38,6 +39,12 @@ pool::PeSlotIndex Redirector::Impl::way_of_new(const Packet& packet, const Servi
 bool Redirector::Impl::leaves_dead(pool::PeSlotIndex way) const {
   const pool::PeLine& line = lines[way];
   return line.dead && line.via != way && lines[line.via].family == line.family;
+}
+
+// A connection with an address of its PE's that is dead, and not the PE (PeWay::lost): it cannot be moved,
+// and ends as if the PE had died.
+bool Redirector::Impl::has_lost_address(const Session& s) const {
+  return s.key.protocol == wire::kTcp && (s.flags & session::kNat) != 0 && lines[s.pe].lost;
 }
 
 // The one that has this address; `pe` itself, if none has it, or this worker has not read of it.

@@ -68,7 +68,8 @@ struct alignas(64) Session {
   uint32_t tag_c = 0;  // SCTP: in packets to the client. TCP: the client's next sequence number
   union {
     uint32_t tag_c_pending = 0;  // of an INIT that no COOKIE ECHO has confirmed. TCP: 1 after the PE's RST;
-                                 // half-open, the sequence number of who connects anew (succession.cc)
+                                 // half-open, the sequence number of who connects anew (succession.cc);
+                                 // closing, the one behind the client's FIN (tcp_flow.cc)
     uint32_t heard_ms;           // of a remote alias: when its owner last spoke of it
     uint32_t far_source;         // of a far alias: what the client sees, as on the wire
   };

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // ICMP and ICMPv6 errors about packets of our sessions: where they go, and what they quote then.
+#include "tests/unit/icmp_builder.h"
 #include "tests/unit/redirect_rig.h"
 
 namespace poolgate::test {
@@ -13,21 +14,6 @@ struct Case {
   config::Protocol protocol;
   bool v6, snat;
 };
-
-// From the IP header on: an error of `type` and `code` from a router about `about` (a frame).
-Bytes error(const IpAddress& router, const IpAddress& to, uint8_t type, uint8_t code, uint32_t what,
-            const Bytes& about, size_t quoted = 128) {
-  Bytes p{type, code};
-  add16(p, 0);
-  add32(p, what);
-  add(p, slice(about, 14, std::min(quoted, about.size() - 14)));
-  if (to.is_v6()) {
-    set16(p, 2, transport_checksum(router, to, 58, p));
-  } else {
-    set16(p, 2, internet_checksum(p));
-  }
-  return ip_frame({router, to, 0, 0}, to.is_v6() ? 58 : 1, p);
-}
 
 class EveryIcmp : public ::testing::TestWithParam<Case> {
  protected:
@@ -87,7 +73,7 @@ TEST_P(EveryIcmp, an_error_about_a_pes_packet_follows_the_session_to_the_pe) {
   for (const auto& [type, code] :
        c.v6 ? std::vector<std::pair<uint8_t, uint8_t>>{{1, 4}, {2, 0}, {3, 0}, {4, 1}}
             : std::vector<std::pair<uint8_t, uint8_t>>{{3, 1}, {3, 4}, {11, 0}, {12, 0}}) {
-    const Bytes sent = error(router, client.to, type, code, 1400, seen_by_router);
+    const Bytes sent = icmp_error(router, client.to, type, code, 1400, seen_by_router);
     const auto got = rig->send(sent);
     ASSERT_EQ(got.size(), 1u);
     const Frame& f = got[0];
@@ -112,8 +98,8 @@ TEST_P(EveryIcmp, an_error_about_a_pes_packet_follows_the_session_to_the_pe) {
 
 TEST_P(EveryIcmp, a_quote_of_eight_bytes_is_enough) {
   const size_t header = GetParam().v6 ? 40 : 20;
-  const auto got =
-      rig->send(error(router, client.to, GetParam().v6 ? 1 : 3, 3, 0, packet(turned(client)), header + 8));
+  const auto got = rig->send(
+      icmp_error(router, client.to, GetParam().v6 ? 1 : 3, 3, 0, packet(turned(client)), header + 8));
   ASSERT_EQ(got.size(), 1u);
   EXPECT_EQ(rig->dropped(DropReason::icmp_no_session), 0u);
 }
@@ -122,11 +108,11 @@ TEST_P(EveryIcmp, in_nat_an_error_about_a_clients_packet_follows_it_to_the_clien
   const Case c = GetParam();
   if (!nat) {
     // Elsewhere such a packet is never on its way with another address than the client's own: not ours.
-    EXPECT_TRUE(rig->send(error(router, client.from, c.v6 ? 1 : 3, 1, 0, packet(client))).empty());
+    EXPECT_TRUE(rig->send(icmp_error(router, client.from, c.v6 ? 1 : 3, 1, 0, packet(client))).empty());
     EXPECT_EQ(rig->exceptions.size(), 1u);
     return;
   }
-  const auto got = rig->send(error(router, at_pe.from, c.v6 ? 2 : 3, c.v6 ? 0 : 4, 1300, packet(at_pe)));
+  const auto got = rig->send(icmp_error(router, at_pe.from, c.v6 ? 2 : 3, c.v6 ? 0 : 4, 1300, packet(at_pe)));
   ASSERT_EQ(got.size(), 1u);
   EXPECT_EQ(got[0].destination_mac(), Bytes(kClientMac, kClientMac + 6));
   EXPECT_EQ(got[0].to(), client.from);
@@ -139,20 +125,21 @@ TEST_P(EveryIcmp, an_error_of_no_session_is_dropped_and_one_of_no_service_is_the
   const Case c = GetParam();
   Flow other = client;
   other.from_port = 1;
-  EXPECT_TRUE(rig->send(error(router, client.to, c.v6 ? 1 : 3, 1, 0, packet(turned(other)))).empty());
+  EXPECT_TRUE(rig->send(icmp_error(router, client.to, c.v6 ? 1 : 3, 1, 0, packet(turned(other)))).empty());
   EXPECT_EQ(rig->dropped(DropReason::icmp_no_session), 1u);
   EXPECT_TRUE(rig->exceptions.empty());
   Flow elsewhere = turned(client);
   elsewhere.from = ip(c.v6 ? "2001:db8::99" : "192.0.2.99");
-  EXPECT_TRUE(rig->send(error(router, elsewhere.from, c.v6 ? 1 : 3, 1, 0, packet(elsewhere))).empty());
+  EXPECT_TRUE(rig->send(icmp_error(router, elsewhere.from, c.v6 ? 1 : 3, 1, 0, packet(elsewhere))).empty());
   EXPECT_EQ(rig->exceptions.size(), 1u);
   // To another than the quoted packet's sender: nobody's honest error.
-  EXPECT_TRUE(rig->send(error(router, elsewhere.from, c.v6 ? 1 : 3, 1, 0, packet(turned(client)))).empty());
+  EXPECT_TRUE(
+      rig->send(icmp_error(router, elsewhere.from, c.v6 ? 1 : 3, 1, 0, packet(turned(client)))).empty());
   EXPECT_EQ(rig->exceptions.size(), 1u);
 }
 
 TEST_P(EveryIcmp, errors_are_passed_on_at_a_bounded_rate) {
-  const Bytes one = error(router, client.to, GetParam().v6 ? 1 : 3, 1, 0, packet(turned(client)));
+  const Bytes one = icmp_error(router, client.to, GetParam().v6 ? 1 : 3, 1, 0, packet(turned(client)));
   size_t passed = 0;
   for (int i = 0; i < 300; ++i) passed += rig->send(one).size();
   EXPECT_GE(passed, 90u);
@@ -163,9 +150,9 @@ TEST_P(EveryIcmp, errors_are_passed_on_at_a_bounded_rate) {
 TEST_P(EveryIcmp, a_truncated_or_nested_quote_is_the_kernels) {
   const uint8_t type = GetParam().v6 ? 1 : 3;
   for (const size_t n : {size_t{0}, size_t{10}, size_t{19}, size_t{GetParam().v6 ? 42u : 22u}})
-    EXPECT_TRUE(rig->send(error(router, client.to, type, 1, 0, packet(turned(client)), n)).empty());
-  const Bytes nested = error(client.to, router, type, 1, 0, packet(client));
-  EXPECT_TRUE(rig->send(error(router, client.to, type, 1, 0, nested)).empty());
+    EXPECT_TRUE(rig->send(icmp_error(router, client.to, type, 1, 0, packet(turned(client)), n)).empty());
+  const Bytes nested = icmp_error(client.to, router, type, 1, 0, packet(client));
+  EXPECT_TRUE(rig->send(icmp_error(router, client.to, type, 1, 0, nested)).empty());
   EXPECT_EQ(rig->exceptions.size(), 1u);
 }
 
@@ -205,7 +192,7 @@ TEST(RedirectIcmp, a_damaged_error_does_not_become_whole) {
   const Flow client{ip("203.0.113.1"), ip("192.0.2.1"), 40001, 3868};
   rig.send(udp(client, "a"));
   Bytes damaged =
-      error(ip("198.18.0.9"), client.to, 3, 1, 0, udp({client.to, client.from, 3868, 40001}, "b"));
+      icmp_error(ip("198.18.0.9"), client.to, 3, 1, 0, udp({client.to, client.from, 3868, 40001}, "b"));
   damaged.at(14 + 20 + 5) ^= 1;
   EXPECT_TRUE(rig.send(damaged).empty());
   EXPECT_EQ(rig.dropped(DropReason::checksum), 1u);

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// TCP's FIN (RFC 9293 §3.6): whose makes a connection a closing one, which is kept for a minute only, and
+// what shows that it was forged (RFC 5961 §1).
+#include "tests/unit/two_pes.h"
+
+namespace poolgate::test {
+namespace {
+
+using namespace two_pes;
+
+constexpr uint32_t kForged = 0x77777777;
+constexpr unsigned kIdleMs = 62'000;  // longer than a closing connection is kept
+
+class Fin : public ::testing::Test {
+ protected:
+  void begin(config::Mode mode = config::Mode::l2, uint32_t sequence = 1) {
+    rig = make(config::Protocol::tcp, [mode](Rig& r) { r.config.services[0].mode = mode; });
+    const auto syn = rig->send(tcp(client(), kSyn, sequence - 1, 0));
+    server = {syn.at(0).to(), client().from, 3868, client().from_port};
+    rig->send(tcp(client(), kAck, sequence, 9));
+    ASSERT_STREQ(state(), "established");
+  }
+  const char* state() const { return only(*rig).state; }
+  uint32_t sessions() const { return rig->redirector->session_stats().sessions; }
+  void from_client(uint8_t flags, uint32_t sequence, const std::string& payload = "") {
+    EXPECT_EQ(rig->send(tcp(client(), flags, sequence, 9, payload)).size(), 1u) << "the PE judges it";
+  }
+  std::unique_ptr<Rig> rig;
+  Flow server;
+};
+
+TEST_F(Fin, in_direct_return_a_clients_makes_it_a_closing_one) {
+  begin();
+  from_client(kFin | kAck, 1, "the last");
+  EXPECT_STREQ(state(), "closing");
+  from_client(kAck, 10);
+  EXPECT_STREQ(state(), "closing") << "of the server's FIN";
+  rig->pass_ms(kIdleMs);
+  EXPECT_EQ(sessions(), 0u);
+}
+
+TEST_F(Fin, RFC_9293_3_6_what_comes_late_or_again_from_in_front_of_it_contradicts_nothing) {
+  for (const uint32_t first : {1u, 0xfffffff0u}) {  // numbers wrap
+    begin(config::Mode::l2, first);
+    from_client(kFin | kAck, first + 40, "the last");
+    for (const uint32_t sequence : {first, first + 20, first + 40}) {
+      from_client(kAck, sequence, "8 bytes.");
+      from_client(kAck, sequence);
+    }
+    from_client(kFin | kAck, first + 40, "the last");
+    from_client(kAck, first + 49);
+    from_client(kAck, first + 48);  // RFC 9293 §3.8.4: a keep-alive
+    EXPECT_STREQ(state(), "closing");
+  }
+}
+
+TEST_F(Fin, RFC_5961_a_forged_one_is_forgotten_when_the_client_goes_on) {
+  for (const uint32_t forged : {kForged, 0u, 0xffffffffu}) {
+    begin();
+    from_client(kFin | kAck, forged);
+    EXPECT_STREQ(state(), "closing");
+    from_client(kAck, 100'000'000, "request");
+    EXPECT_STREQ(state(), "established");
+    rig->pass_ms(kIdleMs);
+    EXPECT_EQ(sessions(), 1u);
+    from_client(kFin | kAck, 100'000'007);
+    EXPECT_STREQ(state(), "closing") << "its own";
+  }
+}
+
+TEST_F(Fin, an_acknowledgement_alone_contradicts_a_forged_one) {
+  begin();
+  from_client(kFin | kAck, kForged);
+  from_client(kAck, 1);
+  EXPECT_STREQ(state(), "established");
+}
+
+TEST_F(Fin, a_clients_own_behind_a_forged_one_is_the_one_that_counts) {
+  begin();
+  from_client(kFin | kAck, kForged);
+  from_client(kFin | kAck, 1);
+  from_client(kAck, 2);
+  EXPECT_STREQ(state(), "closing");
+}
+
+TEST_F(Fin, in_nat_a_clients_alone_changes_nothing_however_silent_the_connection_is) {
+  begin(config::Mode::nat);
+  from_client(kFin | kAck, kForged);
+  EXPECT_STREQ(state(), "established");
+  rig->pass_ms(kIdleMs);
+  EXPECT_EQ(sessions(), 1u);
+  from_client(kAck, 1, "request");
+  EXPECT_STREQ(state(), "established");
+}
+
+TEST_F(Fin, in_nat_the_servers_says_that_it_closes) {
+  begin(config::Mode::nat);
+  from_client(kFin | kAck, 1);
+  EXPECT_EQ(rig->send(tcp(server, kFin | kAck, 9, 2)).size(), 1u);
+  EXPECT_STREQ(state(), "closing");
+  from_client(kAck, 2);
+  EXPECT_STREQ(state(), "closing");
+  rig->pass_ms(kIdleMs);
+  EXPECT_EQ(sessions(), 0u);
+}
+
+}  // namespace
+}  // namespace poolgate::test
