@@ -8,12 +8,14 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <deque>
 #include <memory>
 #include <set>
 
+#include "controlplane/rserpool/text.h"
 #include "dataplane/cli/grammar.h"
 
 namespace poolgate::cli {
@@ -67,6 +69,8 @@ size_t finished_words(const char* text) {
 int parse_token(cmdline_parse_token_hdr_t* hdr, const char* text, void* result, unsigned size) {
   const auto* token = reinterpret_cast<const Token*>(hdr);
   const size_t n = typed_length(text);
+  if (result != nullptr && !rserpool::split_words({text, n}))
+    return -1;  // an open quote: the whole line is wrong
   // Completion would show each command twice: the one with "json" comes into play where that is the next
   // word. Likewise the names of a parameter that an earlier command has at that place.
   const size_t finished = finished_words(text);
@@ -222,6 +226,7 @@ bool Prompt::interact() {
   cmdline* cl = cmdline_stdin_new(instances_->list.data(), "poolgate> ");
   if (cl == nullptr) return false;
   cmdline_interact(cl);
+  if (!instances_->over) std::puts("");  // ^D
   cmdline_stdin_exit(cl);
   return true;
 }

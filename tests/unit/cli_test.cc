@@ -215,6 +215,10 @@ TEST(CommandSocket, answers_and_errors_arrive_and_a_dead_socket_is_replaced) {
     transport::CommandServer second;
     EXPECT_FALSE(second.start(path, handler));
     EXPECT_TRUE(transport::ask(path, "still there"));
+    EXPECT_TRUE(transport::ask(path, std::string(transport::kMaxCommandLine, 'x')));
+    const auto longer = transport::ask(path, std::string(transport::kMaxCommandLine + 1, 'x'));
+    ASSERT_FALSE(longer);
+    EXPECT_EQ(longer.error().text, "a command has at most 64 KiB");
   }
   const auto gone = transport::ask(path, "show");
   ASSERT_FALSE(gone);
