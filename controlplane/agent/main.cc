@@ -110,8 +110,8 @@ struct RegisterCommand {
                    "none, tcp, udp:PAYLOAD, sctp or cmd:COMMAND: not registered while it fails")
         ->capture_default_str();
     app.add_option("--probe-to", probe_to, "ADDRESS:PORT to probe; none: the registered one");
-    app.add_option("--probe-interval", probe_interval)->capture_default_str();
-    app.add_option("--probe-timeout", probe_timeout)->capture_default_str();
+    app.add_option("--probe-interval", probe_interval, "from one probe to the next")->capture_default_str();
+    app.add_option("--probe-timeout", probe_timeout, "how long an answer may take")->capture_default_str();
     app.add_option("--probe-fall", options.probe.fall, "failures in a row until it counts as down")
         ->check(CLI::Range(1, 1000))
         ->capture_default_str();
@@ -120,7 +120,7 @@ struct RegisterCommand {
         ->capture_default_str();
     app.add_option("--load-command", options.load_command, "prints the load: 37% or 0.37");
     app.add_option("--load-file", options.load_file, "holds the load: 37% or 0.37");
-    app.add_option("--load-interval", load_interval)->capture_default_str();
+    app.add_option("--load-interval", load_interval, "how often the load is read")->capture_default_str();
   }
 
   int run() {
@@ -223,6 +223,10 @@ int main(int argc, char** argv) {
   registers.add_to(*registering);
   resolves.add_to(*resolving);
   app.set_version_flag("--version", "poolgate-agent " POOLGATE_VERSION);
-  CLI11_PARSE(app, argc, argv);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e) == 0 ? 0 : 1;  // the library has numbers of its own
+  }
   return *registering ? registers.run() : resolves.run();
 }

@@ -16,7 +16,7 @@ namespace poolgate::agent {
 namespace {
 
 std::string life(int32_t seconds) {
-  return seconds == rserpool::kInfiniteLife ? "infinite" : std::to_string(seconds);
+  return seconds == rserpool::kInfiniteLife ? "infinite" : std::to_string(seconds) + "s";
 }
 
 const char* use(const rserpool::Transport& transport) {

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdio>
 
+#include "controlplane/rserpool/cause_name.h"
 #include "controlplane/rserpool/policy/policy_rules.h"
 #include "controlplane/rserpool/text.h"
 #include "controlplane/rserpool/wire/code_points.h"
@@ -173,22 +174,10 @@ std::string addresses(const rserpool::Transport& transport) {
 }
 
 std::string to_text(const std::vector<rserpool::ErrorCause>& causes) {
-  static constexpr const char* kNames[] = {"unspecified error",
-                                           "unrecognized parameter",
-                                           "unrecognized message",
-                                           "invalid values",
-                                           "non-unique PE identifier",
-                                           "inconsistent pooling policy",
-                                           "lack of resources",
-                                           "inconsistent transport type",
-                                           "inconsistent data/control configuration",
-                                           "unknown pool handle",
-                                           "rejected due to security considerations"};
   std::string out;
   for (const auto& cause : causes) {
     if (!out.empty()) out += ", ";
-    const auto code = static_cast<uint16_t>(cause.code);
-    out += code < std::size(kNames) ? std::string(kNames[code]) : "error cause " + hex32(code);
+    out += rserpool::cause_name(cause.code);
   }
   return out.empty() ? "no cause given" : out;
 }

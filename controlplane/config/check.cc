@@ -107,21 +107,30 @@ void check(const Config& c, const toml::table& root, ErrorList& errors) {
   check_services(c, root, errors);
   check_probers(c, root, errors);
 
-  const toml::node* dataplane = root.get("dataplane");
-  const auto where = dataplane ? dataplane->source() : root.source();
+  // The line of a key of [dataplane], or of what holds it.
+  const auto where = [&](const char* key) {
+    const toml::node* section = root.get("dataplane");
+    const toml::node* node = root.at_path("dataplane." + std::string(key)).node();
+    return node ? node->source() : section ? section->source() : root.source();
+  };
   std::set<unsigned> cores{c.dataplane.main_core};
   for (const unsigned core : c.dataplane.worker_cores) {
     if (!cores.insert(core).second) {
-      errors.add(where, "dataplane.worker_cores",
-                 "core " + std::to_string(core) + " is used twice: one polling thread a core");
+      errors.add(where("worker_cores"), "dataplane.worker_cores",
+                 "core " + std::to_string(core) +
+                     std::string(core == c.dataplane.main_core ? " is main_core, too" : " is used twice") +
+                     ": one thread a core");
     }
   }
-  if (c.dataplane.worker_cores.empty()) errors.add(where, "dataplane.worker_cores", "names no core");
+  if (const toml::array* given = root.at_path("dataplane.worker_cores").as_array(); given && given->empty())
+    errors.add(where("worker_cores"), "dataplane.worker_cores", "names no core");
   if (!c.dataplane.endpoint_core.empty()) {
     bool found = false;
     for (const unsigned core : c.dataplane.worker_cores)
       found = found || std::to_string(core) == c.dataplane.endpoint_core;
-    if (!found) errors.add(where, "dataplane.endpoint_core", "is not one of worker_cores");
+    if (!found)
+      errors.add(where("endpoint_core"), "dataplane.endpoint_core",
+                 "\"" + c.dataplane.endpoint_core + "\" is not one of worker_cores");
   }
   if (c.sctp.stacks > 1 && c.sctp.stacks >= c.dataplane.worker_cores.size()) {
     const toml::node* sctp = root.get("sctp");

@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "controlplane/config/check.h"
+#include "controlplane/config/dataplane_needs.h"
 #include "controlplane/config/toml_table.h"
 
 namespace poolgate::config {
@@ -45,8 +46,8 @@ constexpr size_t kLongestRunDir = 88;
 
 void read_general(Table t, General& out) {
   t.text("name", out.name);
-  t.text("run_dir", out.run_dir);
-  t.text("state_dir", out.state_dir);
+  t.folder("run_dir", out.run_dir);
+  t.folder("state_dir", out.state_dir);
   int level = -1;
   t.word("log_level", level, kLogLevels);
   if (level >= 0) out.log_level = kLogLevels[level].first;
@@ -56,10 +57,9 @@ void read_general(Table t, General& out) {
   if (out.name.empty() || out.name.size() > 64 || out.name.front() == '.' ||
       out.name.find_first_not_of(kNameLetters) != std::string::npos)
     t.error("name", "\"" + out.name + "\" is not 1 to 64 letters, digits, hyphens, underscores and dots");
-  if (out.run_dir.empty() || out.run_dir.size() > kLongestRunDir)
-    t.error("run_dir", "has not 1 to " + std::to_string(kLongestRunDir) +
+  if (out.run_dir.size() > kLongestRunDir)
+    t.error("run_dir", "is over " + std::to_string(kLongestRunDir) +
                            " bytes: the paths of the unix sockets in it have at most 107");
-  if (out.state_dir.empty()) t.error("state_dir", "is empty");
   t.finish();
 }
 
@@ -72,7 +72,7 @@ void read_dataplane(Table t, DataPlane& out) {
   t.integer("burst", out.burst, 1, 64);
   t.integer("mbufs", out.mbufs, 1023, 16'777'215);
   t.integer("sessions", out.sessions, 1024, 16'777'216);
-  t.text("session_dir", out.session_dir);
+  t.folder("session_dir", out.session_dir);
   t.integer("half_open_sessions", out.half_open_sessions, 64, 4'194'304);
   t.integer("probe_rate", out.probe_rate, 10, 1'000'000);
   t.finish();
@@ -158,7 +158,7 @@ void read_service(Table t, Service& out) {
   t.share("panic_share", out.panic_share);
   t.integer("panic_window_ms", out.panic_window_ms, 10, 600'000);
   read_probe(t, out.probe);
-  if (t.has("vips") && out.vips.empty()) t.error("vips", "names no address");
+  if (t.is_empty_list("vips")) t.error("vips", "names no address");
   if (!out.snat.empty() && out.mode != Mode::nat) t.error("snat", "is only for mode = \"nat\"");
   t.finish();
 }
@@ -182,7 +182,7 @@ void read_peer(Table t, RegistrarPeer& out) {
       t.error("addresses", "has two ports: they are the paths of one association");
     out.port = port;
   }
-  if (t.has("addresses") && sockets.empty()) t.error("addresses", "names none");
+  if (t.is_empty_list("addresses")) t.error("addresses", "names none");
   t.integer("server_id", out.server_id, 1);
   t.finish();
 }
@@ -320,7 +320,8 @@ Result<Config> parse(const std::string& text, const std::string& file_name) {
     constexpr std::string_view kSections[] = {"general", "dataplane", "sctp",    "registrar",
                                               "port",    "route",     "service", "pool"};
     if (std::find(std::begin(kSections), std::end(kSections), key.str()) == std::end(kSections)) {
-      errors.add(key.source(), key.str(), "unknown section");
+      errors.add(key.source(), key.str(),
+                 unknown("section", key.str(), {std::begin(kSections), std::end(kSections)}));
     }
   }
   check(c, root, errors);
@@ -338,6 +339,14 @@ Result<Config> load(const std::string& path) {
   text << in.rdbuf();
   if (in.bad()) return Error{path + ": cannot be read: " + std::strerror(errno)};
   return parse(text.str(), path);
+}
+
+Result<bool> serves_as_dataplane(const Config& config) {
+  for (const Port& port : config.ports)
+    if (!port.addresses.empty()) return true;
+  return Error{config.file +
+               ": port.addresses: no [[port]] has an address: poolgate-dataplane needs one, for ASAP and " +
+               "ENRP"};
 }
 
 const char* to_string(Protocol p) { return name_of(p, kProtocols); }

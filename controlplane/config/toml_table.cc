@@ -40,8 +40,14 @@ void Table::require(std::string_view key) {
 void Table::finish() {
   for (const auto& [key, node] : table_) {
     if (!known_.contains(key.str()))
-      errors_.add(key.source(), name_ + "." + std::string(key.str()), "unknown key");
+      errors_.add(key.source(), name_ + "." + std::string(key.str()),
+                  unknown("key", key.str(), {known_.begin(), known_.end()}));
   }
+}
+
+bool Table::is_empty_list(std::string_view key) const {
+  const toml::node* node = table_.get(key);
+  return node && node->as_array() && node->as_array()->empty();
 }
 
 const toml::node* Table::find(std::string_view key) {
@@ -79,6 +85,12 @@ bool Table::read_integer(std::string_view key, uint64_t& out, uint64_t min, uint
 }
 
 void Table::text(std::string_view key, std::string& out) { read_text(key, out); }
+
+void Table::folder(std::string_view key, std::string& out) {
+  text(key, out);
+  if (!out.starts_with('/'))
+    error(key, "\"" + out + "\" is not a path from the root, such as /var/lib/poolgate");
+}
 
 void Table::boolean(std::string_view key, bool& out) {
   const toml::node* node = find(key);
@@ -235,6 +247,20 @@ void Table::groups(std::string_view key, std::vector<std::pair<IpAddress, uint16
 
 namespace {
 
+// Levenshtein's: letters to change, add or take away.
+size_t distance(std::string_view a, std::string_view b) {
+  std::vector<size_t> row(b.size() + 1);
+  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (size_t i = 1; i <= a.size(); ++i) {
+    size_t diagonal = std::exchange(row[0], i);
+    for (size_t j = 1; j <= b.size(); ++j) {
+      const size_t changed = diagonal + (a[i - 1] != b[j - 1] ? 1 : 0);
+      diagonal = std::exchange(row[j], std::min({changed, row[j] + 1, row[j - 1] + 1}));
+    }
+  }
+  return row[b.size()];
+}
+
 template <class Int>
 std::optional<Int> parse_number(std::string_view text) {
   Int value = 0;
@@ -244,6 +270,24 @@ std::optional<Int> parse_number(std::string_view text) {
 }
 
 }  // namespace
+
+std::string unknown(std::string_view what, std::string_view given,
+                    const std::vector<std::string_view>& there_are) {
+  std::string_view nearest;
+  size_t least = given.size() / 3 + 1;  // more letters amiss: another word
+  std::string all;
+  for (const std::string_view one : there_are) {
+    // A unit left out ("_ms") is not many letters.
+    const size_t d = one.starts_with(std::string(given) + "_") ? 0 : distance(given, one);
+    if (d <= least && (nearest.empty() || d < least)) {
+      nearest = one;
+      least = d;
+    }
+    all += (all.empty() ? "" : ", ") + std::string(one);
+  }
+  return "unknown " + std::string(what) +
+         (nearest.empty() ? "; there are: " + all : " (is it " + std::string(nearest) + "?)");
+}
 
 std::optional<Prefix> parse_prefix(std::string_view text) {
   const size_t slash = text.find('/');

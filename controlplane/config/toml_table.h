@@ -41,6 +41,8 @@ class Table {
     if (read_integer(key, value, min, max)) out = static_cast<Int>(value);
   }
   void text(std::string_view key, std::string& out);
+  void folder(std::string_view key,
+              std::string& out);  // from the root: the processes have no folder of their own
   void boolean(std::string_view key, bool& out);
   void share(std::string_view key, double& out);                 // 0 < x <= 1
   void address(std::string_view key, rserpool::IpAddress& out);  // of a host
@@ -71,6 +73,7 @@ class Table {
     error(key, "\"" + value + "\" is not one of " + choices);
   }
   bool has(std::string_view key) const { return table_.contains(key); }
+  bool is_empty_list(std::string_view key) const;
   // `key` is read by other means.
   void known(std::string_view key) { known_.emplace(key); }
   // Reports that `key` must be given when it is not, or is "".
@@ -92,6 +95,10 @@ class Table {
   ErrorList& errors_;
   std::set<std::string, std::less<>> known_;
 };
+
+// "unknown key", and what it might be meant to be: the one that is like it, or all there are.
+std::string unknown(std::string_view what, std::string_view given,
+                    const std::vector<std::string_view>& there_are);
 
 // "10.0.0.0/8"; the host part is kept. nullopt if it is none.
 std::optional<Prefix> parse_prefix(std::string_view text);

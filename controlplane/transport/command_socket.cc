@@ -131,9 +131,11 @@ void CommandServer::answer(int client) {
 Result<std::string> ask(const std::string& path, std::string_view line) {
   const auto a = address_of(path);
   if (!a) return Error{path + ": a unix socket's path has at most 107 bytes"};
+  if (line.size() > kMaxCommandLine) return Error{"a command has at most 64 KiB"};
   Fd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!connect_to(fd.get(), *a))
-    return Error{path + ": " + std::strerror(errno) + " (is the process running?)"};
+    return Error{path + ": " + std::strerror(errno) +
+                 (errno == EACCES ? " (it is for root)" : " (is the process running?)")};
   if (!write_all(fd.get(), line) || shutdown(fd.get(), SHUT_WR) != 0)
     return Error{path + ": " + std::strerror(errno)};
   const auto reply = read_all(fd.get(), SIZE_MAX);

@@ -11,8 +11,6 @@ namespace poolgate::cli {
 
 namespace {
 
-constexpr uint32_t kMostSessions = 100'000;
-
 // Decimal, or hexadecimal with 0x.
 Result<uint32_t> number(const std::string& word, std::string_view what) {
   const bool hex = word.starts_with("0x") || word.starts_with("0X");
@@ -24,6 +22,35 @@ Result<uint32_t> number(const std::string& word, std::string_view what) {
     return Error{"\"" + word + "\" is not " + std::string(what)};
   }
   return value;
+}
+
+constexpr std::string_view kPeId = "a PE identifier (decimal, or 0x and hexadecimal)";
+
+// "all", or a number of them.
+Result<SessionFilter> first_sessions(const std::string& word) {
+  SessionFilter wanted;
+  if (word == "all") return wanted;
+  const auto limit = number(word, "a count of sessions");
+  if (!limit) return limit.error();
+  wanted.limit = *limit;
+  return wanted;
+}
+
+// service <service>, client <address>, pe <pool> <id>
+Result<SessionFilter> sessions_of(const std::vector<std::string>& w) {
+  SessionFilter wanted;
+  if (w[2] == "service") {
+    wanted.service = w[3];
+  } else if (w[2] == "client") {
+    wanted.client = rserpool::IpAddress::parse(w[3]);
+    if (!wanted.client) return Error{"\"" + w[3] + "\" is not an IPv4 or IPv6 address"};
+  } else {
+    const auto id = number(w[4], kPeId);
+    if (!id) return id.error();
+    wanted.pool = w[3];
+    wanted.pe = *id;
+  }
+  return wanted;
 }
 
 Result<Report> run(const ParsedCommand& c, Source& source) {
@@ -45,11 +72,11 @@ Result<Report> run(const ParsedCommand& c, Source& source) {
       return source.pools(w[2]);
     case CommandId::show_service:
       return source.services(w[2]);
-    case CommandId::show_session: {
-      if (w[2] == "all") return source.sessions(kMostSessions);
-      const auto limit = number(w[2], "a count of sessions");
-      if (!limit) return limit.error();
-      return source.sessions(*limit);
+    case CommandId::show_session:
+    case CommandId::show_session_of: {
+      const auto wanted = c.spec->id == CommandId::show_session ? first_sessions(w[2]) : sessions_of(w);
+      if (!wanted) return wanted.error();
+      return source.sessions(*wanted);
     }
     case CommandId::show_assoc:
       return source.associations();
@@ -71,7 +98,7 @@ Result<Report> run(const ParsedCommand& c, Source& source) {
     case CommandId::show_capture:
       return source.captures();
     case CommandId::set_pe: {
-      const auto id = number(w[3], "a PE identifier (decimal, or 0x and hexadecimal)");
+      const auto id = number(w[3], kPeId);
       if (!id) return id.error();
       return source.set_pe(w[2], *id, w[4]);
     }

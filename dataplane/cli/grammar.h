@@ -23,6 +23,7 @@ enum class CommandId {
   show_pool,
   show_service,
   show_session,
+  show_session_of,
   show_assoc,
   show_drops,
   clear_drops,
@@ -43,13 +44,20 @@ struct CommandSpec {
   CommandId id;
   Target target;
   // Words: a literal, a choice "a|b", or a parameter "<name>". A parameter takes any one word; a pool handle
-  // with spaces or other bytes is written in quotes, with \xNN for what cannot be typed.
+  // with spaces or other bytes is written in quotes, with \xNN for what cannot be typed. A last word in
+  // brackets may be left out: then it is "all".
   std::string_view words;
   bool json;  // may be followed by "json"
   std::string_view help;
 };
 
 std::span<const CommandSpec> commands();
+
+// Its words one by one, without the brackets.
+std::vector<std::string_view> words_of(const CommandSpec& spec);
+inline bool may_end_early(const CommandSpec& spec) { return spec.words.ends_with(']'); }
+// Whether `word` may stand for the parameter: of <limit>, only what begins like a number.
+bool takes(std::string_view parameter, std::string_view word);
 
 struct ParsedCommand {
   const CommandSpec* spec = nullptr;

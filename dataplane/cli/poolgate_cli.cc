@@ -108,8 +108,7 @@ std::string line_of(const std::vector<std::string>& words) {
 
 // Before the appliance is started: reads the configuration and the machine.
 int doctor(const std::string& config_file) {
-  if (config_file.empty()) return fail("doctor needs --config FILE");
-  const auto loaded = config::load(config_file);
+  const auto loaded = config::load(config_file.empty() ? "/etc/poolgate/poolgate.toml" : config_file);
   if (!loaded) return fail(loaded.error().text);
   const auto findings = examine(*loaded, "");
   std::cout << to_text(findings);
@@ -121,12 +120,18 @@ int main(int argc, char** argv) {
   std::string run_dir = "/run/poolgate", config_file, command_file;
   std::vector<std::string> command;
   app.add_option("--run-dir", run_dir, "where the appliance's sockets are")->capture_default_str();
-  app.add_option("-c,--config", config_file, "take the run directory from this configuration");
+  app.add_option(
+      "-c,--config", config_file,
+      "take the run directory from this configuration; doctor examines it (/etc/poolgate/poolgate.toml)");
   app.add_option("--cmdline-file", command_file, "run the commands of a file; the first error stops it");
   app.add_option("command", command, "one command, e.g. show pool all json; doctor; none: a prompt");
   app.positionals_at_end();
   app.set_version_flag("--version", "poolgate-cli " POOLGATE_VERSION);
-  CLI11_PARSE(app, argc, argv);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e) == 0 ? 0 : 1;  // the library has numbers of its own
+  }
 
   if (command == std::vector<std::string>{"doctor"}) return doctor(config_file);
   if (!config_file.empty()) {

@@ -8,12 +8,14 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <deque>
 #include <memory>
 #include <set>
 
+#include "controlplane/rserpool/text.h"
 #include "dataplane/cli/grammar.h"
 
 namespace poolgate::cli {
@@ -34,6 +36,8 @@ struct Token {
   std::string parameter;             // "<pool>"
   const Prompt::Names* names = nullptr;
   size_t words_before_json = 0;  // of the first token of a command with "json"; else 0
+  bool when_entered = false;     // of the first token of a command whose last word is left out
+  bool not_json = false;         // of that last word, where it is not: "json" is what follows it
   std::vector<size_t>
       silent_after;  // of a command's first token: words after which another one asks the same
   std::vector<std::string> offered;  // what completion offers, asked for at complete_get_nb
@@ -65,15 +69,17 @@ size_t finished_words(const char* text) {
 int parse_token(cmdline_parse_token_hdr_t* hdr, const char* text, void* result, unsigned size) {
   const auto* token = reinterpret_cast<const Token*>(hdr);
   const size_t n = typed_length(text);
+  if (result != nullptr && !rserpool::split_words({text, n}))
+    return -1;  // an open quote: the whole line is wrong
   // Completion would show each command twice: the one with "json" comes into play where that is the next
   // word. Likewise the names of a parameter that an earlier command has at that place.
   const size_t finished = finished_words(text);
-  if (finished < token->words_before_json ||
+  if (finished < token->words_before_json || (token->when_entered && std::strpbrk(text, "\r\n") == nullptr) ||
       std::ranges::find(token->silent_after, finished) != token->silent_after.end())
     return -1;
   if (n == 0 || n > kMaxWord || (result != nullptr && size < n + 1)) return -1;
   const std::string_view typed(text, n);
-  bool good = !token->parameter.empty();
+  bool good = takes(token->parameter, typed) && !(token->not_json && typed == "json");
   for (const std::string& choice : token->choices) good = good || choice == typed;
   if (!good) return -1;
   if (result != nullptr) {
@@ -167,18 +173,21 @@ struct Prompt::Instances {
     return &t;
   }
 
-  void add(const CommandSpec& spec, bool json) {
+  void add(const CommandSpec& spec, bool json, bool shortened) {
     std::vector<Token*> line;
-    for (size_t begin = 0; begin < spec.words.size();) {
-      const size_t end = std::min(spec.words.find(' ', begin), spec.words.size());
+    auto words = words_of(spec);
+    if (shortened) words.pop_back();
+    for (const std::string_view word : words) {
       const size_t finished = line.size();
-      line.push_back(token(spec.words.substr(begin, end - begin), finished));
-      if (!line.back()->parameter.empty() && !json && !asked.insert(spec.words.substr(0, end)).second)
+      line.push_back(token(word, finished));
+      const std::string_view so_far(spec.words.data(), static_cast<size_t>(word.end() - spec.words.data()));
+      if (!line.back()->parameter.empty() && !json && !shortened && !asked.insert(so_far).second)
         line.front()->silent_after.push_back(finished);
-      begin = end + 1;
     }
+    line.front()->when_entered = shortened;
+    line.back()->not_json = may_end_early(spec) && !shortened;
     if (json) {
-      line.front()->words_before_json = line.size();
+      line.front()->words_before_json = shortened ? 0 : line.size();
       line.push_back(token("json", line.size()));
     }
     add(line, spec.help.data());
@@ -199,8 +208,11 @@ struct Prompt::Instances {
 Prompt::Prompt(Run run, Names names)
     : instances_(new Instances{std::move(run), std::move(names), false, {}, {}, {}, {}, {}}) {
   for (const CommandSpec& spec : commands()) {
-    instances_->add(spec, false);
-    if (spec.json) instances_->add(spec, true);
+    for (const bool shortened : {false, true}) {
+      if (shortened && !may_end_early(spec)) continue;
+      instances_->add(spec, false, shortened);
+      if (spec.json) instances_->add(spec, true, shortened);
+    }
   }
   Token* const mistake = instances_->token("#", 0);  // what completion offers for it
   mistake->hdr.ops = &kMistakeOps;
@@ -214,6 +226,7 @@ bool Prompt::interact() {
   cmdline* cl = cmdline_stdin_new(instances_->list.data(), "poolgate> ");
   if (cl == nullptr) return false;
   cmdline_interact(cl);
+  if (!instances_->over) std::puts("");  // ^D
   cmdline_stdin_exit(cl);
   return true;
 }

@@ -5,14 +5,25 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "controlplane/rserpool/ip_address.h"
 #include "controlplane/rserpool/result.h"
 #include "dataplane/cli/report.h"
 
 namespace poolgate::cli {
+
+// Which sessions are asked for: those that fit all that is not empty.
+struct SessionFilter {
+  uint32_t limit = 100'000;
+  std::string service;
+  std::optional<rserpool::IpAddress> client;
+  std::string pool;  // with pe
+  std::optional<uint32_t> pe;
+};
 
 class Source {
  public:
@@ -27,7 +38,7 @@ class Source {
   // `pool` is "all" or a pool handle (bytes).
   virtual Result<Report> pools(std::string_view pool) = 0;
   virtual Result<Report> services(std::string_view service) = 0;
-  virtual Result<Report> sessions(uint32_t limit) = 0;
+  virtual Result<Report> sessions(const SessionFilter& wanted) = 0;
   virtual Result<Report> associations() = 0;
   virtual Result<Report> drops() = 0;
   virtual Result<Report> clear_drops() = 0;

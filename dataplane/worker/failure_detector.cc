@@ -123,7 +123,8 @@ void FailureDetector::tell_verdict(const rserpool::IpAddress& address) {
       if (now == Health::dead && verdict == Verdict::none) verdict = Verdict::dead;
     }
   }
-  if (pools_.slots().prober_says(address, verdict) != 0)
+  // Nobody asks it any more (its PEs are gone): that is no news of it.
+  if (pools_.slots().prober_says(address, verdict) != 0 && verdict != Verdict::none)
     spdlog::info("{} {} by the prober: traffic of its elements goes {} it", address.to_string(),
                  verdict == Verdict::dead ? "is found dead" : "is no longer dead",
                  verdict == Verdict::dead ? "by their other addresses, not by" : "by");

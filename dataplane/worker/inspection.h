@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 
 #include "dataplane/capture/capture.h"
@@ -25,7 +26,7 @@ class Inspection final : public cli::Source {
   Result<cli::Report> config(bool all) override;
   Result<cli::Report> pools(std::string_view pool) override;
   Result<cli::Report> services(std::string_view service) override;
-  Result<cli::Report> sessions(uint32_t limit) override;
+  Result<cli::Report> sessions(const cli::SessionFilter& wanted) override;
   Result<cli::Report> associations() override;
   Result<cli::Report> drops() override;
   Result<cli::Report> clear_drops() override;
@@ -43,6 +44,9 @@ class Inspection final : public cli::Source {
   // Runs `what` on the main lcore; an error if it does not come to it in time.
   Result<cli::Report> on_main(std::function<Result<cli::Report>()> what);
   Result<std::vector<drivers::PortInfo>> ports(std::string_view wanted);
+  // On the main lcore; the error names what is not there.
+  Result<bool> has_pe(const std::string& pool, uint32_t pe_id);
+  Result<std::set<std::string>> services_of(const cli::SessionFilter& wanted);
   void describe_pool(cli::Report& report, const std::string& handle);
   static void note_guard(cli::Report& report, const std::string& handle);
   void describe_service(cli::Report::Section& services, cli::Report::Section& elements,

@@ -170,15 +170,24 @@ Result<Report> Inspection::services(std::string_view wanted) {
   });
 }
 
+Result<bool> Inspection::has_pe(const std::string& pool, uint32_t pe_id) {
+  const auto handles = appliance_.pools().handles();
+  if (std::ranges::find(handles, pool) == handles.end())
+    return Error{"no pool \"" + printable(pool) + "\" (show pool lists them)"};
+  const auto elements = appliance_.pools().elements(pool);
+  if (std::ranges::none_of(elements, [&](const pool::PeView& pe) { return pe.id == pe_id; }))
+    return Error{"pool \"" + printable(pool) + "\" has no element " + hex32(pe_id) + " (show pool \"" +
+                 printable(pool) + "\" lists them)"};
+  return true;
+}
+
 Result<Report> Inspection::set_pe(std::string_view pool, uint32_t pe_id, std::string_view state) {
   return on_main([this, pool = std::string(pool), pe_id, state = std::string(state)]() -> Result<Report> {
     const auto wanted = state == "up"      ? pool::OperatorState::up
                         : state == "drain" ? pool::OperatorState::drain
                                            : pool::OperatorState::block;
-    if (!appliance_.pools().set_pe(pool, pe_id, wanted, appliance_.now_us())) {
-      return Error{"pool \"" + printable(pool) + "\" has no element " + hex32(pe_id) +
-                   " (show pool all lists them)"};
-    }
+    if (const auto there = has_pe(pool, pe_id); !there) return there.error();
+    appliance_.pools().set_pe(pool, pe_id, wanted, appliance_.now_us());
     Report report;
     report.note("element " + hex32(pe_id) + " of " + printable(pool) + ": " + state);
     return report;

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
+#include <netinet/in.h>
+
 #include <chrono>
 #include <future>
 
@@ -94,30 +96,64 @@ Result<Report> Inspection::associations() {
   return report;
 }
 
-Result<Report> Inspection::sessions(uint32_t limit) {
+Result<Report> Inspection::sessions(const cli::SessionFilter& wanted) {
+  std::set<std::string> of_services;  // empty: any
+  if (wanted.pe || !wanted.service.empty()) {
+    const auto found = services_of(wanted);
+    if (!found) return found.error();
+    of_services = std::move(*found);
+  }
+  const auto fits = [&](const redirect::SessionView& s) {
+    return (of_services.empty() || of_services.contains(s.service)) &&
+           (!wanted.pe || *wanted.pe == s.pe_id) && (!wanted.client || *wanted.client == s.client);
+  };
   Report report;
   auto& section = report.section(
       "sessions", {"worker", "service", "protocol", "client", "client_port", "vip", "vip_port", "pe",
                    "pe_address", "via", "pe_port", "state", "tag_p", "tag_c", "idle_ms"});
-  uint32_t shown = 0, used = 0;
+  uint64_t there = 0;
   for (const auto& worker : appliance_.workers()) {
     const redirect::Redirector& r = worker->redirector();
-    used += static_cast<uint32_t>(r.session_stats().used);
-    for (uint32_t cursor = 0; shown < limit;) {
+    there += r.session_stats().sessions;
+    for (uint32_t cursor = 0; section.rows.size() < wanted.limit;) {
       std::vector<redirect::SessionView> page;
-      cursor = r.dump_sessions(cursor, std::min(limit - shown, 1024u), page);
+      cursor = r.dump_sessions(cursor, 1024, page);
       for (const auto& s : page) {
+        if (!fits(s)) continue;
+        if (section.rows.size() == wanted.limit) break;
+        const bool tags = s.protocol == IPPROTO_SCTP;
         section.row({worker->index(), s.service, config::to_string(static_cast<config::Protocol>(s.protocol)),
                      s.client.to_string(), s.client_port, s.vip.to_string(), s.vip_port, hex32(s.pe_id),
-                     s.pe.to_string(), s.via.to_string(), s.pe_port, std::string(s.state), hex32(s.tag_p),
-                     hex32(s.tag_c), s.idle_ms});
+                     s.pe.to_string(), s.via.to_string(), s.pe_port, std::string(s.state),
+                     tags ? Report::Value(hex32(s.tag_p)) : nullptr,
+                     tags ? Report::Value(hex32(s.tag_c)) : nullptr, s.idle_ms});
       }
-      shown += static_cast<uint32_t>(page.size());
       if (cursor == 0) break;
     }
   }
-  report.note(std::to_string(shown) + " of " + std::to_string(used) + " sessions shown");
+  report.note(std::to_string(section.rows.size()) + " of " + std::to_string(there) + " sessions shown");
   return report;
+}
+
+// The services whose sessions are wanted: those of a service, or of a PE's pool.
+Result<std::set<std::string>> Inspection::services_of(const cli::SessionFilter& wanted) {
+  const auto names = std::make_shared<std::set<std::string>>();
+  const auto asked = on_main([this, wanted, names]() -> Result<Report> {
+    if (wanted.pe) {
+      if (const auto there = has_pe(wanted.pool, *wanted.pe); !there) return there.error();
+    }
+    for (const auto& service : appliance_.services().services()) {
+      if (service.index == redirect::kNoService) continue;
+      const config::Service& s = service.settings;
+      if (wanted.pe ? s.pool == wanted.pool : s.name == wanted.service) names->insert(s.name);
+    }
+    if (names->empty())
+      return Error{wanted.pe ? "no service redirects to pool \"" + rserpool::printable(wanted.pool) + "\""
+                             : "no service \"" + wanted.service + "\" (show service lists them)"};
+    return Report();
+  });
+  if (!asked) return asked.error();
+  return std::move(*names);
 }
 
 // Workers first, then the main lcore.

@@ -11,6 +11,7 @@
 #include <string>
 
 #include "controlplane/config/config.h"
+#include "controlplane/config/dataplane_needs.h"
 #include "controlplane/config/log_pattern.h"
 #include "dataplane/sctp/stacks.h"
 #include "dataplane/worker/appliance.h"
@@ -50,11 +51,19 @@ int main(int argc, char** argv) {
   app.add_option("--cmdline-file", commands, "commands to run once it is up, as poolgate-cli takes them");
   app.add_flag("--check", check, "check the configuration and exit");
   app.set_version_flag("--version", "poolgate-dataplane " POOLGATE_VERSION);
-  CLI11_PARSE(app, argc, argv);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e) == 0 ? 0 : 1;
+  }
 
   auto config = poolgate::config::load(file);
   if (!config) {
     std::cerr << config.error().text << '\n';
+    return 1;
+  }
+  if (const auto serves = poolgate::config::serves_as_dataplane(*config); !serves) {
+    std::cerr << serves.error().text << '\n';
     return 1;
   }
   if (check) {

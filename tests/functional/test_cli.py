@@ -49,7 +49,9 @@ class CliTest(unittest.TestCase):
 
     def test_every_show_command_answers_as_text_and_as_json(self):
         for words in ("port stats all", "port xstats all", "port info pu", "config fwd", "config all", "pool all", "pool EchoUdp",
-                      "service all", "service echo-udp", "session all", "session 3", "assoc all", "drops", "worker all", "capture", "registrar",
+                      "service all", "service echo-udp", "session all", "session 3", "session service echo-udp",
+                      "session client 10.0.1.2", "session pe EchoUdp 1", "pool", "service", "session", "worker", "assoc",
+                      "assoc all", "drops", "worker all", "capture", "registrar", "registrar pool",
                       "registrar pool all", "registrar pool EchoUdp", "registrar peers"):
             with self.subTest(words):
                 self.assertTrue(self.lab.cli("show", *words.split()).strip())
@@ -75,6 +77,26 @@ class CliTest(unittest.TestCase):
             self.assertNotIn(str(raw[0]), text)
             self.assertEqual([(pe["load"], pe["degradation"]) for pe in rows(self.show(*words))], [raw])
         self.lab.kill("agent-lu", "TERM")
+
+    def test_sessions_by_service_client_and_pe_are_those_of_it_and_the_count_is_of_sessions(self):
+        self.served_by()
+
+        def shown(*words):
+            return [{k: v for k, v in s.items() if k != "idle_ms"} for s in self.show("session", *words)["sessions"]]
+
+        everything = shown("all")
+        self.assertGreater(len(everything), 7)
+        self.assertIn(f" of {len(everything)} sessions shown", self.lab.cli("show", "session", "2"))
+        self.assertEqual(shown("service", "echo-udp"), [s for s in everything if s["service"] == "echo-udp"])
+        self.assertEqual({s["pe"] for s in shown("pe", "EchoUdp", "0x2")}, {"0x00000002"})
+        self.assertEqual(len(shown("pe", "EchoUdp", "1")) + len(shown("pe", "EchoUdp", "2")), len(shown("service", "echo-udp")))
+        self.assertEqual(len(shown("client", "10.0.1.2")), len(everything))
+        self.assertEqual(shown("client", "10.0.1.3"), [])
+        self.assertIsNone(everything[0]["tag_p"], "a UDP flow has no tags")
+        self.assertIn('no service "nope"', self.error("show", "session", "service", "nope"))
+        self.assertIn('no pool "Nope"', self.error("show", "session", "pe", "Nope", "1"))
+        self.assertIn('no pool "Nope"', self.error("set", "pe", "Nope", "1", "drain"))
+        self.assertIn("has no element 0x00000063", self.error("set", "pe", "EchoUdp", "99", "drain"))
 
     def test_a_drained_pe_gets_no_new_flow_and_up_brings_it_back(self):
         self.lab.cli("set", "pe", "EchoUdp", "0x1", "drain")
@@ -179,6 +201,13 @@ class CliTest(unittest.TestCase):
     def test_the_prompt_says_what_was_wrong_with_a_line(self):
         self.prompt("show sessions\n", 'error: after "show" comes port or config')
         self.prompt("dance\n", "error: unknown command")
+        self.prompt('show pool "Echo\n', "error: a quote is not closed")
+        self.prompt("show session some\n", 'error: after "show session" comes all|<limit>')
+
+    def test_the_prompt_takes_a_show_without_all_and_json_behind_it(self):
+        self.prompt("show service\n", "echo-udp   udp")
+        self.prompt("show service json\n", '"service": "echo-udp"')
+        self.prompt("show session service echo-udp\n", " sessions shown")
 
     def test_without_an_appliance_the_error_asks_whether_it_runs(self):
         with self.assertRaises(CommandFailed) as caught:

@@ -103,6 +103,9 @@ TEST(AgentTable, columns_are_aligned_and_nothing_is_left_out) {
       "ID          TRANSPORT  ADDRESS                   USE   POLICY                       LIFE      HOME\n"
       "0x00000011  sctp       10.0.0.1:80, 10.1.0.1:80  data  WeightedRoundRobin weight 3  infinite  "
       "0x000000aa\n");
+  pool.elements[0].registration_life = 90;
+  EXPECT_NE(pool_table(pool).find("weight 3  90s   0x000000aa\n"), std::string::npos) << pool_table(pool);
+  pool.elements[0].registration_life = -1;
   EXPECT_EQ(pool_json(pool),
             "{\"pool\": \"EchoPool\", \"policy\": \"WeightedRoundRobin\", \"elements\": [{\"id\": "
             "\"0x00000011\", \"home\": "

@@ -28,7 +28,10 @@ class EchoSource : public Source {
     return said("pools " + rserpool::printable(p));
   }
   Result<Report> services(std::string_view s) override { return said("services " + std::string(s)); }
-  Result<Report> sessions(uint32_t n) override { return said("sessions " + std::to_string(n)); }
+  Result<Report> sessions(const SessionFilter& f) override {
+    return said("sessions " + std::to_string(f.limit) + f.service + (f.client ? f.client->to_string() : "") +
+                f.pool + (f.pe ? rserpool::hex32(*f.pe) : ""));
+  }
   Result<Report> associations() override { return said("associations"); }
   Result<Report> drops() override { return said("drops"); }
   Result<Report> clear_drops() override { return said("clear_drops"); }
@@ -87,6 +90,35 @@ TEST(Cli, json_may_follow_every_show) {
   EXPECT_EQ(run("show drops json"), "{\n  \"said\": [\n    {\n      \"what\": \"drops\"\n    }\n  ]\n}\n");
 }
 
+TEST(Cli, all_may_be_left_out) {
+  EXPECT_EQ(run("show pool"), said("pools all"));
+  EXPECT_EQ(run("show session"), said("sessions 100000"));
+  EXPECT_EQ(run("show port stats"), said("port_stats all"));
+  EXPECT_EQ(run("show worker"), run("show worker all"));
+  for (const char* what : {"worker", "assoc", "pool", "service", "session", "port info"}) {
+    const std::string show = std::string("show ") + what;
+    EXPECT_EQ(run(show + " json"), run(show + " all json")) << show;
+    EXPECT_EQ(run(show + " json").front(), '{') << show;
+  }
+  EXPECT_EQ(run("show pool json json"), run("show pool \"json\" json"));
+  EXPECT_EQ(run("show worker some"), "error: after \"show worker\" comes all, not \"some\"");
+  EXPECT_EQ(run("clear port stats"),
+            "error: after \"clear port stats\" comes all|<port>, not the end of the line");
+}
+
+TEST(Cli, sessions_are_shown_by_service_client_or_PE) {
+  EXPECT_EQ(run("show session service diameter"), said("sessions 100000diameter"));
+  EXPECT_EQ(run("show session client 2001:db8::1"), said("sessions 1000002001:db8::1"));
+  EXPECT_EQ(run("show session pe EchoPool 0x2a"), said("sessions 100000EchoPool0x0000002a"));
+  EXPECT_EQ(run("show session service diameter json").front(), '{');
+  EXPECT_EQ(run("show session client me"), "error: \"me\" is not an IPv4 or IPv6 address");
+  EXPECT_EQ(run("show session pe EchoPool me"),
+            "error: \"me\" is not a PE identifier (decimal, or 0x and hexadecimal)");
+  EXPECT_EQ(run("show session some"),
+            "error: after \"show session\" comes all|<limit> or service or client or pe, not \"some\"");
+  EXPECT_EQ(run("show session 99999999999"), "error: \"99999999999\" is not a count of sessions");
+}
+
 TEST(Cli, a_pool_handle_may_hold_any_bytes) {
   EXPECT_EQ(run(R"(show pool "a b")"), said("pools a b"));
   EXPECT_EQ(run(R"(show pool a\x00\xffb)"), said(R"(pools a\x00\xffb)"));
@@ -111,7 +143,7 @@ TEST(Cli, an_error_says_what_was_expected) {
 
 TEST(Cli, help_of_a_topic_has_its_commands_only_and_another_topic_is_named_as_wrong) {
   const std::string display = run("help display");
-  EXPECT_NE(display.find("show pool all|<pool>"), std::string::npos);
+  EXPECT_NE(display.find("show pool [all|<pool>] [json]"), std::string::npos);
   EXPECT_EQ(display.find("set pe"), std::string::npos);
   EXPECT_NE(run("help config").find("set pe"), std::string::npos);
   EXPECT_NE(run("help control").find("start"), std::string::npos);
@@ -183,6 +215,10 @@ TEST(CommandSocket, answers_and_errors_arrive_and_a_dead_socket_is_replaced) {
     transport::CommandServer second;
     EXPECT_FALSE(second.start(path, handler));
     EXPECT_TRUE(transport::ask(path, "still there"));
+    EXPECT_TRUE(transport::ask(path, std::string(transport::kMaxCommandLine, 'x')));
+    const auto longer = transport::ask(path, std::string(transport::kMaxCommandLine + 1, 'x'));
+    ASSERT_FALSE(longer);
+    EXPECT_EQ(longer.error().text, "a command has at most 64 KiB");
   }
   const auto gone = transport::ask(path, "show");
   ASSERT_FALSE(gone);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "controlplane/config/config.h"
+#include "controlplane/config/dataplane_needs.h"
 
 #include <gtest/gtest.h>
 
@@ -158,16 +159,63 @@ TEST(Config, a_wrong_value_names_file_line_key_and_reason) {
 }
 
 TEST(Config, an_unknown_key_or_section_is_an_error_not_ignored) {
-  EXPECT_EQ(error_of("[general]\nnam = \"x\"\n"), "f.toml:2: general.nam: unknown key");
-  EXPECT_EQ(error_of("\n[registra]\n"), "f.toml:2: registra: unknown section");
+  EXPECT_EQ(error_of("[general]\nnam = \"x\"\n"), "f.toml:2: general.nam: unknown key (is it name?)");
+  EXPECT_EQ(error_of("\n[registra]\n"), "f.toml:2: registra: unknown section (is it registrar?)");
   EXPECT_EQ(error_of("[registrar]\n[[registrar.life_units]]\nunit=\"ms\"\n"),
-            "f.toml:2: registrar.life_units: unknown key");
+            "f.toml:2: registrar.life_units: unknown key (is it life_unit?)");
+}
+
+TEST(Config, an_unknown_key_is_told_what_it_might_be_or_which_there_are) {
+  EXPECT_EQ(error_of("[registrar]\nkeepalive_interval = 5\n"),
+            "f.toml:2: registrar.keepalive_interval: unknown key (is it keepalive_interval_ms?)");
+  EXPECT_EQ(error_of("[general]\ncolour = 1\n"),
+            "f.toml:2: general.colour: unknown key; there are: log_level, name, run_dir, state_dir");
+  EXPECT_EQ(error_of("[[x]]\n"),
+            "f.toml:1: x: unknown section; there are: general, dataplane, sctp, registrar, port, "
+            "route, service, pool");
+}
+
+TEST(Config, a_core_that_is_wrong_is_named_with_the_line_of_its_key) {
+  EXPECT_EQ(error_of("[dataplane]\nmain_core = 1\nworker_cores = [1]\n"),
+            "f.toml:3: dataplane.worker_cores: core 1 is main_core, too: one thread a core");
+  EXPECT_EQ(error_of("[dataplane]\nburst = 32\nendpoint_core = \"9\"\n"),
+            "f.toml:3: dataplane.endpoint_core: \"9\" is not one of worker_cores");
+  EXPECT_EQ(error_of("[dataplane]\n\nworker_cores = []\n"),
+            "f.toml:3: dataplane.worker_cores: names no core");
+}
+
+TEST(Config, one_mistake_in_a_list_is_one_error) {
+  EXPECT_EQ(error_of("[dataplane]\nworker_cores = [\"a\"]\n"),
+            "f.toml:2: dataplane.worker_cores: \"a\" is not a whole number from 0 to 1023");
+  EXPECT_EQ(error_of("[[registrar.peer]]\naddresses = [\"10.0.2.9\"]\n"),
+            "f.toml:2: peer.addresses: \"10.0.2.9\" is not an address and port such as 10.0.0.1:3863 or "
+            "[fd00::1]:3863");
+}
+
+TEST(Config, a_folder_is_named_from_the_root) {
+  for (const char* key : {"run_dir", "state_dir"})
+    EXPECT_EQ(error_of("[general]\n" + std::string(key) + " = \"here\"\n"),
+              "f.toml:2: general." + std::string(key) +
+                  ": \"here\" is not a path from the root, such as /var/lib/poolgate");
+  EXPECT_NE(error_of("[dataplane]\nsession_dir = \"\"\n").find("is not a path from the root"),
+            std::string::npos);
+}
+
+TEST(Config, the_data_plane_needs_an_address_on_a_port) {
+  const auto serves = [](const std::string& text) {
+    const auto config = parse(text, "f.toml");
+    return config.ok() && serves_as_dataplane(*config).ok();
+  };
+  EXPECT_FALSE(serves(""));
+  EXPECT_FALSE(serves("[[port]]\nname = \"p\"\ndevice = \"d\"\n"));
+  EXPECT_TRUE(serves("[[port]]\nname = \"p\"\ndevice = \"d\"\naddresses = [\"10.0.0.1/24\"]\n"));
 }
 
 TEST(Config, every_error_is_listed_in_the_order_of_lines) {
-  const std::string e = error_of("[sctp]\nrto_min_ms = 5\nnope = 1\n[general]\nname = 3\n");
+  const std::string e = error_of("[sctp]\nrto_min_ms = 5\nasap_prt = 1\n[general]\nname = 3\n");
   EXPECT_EQ(e,
-            "f.toml:2: sctp.rto_min_ms: 5 is not in 10 to 60000\nf.toml:3: sctp.nope: unknown key\n"
+            "f.toml:2: sctp.rto_min_ms: 5 is not in 10 to 60000\nf.toml:3: sctp.asap_prt: unknown key (is it "
+            "asap_port?)\n"
             "f.toml:5: general.name: must be a text in quotes");
 }
 
@@ -254,8 +302,7 @@ TEST(Config, what_cannot_be_of_probers_is_an_error) {
 }
 
 TEST(Config, a_core_used_twice_is_refused) {
-  EXPECT_NE(error_of("[dataplane]\nmain_core = 1\nworker_cores = [1]\n").find("core 1 is used twice"),
-            std::string::npos);
+  EXPECT_NE(error_of("[dataplane]\nworker_cores = [1, 1]\n").find("core 1 is used twice"), std::string::npos);
 }
 
 TEST(Config, every_sctp_stack_wants_a_worker_of_its_own_and_one_is_left_for_traffic) {
@@ -380,7 +427,7 @@ TEST(Config, a_run_dir_leaves_room_for_the_names_of_its_sockets) {
     return error_of("[general]\nrun_dir=\"/" + std::string(n - 1, 'r') + "\"\n");
   };
   EXPECT_EQ(of_length(88), "no error");
-  EXPECT_EQ(of_length(89).find("f.toml:2: general.run_dir: has not 1 to 88 bytes"), 0u);
+  EXPECT_EQ(of_length(89).find("f.toml:2: general.run_dir: is over 88 bytes"), 0u);
 }
 
 TEST(Config, a_handle_that_the_registrar_would_refuse_is_an_error) {

@@ -9,10 +9,16 @@ namespace {
 
 TEST_F(RegistrarBinary, check_accepts_a_good_file_and_names_file_line_and_reason_of_a_bad_one) {
   EXPECT_EQ(start({"--check"})->wait(), 0);
-  EXPECT_EQ(log(), file() + ": ok\n");
+  EXPECT_EQ(log(), file() + ": no errors\n");
   write_config("tcp_listen = 17\n");
   EXPECT_EQ(start({"--check"})->wait(), 1);
   EXPECT_NE(log().find(file() + ":6: "), std::string::npos) << log();
+}
+
+TEST_F(RegistrarBinary, an_option_that_there_is_not_is_exit_status_1_as_all_that_is_wrong) {
+  Program wrong({"--nonsense"}, plane.folder.file("log"));
+  EXPECT_EQ(wrong.wait(), 1);
+  EXPECT_NE(log().find("--nonsense"), std::string::npos);
 }
 
 TEST_F(RegistrarBinary, a_missing_file_is_an_error_and_a_term_is_a_clean_end) {
@@ -23,6 +29,7 @@ TEST_F(RegistrarBinary, a_missing_file_is_an_error_and_a_term_is_a_clean_end) {
   ASSERT_TRUE(until([&] { return plane.server->registrar_connected(); })) << log();
   EXPECT_TRUE(std::filesystem::exists(plane.folder.file("registrar.pid")));
   EXPECT_EQ(registrar->end(SIGTERM), 0);
+  EXPECT_NE(log().find("SIGTERM: stopping"), std::string::npos) << log();
   EXPECT_FALSE(std::filesystem::exists(plane.folder.file("registrar.pid")));
   EXPECT_FALSE(std::filesystem::exists(plane.folder.file("registrar-cli.sock")));
 }

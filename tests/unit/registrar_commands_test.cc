@@ -95,6 +95,22 @@ TEST(ShowPeers, as_text_each_peer_is_a_line_below_the_names_of_its_columns) {
   for (const char* word : {"server_id:", "checksum:", "claiming:", "heard_ms_ago", "its_checksum",
                            "ours_of_it", "resyncs", "mentor", "takeover", "0x00000001", "10.0.1.1 port 9901"})
     EXPECT_NE(said->find(word), std::string::npos) << word << "\n" << *said;
+  EXPECT_EQ(said->rfind("scope\n  server_id:", 0), 0u) << *said;
+  EXPECT_NE(said->find("\npeers\n  id "), std::string::npos) << *said;
+}
+
+TEST(ShowPool, numbers_stand_to_the_right_below_their_names_and_all_may_be_left_out) {
+  Scope s;
+  s.start(1);
+  for (const PeId id : {7, 8}) s.enroll(1, id);
+  const auto said = registrar::run_command("show registrar pool", s[1], s.now, {});
+  ASSERT_TRUE(said.ok());
+  EXPECT_EQ(*said, *registrar::run_command("show registrar pool all", s[1], s.now, {}));
+  EXPECT_NE(
+      said->find("  weight    load  degradation  registration  expires_in_ms  confirmed  bad_reports\n"),
+      std::string::npos)
+      << *said;
+  EXPECT_NE(said->find("       0  0.00 %       0.00 %             1  "), std::string::npos) << *said;
 }
 
 }  // namespace

@@ -345,7 +345,7 @@ TEST(RegistrarCommands, show_pool_lists_elements_and_handles_of_any_bytes) {
   EXPECT_EQ(one["pools"][0]["elements"][0]["transport"], "sctp 192.0.2.1 port 7");
   const auto odd = nlohmann::json::parse(ask(a, "show pool \"\\xff\\x00 x\" json"));
   EXPECT_EQ(odd["pools"][0]["elements"][0]["id"], "0x00000012");
-  EXPECT_EQ(ask(a, "show pool Nowhere"), "error: no pool Nowhere");
+  EXPECT_EQ(ask(a, "show pool Nowhere"), "error: no pool \"Nowhere\" (show registrar pool lists them)");
   EXPECT_NE(ask(a, "show pool all").find("pool EchoPool: RoundRobin, 1 PEs"), std::string::npos);
 }
 
@@ -448,7 +448,12 @@ TEST(RegistrarLog, lines_of_one_key_are_limited_and_the_rest_is_counted) {
   registrar::RateLimitedLog log;
   const auto start = registrar::RateLimitedLog::Clock::time_point{};
   std::string suffix;
-  for (unsigned i = 0; i < registrar::RateLimitedLog::kLines; ++i) EXPECT_TRUE(log.admit("k", start, suffix));
+  for (unsigned i = 1; i <= registrar::RateLimitedLog::kLines; ++i) {
+    EXPECT_EQ(suffix, "");
+    EXPECT_TRUE(log.admit("k", start, suffix));
+  }
+  EXPECT_EQ(suffix, " (more like it within 10 s are counted only)");
+  suffix.clear();
   for (int i = 0; i < 7; ++i) EXPECT_FALSE(log.admit("k", start + std::chrono::seconds(1), suffix));
   EXPECT_TRUE(log.admit("other", start, suffix));
   EXPECT_EQ(suffix, "");

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "controlplane/registrar/core/enrp/distance.h"
+#include "controlplane/rserpool/cause_name.h"
 #include "controlplane/rserpool/wire/code_points.h"
 #include "controlplane/rserpool/wire/parameters.h"
 
@@ -140,10 +141,10 @@ ErrorCause Registration::refusal(const rserpool::RegisterOutcome& outcome, PoolH
 void Registration::reject(const Request& request, PoolHandleView handle, rserpool::PeId id,
                           std::vector<ErrorCause> causes) {
   ++context_.counters.registrations_rejected;
-  const unsigned code = causes.empty() ? 0 : static_cast<unsigned>(causes.front().code);
-  context_.out.log(Log::Level::warn, "rejected " + request.peer,
-                   request.peer + ": registration of " + pe_text(handle, id) + " rejected with cause " +
-                       std::to_string(code));
+  const Cause why = causes.empty() ? Cause::unspecified : causes.front().code;
+  context_.out.log(
+      Log::Level::warn, "rejected " + request.peer,
+      request.peer + ": registration of " + pe_text(handle, id) + " rejected: " + rserpool::cause_name(why));
   if (causes.empty()) causes.push_back({Cause::unspecified, ""});
   answer(context_, request, response(handle, id, std::move(causes)));
 }

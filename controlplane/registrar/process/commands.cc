@@ -54,7 +54,7 @@ Result<Json> pools_json(const Registrar& core, Micros now, const std::string& wh
     entry["elements"] = std::move(elements);
     list.push_back(std::move(entry));
   }
-  if (!found) return Error{"no pool " + printable(which)};
+  if (!found) return Error{"no pool \"" + printable(which) + "\" (show registrar pool lists them)"};
   Json out;
   out["pools"] = std::move(list);
   if (shown > kMaxShown)
@@ -92,11 +92,22 @@ std::string table_text(const Json& list) {
   std::vector<size_t> widths(rows[0].size(), 0);
   for (const auto& row : rows)
     for (size_t c = 0; c < row.size(); ++c) widths[c] = std::max(widths[c], row[c].size());
+  std::vector<bool> numeric(rows[0].size(), true);  // to the right
+  for (const auto& object : list) {
+    size_t c = 0;
+    for (const auto& [key, value] : object.items()) {
+      const bool percentage = value.is_string() && value.get_ref<const std::string&>().ends_with(" %");
+      numeric[c] = numeric[c] && (value.is_number() || value.is_null() || percentage);
+      ++c;
+    }
+  }
   std::string text;
   for (const auto& row : rows) {
     std::string line;
-    for (size_t c = 0; c < row.size(); ++c)
-      line += "  " + row[c] + std::string(widths[c] - row[c].size(), ' ');
+    for (size_t c = 0; c < row.size(); ++c) {
+      const std::string fill(widths[c] - row[c].size(), ' ');
+      line += "  " + (numeric[c] ? fill + row[c] : row[c] + fill);
+    }
     line.erase(line.find_last_not_of(' ') + 1);
     text += line + "\n";
   }
@@ -204,12 +215,13 @@ Result<std::string> run_command(std::string_view line, const Registrar& core, Mi
     Json out;
     out["scope"] = scope_json(core);
     out["peers"] = peers_json(core, now);
-    return json ? dump(out) : facts_text(out["scope"]) + table_text(out["peers"]);
+    return json ? dump(out) : "scope\n" + facts_text(out["scope"]) + "peers\n" + table_text(out["peers"]);
   }
   if (words == std::vector<std::string>{"show", "counters"}) {
     const Json out = counters_json(core);
     return json ? dump(out) : facts_text(out);
   }
+  if (words == std::vector<std::string>{"show", "pool"}) words.emplace_back("all");
   if (words.size() == 3 && words[0] == "show" && words[1] == "pool") {
     const auto pools = pools_json(core, now, words[2]);
     if (!pools.ok()) return pools.error();
@@ -217,7 +229,7 @@ Result<std::string> run_command(std::string_view line, const Registrar& core, Mi
   }
   if (words == std::vector<std::string>{"help"})
     return std::string(
-        "show registrar [json]\nshow registrar peers [json]\nshow registrar pool all|HANDLE [json]\nshow "
+        "show registrar [json]\nshow registrar peers [json]\nshow registrar pool [all|HANDLE] [json]\nshow "
         "counters [json]\n");
   return Error{"unknown command of the registrar: " + std::string(line) + " (try help)"};
 }

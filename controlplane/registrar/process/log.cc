@@ -27,7 +27,8 @@ bool RateLimitedLog::admit(const std::string& key, Clock::time_point now, std::s
     window = {now, 0, 0};
   }
   if (window.lines < kLines) {
-    ++window.lines;
+    if (++window.lines == kLines)
+      suffix += " (more like it within " + std::to_string(kWindow.count()) + " s are counted only)";
     return true;
   }
   ++window.held_back;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // poolgate-registrar --config FILE [--check]
+#include <spdlog/spdlog.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -71,8 +72,9 @@ int run(const std::string& file, config::Config config) {
   }
   RegistrarProcess& process = **made;
   const PidFile pid(pid_path);
-  end.async_wait([&](const asio::error_code& stopped, int) {
+  end.async_wait([&](const asio::error_code& stopped, int signal) {
     if (stopped) return;
+    spdlog::info("{}: stopping", signal == SIGTERM ? "SIGTERM" : "SIGINT");
     hangup.cancel();
     process.stop();
     loop.stop();
@@ -93,14 +95,18 @@ int main(int argc, char** argv) {
   app.add_option("-c,--config", file, "the configuration, of both processes")->capture_default_str();
   app.add_flag("--check", check, "check the configuration and exit");
   app.set_version_flag("--version", "poolgate-registrar " POOLGATE_VERSION);
-  CLI11_PARSE(app, argc, argv);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e) == 0 ? 0 : 1;  // the library has numbers of its own
+  }
   auto config = poolgate::config::load(file);
   if (!config.ok()) {
     std::cerr << config.error().text << (config.error().text.ends_with('\n') ? "" : "\n");
     return 1;
   }
   if (check) {
-    std::cout << file << ": ok\n";
+    std::cout << file << ": no errors\n";
     return 0;
   }
   return poolgate::registrar::run(file, std::move(*config));

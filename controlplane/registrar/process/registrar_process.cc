@@ -331,7 +331,8 @@ void RegistrarProcess::keep_journal() {
       compact_on();
     }
   }
-  for (const std::string& note : journal_->take_notes()) say(Log::Level::error, "journal", note);
+  const auto level = journal_->degraded() ? Log::Level::error : Log::Level::warn;
+  for (const std::string& note : journal_->take_notes()) say(level, "journal", note);
 }
 
 // The state goes to the new journal in slices of about a millisecond, with all else between them.
