@@ -6,7 +6,7 @@
 
 The bridges route for each other, as scripts/lab has them: that is the servers' direct way back. One service, pool, server
 and client to each mode, on ports of their own, all at once: a fault befalls all of them. Over IPv6 the same hosts are
-fd00:1::21 and so on, the VIPs 2001:db8::1 and ::2.
+fd00:1::21 and so on, the VIPs 2001:db8::1 and ::2; tunnels lead there to servers that have registered IPv4 addresses, too.
 """
 import collections
 import json
@@ -20,10 +20,16 @@ from linux_guest import Guest, Nic
 PROGRAM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "sctp_program.py")
 VIPS = {4: ("192.0.2.1", "192.0.2.2"), 6: ("2001:db8::1", "2001:db8::2")}
 NETWORKS = {"client": (1, 4), "pe1": (2, 3), "pe2": (2, 3)}
-MODES = {"l2": 1, "ipip": 2, "gue": 3, "nat": 4}
-# nat without addresses of ours: the server's way back leads through us.
-MODES_OF_IPV6 = {"l2": 1, "nat": 4, "routed": 5}
+Mode = collections.namedtuple("Mode", "number mode underlay")  # underlay: the family of what the servers register
+# `routed` is nat without addresses of ours: the server's way back leads through us.
+MODES = {4: {"l2": Mode(1, "l2", 4), "ipip": Mode(2, "ipip", 4), "gue": Mode(3, "gue", 4), "nat": Mode(4, "nat", 4),
+             "routed": Mode(5, "nat", 4)},
+         6: {"l2": Mode(1, "l2", 6), "ipip": Mode(2, "ipip", 6), "gue": Mode(3, "gue", 6), "nat": Mode(4, "nat", 6),
+             "routed": Mode(5, "nat", 6), "ipip-6in4": Mode(6, "ipip", 4), "gue-6in4": Mode(7, "gue", 4)}}
+SHARE_OF_MODE = 0.0125  # seconds: 80 messages a second together, whatever the modes, as guests without KVM are slow
 PLAIN = 9  # of a server without us: its port, and its client's, as a mode's
+# What a server's kernel takes out of a tunnel, by the families inside and outside, comes out of these devices.
+TUNNELS = {(4, 4): ("tunl0",), (6, 4): ("sit0",), (6, 6): ("pg2", "pg3")}
 BRIDGES = {"client": ("br-pu", "br-pu2"), "pe1": ("br-pe", "br-pe2"), "pe2": ("br-pe", "br-pe2")}
 
 # Lost packets and dead paths show soon. Who is cut off, or starts anew, is waited for: it must not look dead before.
@@ -48,10 +54,12 @@ for vip in 192.0.2.1 192.0.2.2; do ip addr add $vip/32 dev lo; done
 for vip in 2001:db8::1 2001:db8::2; do ip addr add $vip/128 dev lo nodad; done
 ip route add 10.0.1.0/24 via 10.0.2.254; ip route add 10.0.4.0/24 via 10.0.3.254
 ip route add fd00:1::/64 via fd00:2::254; ip route add fd00:4::/64 via fd00:3::254
-ip -6 rule add ipproto sctp sport 5005 lookup 100
+for family in -4 -6; do ip $family rule add ipproto sctp sport 5005 lookup 100; done
+ip route add 10.0.1.0/24 via 10.0.2.1 table 100; ip route add 10.0.4.0/24 via 10.0.3.1 table 100
 ip route add fd00:1::/64 via fd00:2::1 table 100; ip route add fd00:4::/64 via fd00:3::1 table 100
-sysctl -qw net.ipv4.conf.tunl0.rp_filter=0; ip link set tunl0 up
-ip fou add port 6080 gue
+sysctl -qw net.ipv4.conf.tunl0.rp_filter=0; ip link set tunl0 up; ip link set sit0 up
+for net in 2 3; do ip link add pg$net type ip6tnl mode any remote fd00:$net::1; ip link set pg$net up; done
+for family in -4 -6; do ip $family fou add port 6080 gue; done
 """
 
 
@@ -71,7 +79,7 @@ class Host(Guest):
         self.name, self.family = name, family
         number = list(BRIDGES).index(name)
         nics = [Nic(tap=f"{name}.{n}", mac=f"52:54:00:30:0{number}:0{n}") for n in (0, 1)]
-        super().__init__(nics, netns=lab.namespace("net"), memory=384, modules=("sctp", "ipip", "fou"))
+        super().__init__(nics, netns=lab.namespace("net"), memory=384, modules=("sctp", "ipip", "sit", "ip6_tunnel", "fou", "fou6"))
 
     def __enter__(self):
         super().__enter__()
@@ -81,6 +89,19 @@ class Host(Guest):
     def own_addresses(self):
         return addresses(self.family, self.name)
 
+    def counters(self):
+        """Those of its SCTP, as /proc/net/sctp/snmp names them; `udp4` and `udp6`, datagrams taken; and packets received by device."""
+        counters = {}
+        for line in self.run("cat /proc/net/sctp/snmp /proc/net/snmp /proc/net/snmp6 /proc/net/dev").splitlines():
+            words = line.replace(":", ": ").split()
+            if words[0].startswith("Sctp"):
+                counters[words[0]] = int(words[1])
+            elif words[0] == "Udp6InDatagrams" or (words[0] == "Udp:" and words[1].isdigit()):
+                counters["udp6" if words[0] != "Udp:" else "udp4"] = int(words[1])
+            elif words[0].endswith(":") and words[0][:-1] in sum(TUNNELS.values(), ()):
+                counters[words[0][:-1]] = int(words[2])
+        return counters
+
 
 class Asker:
     """A client that runs in the guest, and what it has told so far."""
@@ -89,9 +110,10 @@ class Asker:
         self.host, self.mode, self.log = host, mode, f"ask-{mode}"
 
     def spec(self):
-        number, family = {**MODES, **MODES_OF_IPV6}.get(self.mode, PLAIN), self.host.family
+        family = self.host.family
+        number = PLAIN if self.mode == "plain" else MODES[family][self.mode].number
         to, port = (addresses(family, "pe1")[0], 5000) if self.mode == "plain" else (VIPS[family][0], 7000)
-        return f"/share/{self.log}%{4000 + number}%{to}%{port + number}"
+        return f"/share/{self.log}%{4000 + number}%{to}%{port + number}%{len(MODES[family]) * SHARE_OF_MODE}"
 
     def records(self):
         lines = self.host.read(self.log).splitlines(keepends=True)[1:]
@@ -138,7 +160,7 @@ class RedirectLab:
     def __init__(self, family=4, workers=1):
         """`workers`: of those that receive; from two on the endpoint has one of its own."""
         self.lab, self.family, self.workers = Lab("pgk-"), family, workers
-        self.modes, self.vips = MODES if family == 4 else MODES_OF_IPV6, VIPS[family]
+        self.modes, self.vips = MODES[family], VIPS[family]
         self.hosts, self.askers = {}, {}
 
     def __enter__(self):
@@ -210,26 +232,25 @@ keepalive_timeout_ms = 10000
         for n, name in enumerate(("pu", "pe", "pe2", "pu2")):
             text += (f'[[port]]\nname = "{name}"\ndevice = "net_af_packet{n},iface=app{n},framecnt=1024"\ntap = "pg-{name}"\n'
                      f'addresses = ["10.0.{n + 1}.1/24", "fd00:{n + 1}::1/64"]\n')
-        for mode, n in self.modes.items():
-            nat = self.is_nat(mode)  # on another port than the servers', and from addresses of ours, one a path
+        for name, (n, mode, _) in self.modes.items():
+            nat = mode == "nat"  # on another port than the servers', and from addresses of ours, one a path
             snat = ("10.0.2.201", "10.0.3.201") if self.family == 4 else ("fd00:2::201", "fd00:3::201")
             text += f"""[[service]]
-name = "{mode}"
+name = "{name}"
 vips = ["{self.vips[0]}", "{self.vips[1]}"]
 protocol = "sctp"
 port = {7000 + n}
-pool = "{mode}"
-mode = "{'nat' if nat else mode}"
+pool = "{name}"
+mode = "{mode}"
 prober = "{'sctp' if nat else 'heartbeat'}"
 probe_interval_ms = 200
 probe_count = 5
-{f'snat = ["{snat[0]}", "{snat[1]}"]' if mode == 'nat' else ''}
+{f'snat = ["{snat[0]}", "{snat[1]}"]' if name == 'nat' else ''}
 """
         return text
 
-    @staticmethod
-    def is_nat(mode):
-        return mode in ("nat", "routed")
+    def is_nat(self, mode):
+        return self.modes[mode].mode == "nat"
 
     def show(self, *words):
         return json.loads(self.lab.cli("show", *words, "json"))
@@ -284,10 +305,10 @@ probe_count = 5
     def start_servers(self, pe, agents=True):
         """Unmodified programs, each with an agent beside it. In direct return they serve on the VIPs."""
         host = self.hosts[pe]
-        own, registrar = host.own_addresses(), "10.0.2.1:3863" if self.family == 4 else "[fd00:2::1]:3863"
-        specs, commands = [f"/share/serve-plain%{5000 + PLAIN}%{','.join(own)}"], ""
-        for mode, n in self.modes.items():
-            port, served = (5000 + n, own) if self.is_nat(mode) else (7000 + n, self.vips)
+        specs, commands = [f"/share/serve-plain%{5000 + PLAIN}%{','.join(host.own_addresses())}"], ""
+        for mode, (_, _, underlay) in self.modes.items():
+            own, registrar = addresses(underlay, pe), "10.0.2.1:3863" if underlay == 4 else "[fd00:2::1]:3863"
+            port, served = self.server_port(mode), own if self.is_nat(mode) else self.vips
             asked = f"[{served[0]}]" if self.family == 6 else served[0]
             specs.append(f"/share/serve-{mode}%{port}%{','.join(served)}")
             if agents:
@@ -297,10 +318,18 @@ probe_count = 5
                              f"</dev/null >/share/agent-{mode} 2>&1 &\n")
         host.run(f"{commands} setsid python3 {PROGRAM} serve {pe} {' '.join(specs)} </dev/null >/share/serve 2>&1")
 
+    def server_port(self, mode):
+        return (5000 if self.is_nat(mode) else 7000) + self.modes[mode].number
+
     def associations(self, host, state=0):
         """How many its kernel has, those that are being set up included, in this state or a later one."""
         lines = self.hosts[host].run("cat /proc/net/sctp/assocs").splitlines()[1:]
         return len([line for line in lines if int(line.split()[4]) >= state])
+
+    def served(self, pe, mode):
+        """How many associations its kernel has with this mode's server."""
+        lines = self.hosts[pe].run("cat /proc/net/sctp/assocs").splitlines()[1:]
+        return len([line for line in lines if int(line.split()[11]) == self.server_port(mode)])
 
     def kill_server(self, pe, mode):
         self.hosts[pe].run(f"kill -9 {self.hosts[pe].read(f'serve-{mode}').split()[0]}")
@@ -310,6 +339,10 @@ probe_count = 5
         self.askers.update({mode: Asker(host, mode) for mode in modes})
         specs = " ".join(self.askers[mode].spec() for mode in modes)
         host.run(f"setsid python3 {PROGRAM} ask {','.join(host.own_addresses())} {specs} </dev/null >/share/ask 2>&1")
+
+    def end_clients(self):
+        """Each takes the answers that it waits for, and ends its association with SHUTDOWN."""
+        self.hosts["client"].run("pkill -TERM -f '[s]ctp_program.py ask'")
 
     def begin_with(self, pe):
         """Ends what clients there are, and starts new ones that this server gets."""
@@ -328,7 +361,7 @@ probe_count = 5
 
     def start_capture(self):
         self.lab.spawn("net", "capture", "tcpdump", "-i", "any", "-n", "-s", "160", "-C", "8", "-W", "2", "-Z", "root", "-w", self.capture,
-                       "ip proto 132 or ip6 proto 132 or ip proto 4 or udp port 6080 or icmp or icmp6 or arp")
+                       "ip proto 132 or ip6 proto 132 or ip proto 4 or proto 41 or udp port 6080 or icmp or icmp6 or arp")
 
     @property
     def capture(self):
@@ -360,4 +393,4 @@ probe_count = 5
             return f"{error}\n"
 
 
-__all__ = ["MODES", "MODES_OF_IPV6", "RedirectLab", "VIPS"]
+__all__ = ["RedirectLab", "TUNNELS", "addresses"]

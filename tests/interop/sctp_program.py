@@ -2,10 +2,12 @@
 """A client and a server on a Linux kernel's own SCTP, one-to-many sockets (RFC 6458), without any library:
 
     sctp_program.py serve NAME LOG%PORT%ADDRESS,ADDRESS...        answers each message with NAME in front of it
-    sctp_program.py ask LOCAL,LOCAL LOG%LOCAL_PORT%TO%PORT...     keeps an association, sends numbered messages
+    sctp_program.py ask LOCAL,LOCAL LOG%LOCAL_PORT%TO%PORT%SECONDS...
+                                      keeps an association, sends a numbered message each SECONDS
 
 One process for each LOG, which begins with its pid. The client begins the next association, from the same port, as soon as
-the last one is over. What either tells there, a line each:
+the last one is over. After SIGTERM it waits for the answers that are due, ends its association in order (RFC 9260 9.2), and
+then itself. What either tells there, a line each:
 
     SECONDS NUMBER up|lost|restart|closed|refused ERROR ID   of the association so numbered (the server's: 0)
     SECONDS NUMBER path ADDRESS STATE                        SCTP_PEER_ADDR_CHANGE
@@ -14,17 +16,17 @@ the last one is over. What either tells there, a line each:
 import errno
 import os
 import select
+import signal
 import socket
 import struct
 import sys
 import time
 
 SOL_SCTP, SNDRCV, EVENTS, BINDX_ADD = 132, 1, 11, 100
-NOTIFICATION = 0x8000
+NOTIFICATION, EOF = 0x8000, 0x200
 ASSOC_CHANGE, PEER_ADDR_CHANGE = 0x8001, 0x8002
 CHANGES = ("up", "lost", "restart", "closed", "refused")
 PATH_STATES = ("available", "unreachable", "removed", "added", "primary", "confirmed", "doubtful")
-INTERVAL = 0.05  # between messages
 
 
 def say(number, *words):
@@ -95,10 +97,24 @@ def serve(name, port, addresses):
 
 
 class Client:
-    def __init__(self, local, local_port, to, port):
+    def __init__(self, local, local_port, to, port, interval):
         self.socket = open_socket(int(local_port), local.split(","))
-        self.to = (to, int(port))
-        self.number, self.sent, self.up, self.id = 0, 0, False, 0
+        self.to, self.interval = (to, int(port)), float(interval)
+        self.number, self.sent, self.answered, self.up, self.id = 0, 0, 0, False, 0
+        self.ending = self.ended = False
+        signal.signal(signal.SIGTERM, self.begin_to_end)
+
+    def begin_to_end(self, *_):
+        self.ending = True
+
+    def send_in_association(self, message, flags=0):
+        """By its id: to the address would begin another where this one is over, and we do not know it yet."""
+        self.socket.sendmsg([message], [(SOL_SCTP, SNDRCV, struct.pack("=4H5Ii", 0, 0, flags, 0, 0, 0, 0, 0, 0, self.id))])
+
+    def end(self):
+        if self.up and not self.ended and self.answered == self.sent:
+            self.send_in_association(b"", EOF)
+            self.ended = True
 
     def send(self):
         if not self.up:
@@ -108,8 +124,8 @@ class Client:
         self.sent += 1
         try:
             message = str(self.sent).encode()
-            if self.up:  # by its id: to the address would begin another where this one is over, and we do not know it yet
-                self.socket.sendmsg([message], [(SOL_SCTP, SNDRCV, struct.pack("=4H5Ii", 0, 0, 0, 0, 0, 0, 0, 0, 0, self.id))])
+            if self.up:
+                self.send_in_association(message)
             else:
                 self.socket.sendto(message, self.to)
         except BlockingIOError:  # the send buffer is full: the peer does not answer
@@ -124,13 +140,16 @@ class Client:
             return False
         data, event, _ = got
         if data is not None:
+            self.answered += 1
             say(self.number, "echo", data.decode())
         elif event:
             say(self.number, *event)
             if event[0] == "up":
                 self.up, self.id = True, event[2]
             elif event[0] in ("lost", "closed", "refused"):
-                self.up, self.sent = False, 0
+                self.up, self.sent, self.answered = False, 0, 0
+                if self.ending:
+                    sys.exit(0)
         return True
 
     def run(self):
@@ -140,8 +159,8 @@ class Client:
                 pass
             now = time.monotonic()
             if now >= due:
-                self.send()
-                due = now + INTERVAL
+                (self.end if self.ending else self.send)()
+                due = now + self.interval
             select.select([self.socket], [], [], max(0.0, due - time.monotonic()))
 
 

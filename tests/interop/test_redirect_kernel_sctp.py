@@ -4,7 +4,7 @@ clients whose associations are pe1's, and ends wherever its fault leads."""
 import unittest
 
 from lib.lab import wait_until
-from redirect_lab import RedirectLab
+from redirect_lab import TUNNELS, RedirectLab, addresses
 
 TIMEOUT_SECONDS = 1800
 COOKIE_ECHOED = 2  # Linux's number of the state
@@ -32,6 +32,10 @@ class RedirectKernelSctp(unittest.TestCase):
             asker.wait("both paths", lambda _, a=asker, n=number: a.paths(n).get(self.lab.vips[1]) == "confirmed")
             self.assertEqual(asker.server(number), "pe1", mode)
             self.before[mode] = number
+
+    def tearDown(self):
+        for name, host in self.lab.hosts.items():
+            self.assertEqual(host.counters()["SctpChecksumErrors"], 0, name)
 
     def explain(self):
         return self.lab.told(self._testMethodName)
@@ -63,6 +67,42 @@ class RedirectKernelSctp(unittest.TestCase):
             self.assertEqual(asker.server(number), "pe1")
             self.assertEqual(len(self.lab.sessions(mode)), 1)
 
+    def test_each_mode_is_carried_as_its_name_says(self):
+        """Told by what the server's kernel has taken out of tunnels, by the client's, and by us."""
+        def packets():
+            return {row["service"]: row["packets"] for row in self.lab.show("service", "all")["services"]}
+        pe1, client, messages = self.lab.hosts["pe1"], self.lab.hosts["client"], 40
+        at_pe1, at_client, carried = pe1.counters(), client.counters(), packets()
+        for _, asker, number in self.each():
+            asker.wait_for_echoes(number, messages)
+        at_pe1 = {name: n - at_pe1[name] for name, n in pe1.counters().items()}
+        at_client = {name: n - at_client[name] for name, n in client.counters().items()}
+        for mode, n in packets().items():
+            self.assertGreaterEqual(n - carried[mode], messages, mode)
+        for underlay in (4, 6):
+            used = [m.mode for m in self.lab.modes.values() if m.underlay == underlay]
+            devices = TUNNELS.get((self.lab.family, underlay), ())
+            taken, in_udp = sum(at_pe1[device] for device in devices), at_pe1[f"udp{underlay}"]
+            self.assertGreaterEqual(in_udp, used.count("gue") * messages, at_pe1)
+            self.assertGreaterEqual(taken - in_udp, used.count("ipip") * messages, at_pe1)
+        self.assertGreaterEqual(at_client["SctpInSCTPPacks"], len(self.lab.modes) * messages)
+        self.assertEqual((at_client["SctpOutOfBlues"], at_client["SctpAborteds"], at_client["SctpShutdowns"]), (0, 0, 0))
+
+    def test_an_association_that_is_shut_down_leaves_nothing_behind(self):
+        client, before = self.lab.hosts["client"], self.lab.hosts["client"].counters()
+        ended = {mode: self.ended_in_pe1(mode) for mode in self.lab.modes}
+        self.lab.end_clients()
+        for mode, asker, number in self.each():
+            asker.wait("SHUTDOWN COMPLETE", lambda records, n=number: any(r.what == "closed" and r.number == n for r in records))
+            self.assertEqual(asker.server(number), "pe1", mode)
+            self.assertEqual(asker.of("lost") + asker.of("refused"), [], mode)
+            wait_until(lambda mode=mode: not self.lab.sessions(mode), 60, f"{mode}: the end of our session")
+            wait_until(lambda mode=mode: not self.lab.served("pe1", mode), 60, f"{mode}: the end of the server's association")
+            self.assertEqual(self.ended_in_pe1(mode), ended[mode], mode)
+        after = client.counters()
+        self.assertEqual((after["SctpShutdowns"] - before["SctpShutdowns"], after["SctpAborteds"] - before["SctpAborteds"],
+                          after["SctpCurrEstab"]), (len(self.lab.modes), 0, 0))
+
     def test_a_cut_link_of_the_client_costs_no_message(self):
         self.lab.cut("client", 0)
         for _, asker, number in self.each():
@@ -78,17 +118,17 @@ class RedirectKernelSctp(unittest.TestCase):
 
     def check_cut_link_of_the_server(self, link):
         """It costs no message, the element is not dead, and its address is used again once it is back."""
-        address = self.lab.hosts["pe1"].own_addresses()[link]
+        address = {mode: addresses(m.underlay, "pe1")[link] for mode, m in self.lab.modes.items()}
         self.lab.cut("pe1", link)
         for mode in self.lab.modes:
-            self.lab.wait_for_dead_addresses(mode, "pe1", [f"{address}:prober"])
+            self.lab.wait_for_dead_addresses(mode, "pe1", [f"{address[mode]}:prober"])
         for mode, asker, number in self.each():
             asker.wait_for_echoes(number, 60)
             self.assertEqual(asker.number(), number)
             self.assertEqual(asker.server(number), "pe1")
             self.assertEqual(self.lab.elements(mode)["pe1"]["state"], "up")
-            if mode in ("l2", "ipip", "gue"):  # else the client's SCTP does it
-                self.assertNotIn(address, {session["via"] for session in self.lab.sessions(mode)})
+            if not self.lab.is_nat(mode):  # else the client's SCTP does it
+                self.assertNotIn(address[mode], {session["via"] for session in self.lab.sessions(mode)})
         self.lab.join("pe1", link)
         for mode, asker, number in self.each():
             self.lab.wait_for_dead_addresses(mode, "pe1", [])

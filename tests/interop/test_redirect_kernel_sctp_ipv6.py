@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""All that test_redirect_kernel_sctp.py asks, over IPv6, with two workers that receive: l2, nat, and nat without addresses of ours."""
+"""All that test_redirect_kernel_sctp.py asks, over IPv6, with two workers that receive, and of servers that tunnels reach by either family."""
 import unittest
 
 import test_redirect_kernel_sctp as ipv4
