@@ -6,6 +6,9 @@ and here one tshark that reads the file as it grows, so that waiting for a messa
     capture.begin()                          # of a scenario: what came before is out of sight
     capture.wait(30, "a response", lambda packets: [...])
     capture.sync(); capture.packets()        # all that has passed until now
+
+Nothing waits on the way: else tcpdump gives what it has once a second (--immediate-mode), and tshark, of what it is told to be an
+interface and not a file (-r), twice.
 """
 import struct
 import subprocess
@@ -33,11 +36,11 @@ class Capture:
         self.seen, self.marks, self.processes, self.begun, self.number = [], [set() for _ in ports], [], 0, 1000
         self.broken = ""
         for port in ports:
-            guest.spawn(f"tcpdump -i {port} -U -s 0 -w /share/{port}.pcap sctp or udp", f"{port}.tcpdump")
+            guest.spawn(f"tcpdump -i {port} -U --immediate-mode -s 0 -w /share/{port}.pcap sctp or udp", f"{port}.tcpdump")
         for index, port in enumerate(ports):
             wait_for_text(guest, f"{port}.tcpdump", "listening on")
             tail = subprocess.Popen(["tail", "-c", "+1", "-f", f"{guest.share}/{port}.pcap"], stdout=subprocess.PIPE)
-            tshark = subprocess.Popen(["tshark", "-l", "-n", "-i", "-", "-Y", wire.INTERESTING, "-T", "pdml"], stdin=tail.stdout,
+            tshark = subprocess.Popen(["tshark", "-l", "-n", "-r", "-", "-Y", wire.INTERESTING, "-T", "pdml"], stdin=tail.stdout,
                                       stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, encoding="utf-8", errors="replace")
             tail.stdout.close()
             self.processes += [tail, tshark]
@@ -86,6 +89,7 @@ class Capture:
             found = wanted(self.packets())
             if found:
                 return found
+            time.sleep(0.02)  # each look is at all of them: a flood is looked at in bundles
             with self.changed:
                 self.changed.wait_for(lambda: len(self.seen) > known or self.broken, max(0, min(1, end - time.monotonic())))
                 if self.broken:

@@ -67,6 +67,7 @@ class Scenario:
                     self.assertEqual(answer.number("cause_code"), 9, answer)
                 return answer
             self.assertLess(time.monotonic(), end, answer)
+            time.sleep(0.1)
 
     def chunks(self, kind, source=None, port=None, packets=None):
         """The packets with an SCTP chunk of that type, from that address, from or to that port; until now, or of `packets`."""

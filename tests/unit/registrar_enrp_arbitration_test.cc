@@ -86,6 +86,8 @@ TEST_P(Agreed, I16_ENRP_3_5_1_4_of_two_that_detect_in_one_tick_exactly_one_takes
   EXPECT_EQ(s[c.heir].counters().takeovers_won, 1u);
   EXPECT_EQ(s[loser].counters().takeovers_won, 0u);
   EXPECT_EQ(s[loser].counters().takeovers_stopped, 1u);
+  for (const auto id : {c.us, c.other})
+    EXPECT_EQ(s[id].counters().takeovers_contested, 1u) << id << " heard of the other's before its own ended";
   EXPECT_THAT(s.sent<enrp::TakeoverServer>(c.heir), SizeIs(1)) << "to the other, and once";
   EXPECT_THAT(s.sent<enrp::TakeoverServer>(loser), SizeIs(0));
   EXPECT_THAT(s.homes(c.us), Each(Pair(testing::_, c.heir)));

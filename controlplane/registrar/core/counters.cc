@@ -51,6 +51,7 @@ std::vector<std::pair<std::string_view, uint64_t>> Counters::list() const {
       {"takeovers_begun", takeovers_begun},
       {"takeovers_won", takeovers_won},
       {"takeovers_stopped", takeovers_stopped},
+      {"takeovers_contested", takeovers_contested},
       {"pes_taken_over", pes_taken_over},
       {"pes_claimed", pes_claimed},
       {"claims_failed", claims_failed},

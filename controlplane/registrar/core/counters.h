@@ -56,7 +56,8 @@ struct Counters {
   uint64_t resyncs = 0;                 // begun
   uint64_t takeovers_begun = 0;
   uint64_t takeovers_won = 0;
-  uint64_t takeovers_stopped = 0;  // the target is alive, or another takes it over
+  uint64_t takeovers_stopped = 0;    // the target is alive, or another takes it over
+  uint64_t takeovers_contested = 0;  // INIT_TAKEOVERs of another for a target of ours
   uint64_t pes_taken_over = 0;
   uint64_t pes_claimed = 0;        // that answered their new home
   uint64_t claims_failed = 0;      // that answered nowhere

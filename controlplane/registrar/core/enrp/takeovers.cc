@@ -83,7 +83,13 @@ void Takeovers::initiated(Peer& from, ServerId target) {
   if (running_.contains(target)) {
     const bool theirs =
         from.partner.smaller_id_wins ? from.id < context_.server_id : from.id > context_.server_id;
-    if (!theirs) return;
+    ++context_.counters.takeovers_contested;
+    if (!theirs) {
+      context_.out.log(
+          Log::Level::info, "takeover " + std::to_string(target),
+          server_text(from.id) + ", which would take over " + server_text(target) + ", too, is to give way");
+      return;
+    }
     running_.erase(target);
     ++context_.counters.takeovers_stopped;
     context_.out.log(Log::Level::info, "takeover " + std::to_string(target),
