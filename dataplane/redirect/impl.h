@@ -311,7 +311,7 @@ struct Redirector::Impl {
   Chooser chooser;
   std::unique_ptr<ClientHops> owned_hops;
   ClientHops& hops;
-  uint16_t last_hop = 0;  // the last one learnt
+  uint16_t last_hop = 0;                      // the last one learnt
   std::vector<TokenBucket> refusals, aborts;  // by service
   TokenBucket icmp_errors;                    // sent, or passed on to PEs
   uint32_t random_state;

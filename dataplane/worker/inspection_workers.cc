@@ -99,7 +99,7 @@ Result<Report> Inspection::associations() {
 Result<Report> Inspection::sessions(const cli::SessionFilter& wanted) {
   std::set<std::string> of_services;  // empty: any
   if (wanted.pe || !wanted.service.empty()) {
-    const auto found = services_of(wanted);
+    auto found = services_of(wanted);
     if (!found) return found.error();
     of_services = std::move(*found);
   }
