@@ -18,7 +18,7 @@ namespace poolgate::redirect {
   X(header_split, "headers over several segments that could not be joined")                           \
   X(ip_version, "IP version differs from the Ethernet type")                                          \
   X(ip_header_length, "IPv4 header length below 20 or past the packet")                               \
-  X(ip_total_length, "IP length below its header or past the frame")                                  \
+  X(ip_total_length, "IP length below its header, past the frame, or of a fragment past 65,535")      \
   X(ip_ttl_zero, "TTL or hop limit is 0")                                                             \
   X(ip_source_route, "IPv4 source route option")                                                      \
   X(ip_address, "source address is multicast, loopback, broadcast or unset")                          \

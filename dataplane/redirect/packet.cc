@@ -106,6 +106,8 @@ bool parse_ipv4(Bytes b, PacketInfo& info) {
   info.l4_offset = static_cast<uint16_t>(at + header);
   info.l4_length = static_cast<uint16_t>(total - header);
   if (__builtin_expect(raw16(ip + 6) & swap16(0x3fff), 0)) {
+    // What it is a piece of cannot be longer than a packet; cut again, its offset would not fit its field.
+    if ((get16(ip + 6) & 0x1fffu) * 8 + total > 65535) return bad(info, DropReason::ip_total_length);
     info.kind = PacketKind::fragment;
     return true;
   }
@@ -141,6 +143,8 @@ bool parse_ipv6(Bytes b, PacketInfo& info) {
     next = extension[0];
     // An atomic fragment (RFC 6946) is a whole packet.
     if (fragment && (get16(extension + 2) & 0xfff9) != 0) {
+      const size_t end = (get16(extension + 2) & 0xfff8u) + (b.total - at - length);  // RFC 8200 §4.5
+      if (end > 65535) return bad(info, DropReason::ip_total_length);
       info.flow.protocol = next;
       info.kind = PacketKind::fragment;
       return true;

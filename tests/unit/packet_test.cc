@@ -137,6 +137,24 @@ TEST(Packet, fragments_are_told_apart_and_atomic_ones_are_none) {
   EXPECT_EQ(fragment(1, 0).kind, PacketKind::fragment);
 }
 
+TEST(Packet, RFC_791_3_2_RFC_8200_4_5_a_fragment_that_ends_behind_the_longest_packet_is_refused) {
+  Bytes v4 = ip_frame(kFlow, 17, Bytes(16));
+  constexpr unsigned kMore = 0x2000, kLast = (65535 - 36) / 8;
+  set16(v4, 20, kMore + kLast);
+  EXPECT_EQ(parsed(v4).kind, PacketKind::fragment);
+  set16(v4, 20, kMore + kLast + 1);
+  EXPECT_EQ(refused(v4), DropReason::ip_total_length);
+  set16(v4, 20, 0x1fff);
+  EXPECT_EQ(refused(v4), DropReason::ip_total_length);
+  const auto v6 = [](unsigned field, size_t n) {
+    Bytes payload{17, 0, static_cast<uint8_t>(field >> 8), static_cast<uint8_t>(field), 0, 0, 0, 9};
+    add(payload, Bytes(n));
+    return ipv6_frame(44, payload);
+  };
+  EXPECT_EQ(parsed(v6(0xfff8, 7)).kind, PacketKind::fragment);
+  EXPECT_EQ(refused(v6(0xfff8, 8)), DropReason::ip_total_length);
+}
+
 TEST(Packet, RFC_8200_extension_headers_are_walked_within_bounds) {
   const Bytes inner = udp(kFlow6, "x");
   const Bytes transport = slice(inner, 54, inner.size() - 54);
