@@ -8,7 +8,8 @@ and here one tshark that reads the file as it grows, so that waiting for a messa
     capture.sync(); capture.packets()        # all that has passed until now
 
 Nothing waits on the way: else tcpdump gives what it has once a second (--immediate-mode), and tshark, of what it is told to be an
-interface and not a file (-r), twice.
+interface and not a file (-r), twice. In that mode the kernel keeps a place of the longest packet's size (-s) for each that waits: of
+the default 2 MiB that were eight, and a flood lost some.
 """
 import struct
 import subprocess
@@ -36,7 +37,7 @@ class Capture:
         self.seen, self.marks, self.processes, self.begun, self.number = [], [set() for _ in ports], [], 0, 1000
         self.broken = ""
         for port in ports:
-            guest.spawn(f"tcpdump -i {port} -U --immediate-mode -s 0 -w /share/{port}.pcap sctp or udp", f"{port}.tcpdump")
+            guest.spawn(f"tcpdump -i {port} -U --immediate-mode -B 65536 -s 65535 -w /share/{port}.pcap sctp or udp", f"{port}.tcpdump")
         for index, port in enumerate(ports):
             wait_for_text(guest, f"{port}.tcpdump", "listening on")
             tail = subprocess.Popen(["tail", "-c", "+1", "-f", f"{guest.share}/{port}.pcap"], stdout=subprocess.PIPE)
