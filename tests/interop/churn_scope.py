@@ -3,6 +3,7 @@
 10.0.2.4, on one bridge; agents on this machine at 10.0.2.11, RSPLIB's servers in the guest at 10.0.2.12.
 """
 import json
+import os
 import re
 import signal
 import subprocess
@@ -152,6 +153,19 @@ class Elements:
         running.send_signal(signal.SIGKILL if crash else signal.SIGTERM)
         return None if running.wait(60) is None else None
 
+    def log(self, size=1500):
+        """What the agents said; RSPLIB's servers run quietly."""
+        texts = []
+        for e in self.by_name.values():
+            if os.path.exists(f"{self.folder}/{e.name}.log"):
+                with open(f"{self.folder}/{e.name}.log", encoding="utf-8", errors="replace") as f:
+                    texts.append(f"--- {e.name}, {e.pe:#010x}\n{f.read()[-size:]}")
+        return "\n".join(texts)
+
+    def ended(self):
+        """Agents that ended of their own accord."""
+        return [f"{name}: {p.poll()}" for name, p in self.running.items() if isinstance(p, subprocess.Popen) and p.poll() is not None]
+
     def close(self):
         for process in self.running.values():
             if isinstance(process, subprocess.Popen):
@@ -205,7 +219,7 @@ class Scope:
             registrar.start()
 
     def ended(self):
-        return [text for registrar in self.registrars.values() for text in registrar.ended()]
+        return [text for part in (*self.registrars.values(), self.elements) for text in part.ended()]
 
     def faults(self, live):
         """What does not hold of a scope that has had its peace, with these PEs alive; none: all does."""

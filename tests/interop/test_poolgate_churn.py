@@ -63,7 +63,7 @@ class ChurnTest(unittest.TestCase):
     @staticmethod
     def logs(scope):
         ours = [f"--- {name} of {n}\n{p.log(name)}" for n, p in scope.poolgates.items() for name in ("registrar", "dataplane")]
-        return "\n".join(["", *ours, f"--- {scope.rsplib.log()}"])
+        return "\n".join(["", scope.elements.log(), *ours, f"--- {scope.rsplib.log()}"])
 
 
 if __name__ == "__main__":

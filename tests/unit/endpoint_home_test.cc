@@ -82,6 +82,33 @@ TEST_F(EndpointKeepAlive,
   EXPECT_FALSE(world.has_link(0));  // the former home, once the new one has answered
 }
 
+// A server that was taken over comes back, still has the PE, and insists.
+TEST_F(EndpointKeepAlive, ASAP_3_4_3_a_former_home_that_claims_the_PE_back_keeps_its_link) {
+  const Link first = world.endpoint.home();
+  world.deliver(1, asap::EndpointKeepAlive{true, 0xbb, "EchoPool", {}});
+  const Link second = world.endpoint.home();
+  world.deliver(0, asap::EndpointKeepAlive{true, 0xaa, "EchoPool", {}});
+  EXPECT_EQ(world.endpoint.home(), first);
+  EXPECT_TRUE(world.closed.empty());
+  world.deliver(1, asap::EndpointKeepAlive{true, 0xbb, "EchoPool", {}});
+  EXPECT_EQ(world.endpoint.home(), second);
+  EXPECT_TRUE(world.closed.empty());
+  world.run_until(581s);  // T4
+  EXPECT_EQ(world.sent<asap::Registration>().back().link, second);
+  EXPECT_EQ(world.closed, std::vector<Link>{first});
+}
+
+TEST_F(EndpointKeepAlive, ASAP_3_4_3_a_former_home_that_claims_a_PE_without_a_home_keeps_its_link) {
+  const Link first = world.endpoint.home();
+  world.deliver(1, asap::EndpointKeepAlive{true, 0xbb, "EchoPool", {}});
+  world.break_link(1);
+  world.deliver(0, asap::EndpointKeepAlive{true, 0xaa, "EchoPool", {}});
+  EXPECT_EQ(world.endpoint.home(), first);
+  world.run_until(581s);
+  EXPECT_TRUE(world.has_link(0));
+  EXPECT_TRUE(world.closed.empty());
+}
+
 TEST_F(EndpointKeepAlive, ASAP_3_4_3_H_from_the_home_itself_changes_nothing) {
   world.deliver(0, asap::EndpointKeepAlive{true, 0xaa, "EchoPool", {}});
   world.run_for(1s);

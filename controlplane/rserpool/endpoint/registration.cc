@@ -87,6 +87,7 @@ void Registration::send(Time now) {
 
 void Registration::home_changed(bool adopted, Time now) {
   if (state_ == State::idle || state_ == State::rejected) return;
+  registered_at_ = 0;  // also where it was registered once: since then somebody else had it
   if (hunt_.home() == 0) {
     // A request under way is gone with the link; what was registered must be made known to the next home.
     if (awaiting_ && give_up()) return;

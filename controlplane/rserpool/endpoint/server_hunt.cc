@@ -69,6 +69,7 @@ void ServerHunt::stop() {
 }
 
 void ServerHunt::replace_home(Link link, ServerRef server, ServerId id, bool adopted) {
+  if (link != 0 && link == retired_) retired_ = 0;  // the former home has us back
   if (home_ != 0) {
     settled();
     retired_ = home_;
