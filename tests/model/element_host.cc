@@ -44,7 +44,7 @@ ElementHost::ElementHost(Events& events, Network& network, const IpAddress& addr
       host_(network.add_host()),
       at_(network.open(host_, address, kElementPort, *this)) {
   element_.id = id;
-  element_.registration_life = 60;
+  element_.registration_life = id % 2 == 0 ? 60 : rserpool::kInfiniteLife;  // which nothing renews in time
   element_.user_transport.port = 7;
   element_.user_transport.addresses = {address};
 }

@@ -25,31 +25,77 @@ RegistrarHost::RegistrarHost(Events& events, Network& network, const IpAddress& 
 }
 
 void RegistrarHost::start() {
-  network_.revive(host_);
+  mortal_.reset();
+  const bool begins = retention_ == nullptr;
+  if (begins) {
+    network_.revive(host_);
+    ++epoch_;
+    retention_ = std::make_unique<dataplane::Retention>(epoch_);
+  }
+  if (core_ == nullptr) {
+    start_registrar();
+  } else if (begins) {
+    take([this] { attach(); });
+  }
+}
+
+void RegistrarHost::start_registrar() {
   ++life_;
-  epoch_ = 1000 * id_ + life_;
   tick_at_ = registrar::kNever;
-  const Micros now = events_.now();
-  core_ = std::make_unique<registrar::Registrar>(settings_, id_, epoch_, now);
+  core_ = std::make_unique<registrar::Registrar>(settings_, id_, 1000 * id_ + life_, now());
   for (const auto& record : journal_) core_->restore(record);
-  core_->restored(now);
+  core_->restored(now());
+  if (retention_) attach();
+  act();
+}
+
+// As the channel's server replays to the registrar that connects.
+void RegistrarHost::attach() {
+  attached_ = true;
   channel::Welcome welcome;
   welcome.epoch = epoch_;
   welcome.local_addresses = {address_};
   welcome.asap_port = kAsapPort;
   welcome.enrp_port = kEnrpPort;
-  core_->channel_up(now, welcome);
-  core_->replay_done(now);
-  act();
+  core_->channel_up(now(), welcome);
+  retention_->forget_requests();
+  for (const auto& step : retention_->replay()) {
+    if (!step.event) {
+      if (const channel::MessageUp* kept = retention_->find(step.message)) {
+        channel::MessageUp message = *kept;
+        message.replayed = true;
+        core_->message(now(), message);
+      }
+    } else if (const auto* up = std::get_if<channel::AssociationUp>(&*step.event)) {
+      if (up->restarted) retention_->restart_told(up->association);
+      core_->association_up(now(), *up);
+    } else if (const auto* end = std::get_if<channel::AssociationDown>(&*step.event)) {
+      core_->association_down(now(), *end);
+    }
+  }
+  core_->replay_done(now());
 }
 
 void RegistrarHost::kill() {
   network_.kill(host_);
+  retention_.reset();
+  end_registrar();
+}
+
+void RegistrarHost::end_registrar() {
   core_.reset();
   waiting_.clear();
-  sequences_.clear();
+  mortal_.reset();
+  attached_ = false;
   paused_ = false;
   ++life_;
+}
+
+void RegistrarHost::kill_data_plane() {
+  network_.kill(host_);
+  retention_.reset();
+  attached_ = false;
+  take([this] { core_->channel_lost(now()); });
 }
 
 void RegistrarHost::resume() {
@@ -81,6 +127,12 @@ void RegistrarHost::take(What&& what) {
   act();
 }
 
+// Without a registrar to tell, retention_ has it for the next.
+template <class Tell>
+void RegistrarHost::tell(Tell&& tell) {
+  if (attached_) take(std::forward<Tell>(tell));
+}
+
 void RegistrarHost::up(EndpointId at, EndId end, const IpAddress& peer, uint16_t port, uint64_t request,
                        bool restarted) {
   channel::AssociationUp up;
@@ -91,7 +143,9 @@ void RegistrarHost::up(EndpointId at, EndId end, const IpAddress& peer, uint16_t
   up.peer_port = port;
   up.streams_out = 10;
   up.peer_addresses = {peer};
-  take([this, up] { core_->association_up(now(), up); });
+  retention_->up(up);
+  if (attached_) retention_->restart_told(up.association);
+  tell([this, up] { core_->association_up(now(), up); });
 }
 
 void RegistrarHost::down(EndpointId, EndId end, DownReason reason, uint64_t request) {
@@ -99,35 +153,55 @@ void RegistrarHost::down(EndpointId, EndId end, DownReason reason, uint64_t requ
   if (end != 0) down.association = name(end);
   down.request = request;
   down.reason = reason;
-  take([this, down] { core_->association_down(now(), down); });
+  if (end != 0) retention_->down(down);
+  tell([this, down] { core_->association_down(now(), down); });
 }
 
 void RegistrarHost::message(EndpointId, EndId end, const Payload& payload) {
   channel::MessageUp up;
   up.association = name(end);
-  up.sequence = ++sequences_[end];
   up.stream = payload.stream;
   up.ppid = payload.ppid;
   up.payload = payload.bytes;
-  take([this, up] { core_->message(now(), up); });
+  up.sequence = retention_->keep(up);
+  tell([this, up] { core_->message(now(), up); });
 }
 
 void RegistrarHost::send_failed(EndpointId, EndId end, const Payload& payload) {
   channel::SendFailed failed{name(end), payload.ppid, payload.bytes};
-  take([this, failed] { core_->send_failed(now(), failed); });
+  tell([this, failed] { core_->send_failed(now(), failed); });
 }
 
 void RegistrarHost::act() {
-  for (const registrar::Action& action : core_->take_actions()) act(action);
+  if (!core_) return;
+  for (const registrar::Action& action : core_->take_actions()) {
+    if (mortal_ && (*mortal_)-- == 0) {
+      log_.push_back(std::to_string(now() / kMs) + " -- dies here");
+      return end_registrar();
+    }
+    act(action);
+  }
   tick_later();
+}
+
+void RegistrarHost::down(const channel::MessageDown& message) {
+  if (!retention_) return;
+  if (retention_->judge(message.association, message.answers) == dataplane::Retention::Verdict::pass) {
+    network_.send(message.association.id, {message.stream, message.ppid, message.payload});
+    if (message.answers != 0) retention_->mark_answered(message.association, message.answers);
+  }
+  if (message.acknowledges) retention_->acknowledge(message.association, message.answers);
 }
 
 void RegistrarHost::act(const registrar::Action& action) {
   if (const auto* m = std::get_if<channel::MessageDown>(&action)) {
-    if (m->association.epoch == epoch_) network_.send(m->association.id, {m->stream, m->ppid, m->payload});
+    down(*m);
+  } else if (const auto* ack = std::get_if<channel::Acknowledge>(&action)) {
+    if (retention_) retention_->acknowledge(ack->association, ack->sequence);
   } else if (const auto* c = std::get_if<channel::Connect>(&action)) {
-    network_.connect(c->service == channel::SctpService::asap ? asap_ : enrp_, c->peer_addresses.at(0),
-                     c->peer_port, c->request);
+    if (retention_)
+      network_.connect(c->service == channel::SctpService::asap ? asap_ : enrp_, c->peer_addresses.at(0),
+                       c->peer_port, c->request);
   } else if (const auto* close = std::get_if<channel::Close>(&action)) {
     // As by the data plane: what it tells about it comes after this turn of the loop.
     const EndId end = close->association.id;

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A registrar as it runs on a host: its state machine, the associations of its data plane, and its journal,
-// which outlives it.
+// An appliance on a host: a registrar, which is its state machine and a journal that outlives it, and a data
+// plane, which is the associations and what it keeps for the next registrar. Either may die alone.
 #pragma once
 
 #include <memory>
-#include <set>
+#include <optional>
 
 #include "controlplane/registrar/core/registrar.h"
+#include "dataplane/channel/retention.h"
 #include "tests/model/network.h"
 
 namespace poolgate::model {
@@ -16,13 +17,21 @@ class RegistrarHost final : public Party {
   RegistrarHost(Events& events, Network& network, const IpAddress& address, registrar::Settings settings,
                 rserpool::ServerId id);
 
+  // Whatever of it does not run.
   void start();
-  void kill();  // power cut: with its data plane
+  void kill();  // power cut: both
+  // Its process ends in the middle of what it is doing, `actions` later.
+  void kill_registrar(unsigned actions) { mortal_ = actions; }
+  void kill_data_plane();
   // Stopped as by SIGSTOP: its data plane goes on, what comes up waits.
   void pause() { paused_ = true; }
   void resume();
 
-  bool alive() const { return core_ != nullptr; }
+  // Whole.
+  bool alive() const { return core_ != nullptr && retention_ != nullptr; }
+  // It will not be for long.
+  bool doomed() const { return mortal_.has_value(); }
+  bool half_alive() const { return (core_ == nullptr) != (retention_ == nullptr); }
   rserpool::ServerId id() const { return id_; }
   HostId host() const { return host_; }
   const IpAddress& address() const { return address_; }
@@ -39,10 +48,16 @@ class RegistrarHost final : public Party {
 
  private:
   channel::AssociationName name(EndId end) const { return {epoch_, 0, end}; }
+  void start_registrar();
+  void attach();
+  void end_registrar();
   template <class What>
   void take(What&& what);
+  template <class Tell>
+  void tell(Tell&& tell);
   void act();
   void act(const registrar::Action& action);
+  void down(const channel::MessageDown& message);
   void tick_later();
 
   Events& events_;
@@ -52,15 +67,17 @@ class RegistrarHost final : public Party {
   rserpool::ServerId id_;
   HostId host_;
   EndpointId asap_, enrp_;
-  std::unique_ptr<registrar::Registrar> core_;
+  std::unique_ptr<registrar::Registrar> core_;       // while the registrar runs
+  std::unique_ptr<dataplane::Retention> retention_;  // while the data plane runs
   std::vector<registrar::JournalRecord> journal_;
   std::deque<std::function<void()>> waiting_;
-  std::map<EndId, uint64_t> sequences_;
   std::deque<std::string> log_;
   uint64_t epoch_ = 0;
   uint64_t life_ = 0;  // counts starts: what was asked for in an earlier one is void
   Micros tick_at_ = registrar::kNever;
+  std::optional<unsigned> mortal_;  // actions until it dies
   bool paused_ = false;
+  bool attached_ = false;  // the data plane tells the registrar what happens
 };
 
 }  // namespace poolgate::model

@@ -67,8 +67,8 @@ void Scope::note(const std::string& what) {
 }
 
 size_t Scope::registrars_alive() const {
-  return static_cast<size_t>(
-      std::count_if(registrars_.begin(), registrars_.end(), [](const auto& r) { return r->alive(); }));
+  return static_cast<size_t>(std::count_if(registrars_.begin(), registrars_.end(),
+                                           [](const auto& r) { return r->alive() && !r->doomed(); }));
 }
 
 RegistrarHost* Scope::pick(bool alive) {
@@ -79,7 +79,7 @@ RegistrarHost* Scope::pick(bool alive) {
 }
 
 void Scope::disturb() {
-  switch (events_.between(0, 7)) {
+  switch (events_.between(0, 9)) {
     case 0: {
       RegistrarHost* r = registrars_alive() > 1 ? pick(true) : nullptr;
       if (r == nullptr) return;
@@ -125,7 +125,28 @@ void Scope::disturb() {
       note("element " + hex(e.id()) + " deregisters");
       return e.stop();
     }
+    case 8:
+    case 9:
+      return kill_process();
   }
+}
+
+// One of the two of an appliance, and most often somebody starts it again.
+void Scope::kill_process() {
+  RegistrarHost* r = registrars_alive() > 1 ? pick(true) : nullptr;
+  if (r == nullptr || r->doomed()) return;
+  const bool registrar = events_.chance(70);
+  note((registrar ? "the process of registrar " : "the data plane of registrar ") + hex(r->id()) + " dies");
+  if (registrar) {
+    r->kill_registrar(static_cast<unsigned>(events_.between(0, 8)));
+  } else {
+    r->kill_data_plane();
+  }
+  if (!events_.chance(70)) return;
+  events_.after(events_.between(50, 8000) * kMs, [this, r] {
+    note("and is started again: registrar " + hex(r->id()));
+    r->start();
+  });
 }
 
 void Scope::heal() {
@@ -144,6 +165,9 @@ void Scope::run(Micros settle) {
   }
   events_.run_for(events_.between(10, 6000) * kMs);
   heal();
+  // Somebody sees to that. (A PE whose registrar is dead behind a data plane that lives learns it at T4.)
+  for (const auto& r : registrars_)
+    if (r->half_alive() || r->doomed()) r->start();
   network_.set_loss(0);
   events_.run_for(settle);
   // A registration may just have been renewed: the next heartbeats say so.

@@ -35,6 +35,7 @@ class Scope {
   registrar::Settings settings(unsigned self) const;
   rserpool::PeId pe_id();
   void disturb();
+  void kill_process();
   void heal();
   void note(const std::string& what);
   RegistrarHost* pick(bool alive);
