@@ -428,6 +428,25 @@ TEST(EnrpTakeover, a_PE_that_answers_nowhere_is_removed_in_the_end_and_found_dea
   EXPECT_THAT(s.pe_at(2).homes, SizeIs(3)) << "claim_attempts";
 }
 
+TEST(EnrpTakeover, a_PE_that_answers_a_claim_after_it_was_removed_is_ours_all_the_same) {
+  Side s;
+  const auto t = s.peer(kTarget);
+  const auto a = s.peer(kSmaller);
+  s.own(t, kTarget, 7);
+  s.silence({{a, kSmaller}});
+  s.w.send(a, enrp::Message(enrp::InitTakeoverAck{kSmaller, kOurId, kTarget}));
+  const auto connect = s.first_connect();
+  ASSERT_TRUE(connect.has_value());
+  const auto host = s.w.reached(*connect);
+  ASSERT_THAT(s.w.sent<asap::EndpointKeepAlive>(), SizeIs(1));
+  for (int i = 0; i < 60 && !s.w.there().empty(); ++i) s.w.run(kS);
+  ASSERT_THAT(s.w.there(), IsEmpty());
+  s.w.send(host, asap::Message(asap::EndpointKeepAliveAck{"EchoPool", 7}));
+  const auto list = s.w.registrar.elements("EchoPool", s.w.now);
+  ASSERT_THAT(list, SizeIs(1));
+  EXPECT_EQ(list[0].element.home, kOurId);
+}
+
 TEST(EnrpTakeover, a_PE_that_was_claimed_is_watched_by_its_new_home) {
   Scope s;
   registrar::Settings settings = Scope::fast();

@@ -66,7 +66,8 @@ struct Request {
   uint64_t sequence = 0;
   uint16_t stream = 0;
   uint64_t connection = 0;
-  std::string peer;  // for the log
+  std::string peer;       // for the log
+  bool replayed = false;  // an earlier registrar may have had it
 
   bool over_tcp() const { return association == nullptr; }
 };

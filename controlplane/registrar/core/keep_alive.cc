@@ -70,6 +70,7 @@ void KeepAlives::handle(const Request& request, const asap::EndpointKeepAliveAck
                        context_.space.record(pe).association == key_of(request.association->name);
   if (!its_own) {
     ++context_.counters.unexpected_messages;
+    if (pe == kNoPe && request.replayed) nobody(request, message);
     return;
   }
   ++context_.counters.keepalives_acked;
@@ -82,6 +83,17 @@ void KeepAlives::handle(const Request& request, const asap::EndpointKeepAliveAck
   if (const uint32_t sent = notes.number; sent != 0)
     request.association->round_trip_ms = static_cast<uint32_t>(context_.clock.now_ms()) - sent;
   alive(pe);
+}
+
+// A registrar before us told the PE that it is its home server, and died before it knew the answer: the PE
+// learns so that it is at home nowhere, and registers again.
+void KeepAlives::nobody(const Request& request, const asap::EndpointKeepAliveAck& message) {
+  const auto& name = request.association->name;
+  if (context_.space.first_of_association(key_of(name)) != kNoPe) return;
+  context_.out.log(
+      Log::Level::info, "pe-unknown",
+      pe_text(message.handle, message.pe_id) + " answers, and is not listed: it is made to register");
+  context_.out.put(channel::Close{name, true});
 }
 
 // RFC 5352 §3.5.

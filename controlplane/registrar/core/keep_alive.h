@@ -26,6 +26,7 @@ class KeepAlives {
   void tick(const std::function<void(rserpool::PeIndex)>& claimed);
 
  private:
+  void nobody(const Request& request, const rserpool::asap::EndpointKeepAliveAck& message);
   void send(rserpool::PeIndex pe);
   // Now, but not sooner than the minimum gap after the last one.
   void send_immediately(rserpool::PeIndex pe);

@@ -237,6 +237,7 @@ void State::forget(const channel::AssociationName& name) {
   if (Association* association = context_.associations.find(name))
     subscriptions_.unsubscribe_all(*association);
   context_.associations.remove(name);
+  claims_.association_lost(name);
   enrp_.down(name);
 }
 
@@ -303,7 +304,8 @@ void State::take(Association& association, const channel::MessageUp& message) {
         association.peer() + ": payload protocol id " + std::to_string(message.ppid) + " ignored");
     return;
   }
-  const Request request{&association, message.sequence, message.stream, 0, association.peer()};
+  const Request request{&association,       message.sequence, message.stream, 0,
+                        association.peer(), message.replayed};
   if (asap) {
     asap_.message(request, {association.messages, association.unreachable_reports, association.limit_errors},
                   message.payload);

@@ -12,10 +12,6 @@ using rserpool::kNoPe;
 using rserpool::PeIndex;
 using rserpool::PeTimer;
 
-namespace {
-constexpr size_t kMaxDoubts = 10'000;
-}  // namespace
-
 // PeNotes::keep_alives counts the attempts of a claim.
 
 // No second has more of them than configured.
@@ -91,6 +87,7 @@ void Claims::failed(PeIndex pe) {
   if (is_contested) {
     elements_.give(pe, other);
   } else {
+    remember(pe);  // its answer may be on its way
     elements_.remove(pe, Removal::claim_failed);
   }
 }
@@ -179,6 +176,7 @@ bool Claims::connect_failed(uint64_t request) {
 void Claims::channel_lost() {
   pending_.clear();
   requests_.clear();
+  doubts_.clear();
 }
 
 bool Claims::acknowledged(const Request& request, const asap::EndpointKeepAliveAck& message) {
@@ -203,27 +201,22 @@ bool Claims::is_from(const Association& association, const rserpool::PoolElement
 }
 
 void Claims::doubt(PeIndex pe) {
-  context_.space.read(pe, element_);
-  const rserpool::Transport& place = element_.asap_transport;
-  if (!element_.has_asap_transport || place.addresses.empty()) return;
-  const Association* association = context_.associations.at(place.addresses, place.port);
-  if (association == nullptr || !association->live()) return;
-  const Micros now = context_.clock.now();
-  if (doubts_.size() >= kMaxDoubts)
-    std::erase_if(doubts_, [now](const auto& d) { return d.second.until < now; });
-  if (doubts_.size() >= kMaxDoubts) return;
-  Doubt& doubt =
-      doubts_[{rserpool::PoolHandle(context_.space.handle(context_.space.record(pe).pool)), element_.id}];
-  doubt = {element_, elements_.unit(pe), now + kMilli * context_.settings.registrar.keepalive_timeout_ms};
-  say(pe, *association);
+  if (const Association* association = remember(pe)) say(pe, *association);
+}
+
+// The association over which it can answer when it is listed no more. Null: there is none.
+const Association* Claims::remember(PeIndex pe) {
+  const Association* association = association_of(pe);
+  if (association == nullptr) return nullptr;
+  const auto handle = context_.space.handle(context_.space.record(pe).pool);
+  doubts_.add(association->name, handle, {element_, elements_.unit(pe)});
+  return association;
 }
 
 bool Claims::came_back(const Association& association, const asap::EndpointKeepAliveAck& message) {
-  const auto at = doubts_.find({rserpool::PoolHandle(message.handle), message.pe_id});
-  if (at == doubts_.end() || !is_from(association, at->second.element)) return false;
-  Doubt doubt = std::move(at->second);
-  doubts_.erase(at);
-  if (doubt.until < context_.clock.now()) return false;
+  auto answered = doubts_.take(association.name, message.handle, message.pe_id);
+  if (!answered) return false;
+  Doubt& doubt = *answered;
   doubt.element.home = context_.server_id;
   const auto outcome = elements_.put(message.handle, doubt.element, association, doubt.unit);
   if (!outcome.ok()) return false;

@@ -7,6 +7,7 @@
 #include <unordered_map>
 
 #include "controlplane/registrar/core/elements.h"
+#include "controlplane/registrar/core/enrp/doubts.h"
 #include "controlplane/registrar/core/keep_alive.h"
 
 namespace poolgate::registrar {
@@ -41,6 +42,7 @@ class Claims {
   // False: not a request of ours.
   bool up(const Association& association, uint64_t request);
   bool connect_failed(uint64_t request);
+  void association_lost(const channel::AssociationName& name) { doubts_.lost(name); }
   void channel_lost();
   // PEs that were taken over and have not answered yet.
   size_t pending() const { return elements_.claiming(); }
@@ -57,11 +59,6 @@ class Claims {
     std::vector<Waiting> elements;
     std::pair<rserpool::IpAddress, uint16_t> place;
   };
-  struct Doubt {
-    rserpool::PoolElement element;
-    config::LifeUnit unit = config::LifeUnit::seconds;
-    Micros until = 0;
-  };
   Micros between() const;
   Micros turn(Micros not_before);
   const Association* association_of(rserpool::PeIndex pe);
@@ -71,6 +68,7 @@ class Claims {
   void failed(rserpool::PeIndex pe);
   void reach(rserpool::PeIndex pe, uint32_t attempt);
   void say(rserpool::PeIndex pe, const Association& association);
+  const Association* remember(rserpool::PeIndex pe);
 
   Context& context_;
   Elements& elements_;
@@ -79,8 +77,8 @@ class Claims {
   Micros next_moment_ = 0;  // to be told
   std::unordered_map<uint64_t, Pending> pending_;
   std::map<std::pair<rserpool::IpAddress, uint16_t>, uint64_t> requests_;
-  std::unordered_map<rserpool::PeIndex, rserpool::ServerId> contested_;      // of those with kContested
-  std::map<std::pair<rserpool::PoolHandle, rserpool::PeId>, Doubt> doubts_;  // at most kMaxDoubts
+  std::unordered_map<rserpool::PeIndex, rserpool::ServerId> contested_;  // of those with kContested
+  Doubts doubts_;
   rserpool::PoolElement element_;
 };
 
