@@ -12,10 +12,6 @@ using rserpool::kNoPe;
 using rserpool::PeIndex;
 using rserpool::PeTimer;
 
-namespace {
-constexpr size_t kMaxDoubts = 10'000;
-}  // namespace
-
 // PeNotes::keep_alives counts the attempts of a claim.
 
 // No second has more of them than configured.
@@ -209,20 +205,16 @@ void Claims::doubt(PeIndex pe) {
   const Association* association = context_.associations.at(place.addresses, place.port);
   if (association == nullptr || !association->live()) return;
   const Micros now = context_.clock.now();
-  if (doubts_.size() >= kMaxDoubts)
-    std::erase_if(doubts_, [now](const auto& d) { return d.second.until < now; });
-  if (doubts_.size() >= kMaxDoubts) return;
-  Doubt& doubt =
-      doubts_[{rserpool::PoolHandle(context_.space.handle(context_.space.record(pe).pool)), element_.id}];
-  doubt = {element_, elements_.unit(pe), now + kMilli * context_.settings.registrar.keepalive_timeout_ms};
+  const Micros until = now + kMilli * context_.settings.registrar.keepalive_timeout_ms;
+  const auto handle = context_.space.handle(context_.space.record(pe).pool);
+  if (!doubts_.add(handle, {element_, elements_.unit(pe), until}, now)) return;
   say(pe, *association);
 }
 
 bool Claims::came_back(const Association& association, const asap::EndpointKeepAliveAck& message) {
-  const auto at = doubts_.find({rserpool::PoolHandle(message.handle), message.pe_id});
-  if (at == doubts_.end() || !is_from(association, at->second.element)) return false;
-  Doubt doubt = std::move(at->second);
-  doubts_.erase(at);
+  const Doubt* const in_doubt = doubts_.find(message.handle, message.pe_id);
+  if (in_doubt == nullptr || !is_from(association, in_doubt->element)) return false;
+  Doubt doubt = doubts_.take(message.handle, message.pe_id);
   if (doubt.until < context_.clock.now()) return false;
   doubt.element.home = context_.server_id;
   const auto outcome = elements_.put(message.handle, doubt.element, association, doubt.unit);

@@ -7,6 +7,7 @@
 #include <unordered_map>
 
 #include "controlplane/registrar/core/elements.h"
+#include "controlplane/registrar/core/enrp/doubts.h"
 #include "controlplane/registrar/core/keep_alive.h"
 
 namespace poolgate::registrar {
@@ -57,11 +58,6 @@ class Claims {
     std::vector<Waiting> elements;
     std::pair<rserpool::IpAddress, uint16_t> place;
   };
-  struct Doubt {
-    rserpool::PoolElement element;
-    config::LifeUnit unit = config::LifeUnit::seconds;
-    Micros until = 0;
-  };
   Micros between() const;
   Micros turn(Micros not_before);
   const Association* association_of(rserpool::PeIndex pe);
@@ -79,8 +75,8 @@ class Claims {
   Micros next_moment_ = 0;  // to be told
   std::unordered_map<uint64_t, Pending> pending_;
   std::map<std::pair<rserpool::IpAddress, uint16_t>, uint64_t> requests_;
-  std::unordered_map<rserpool::PeIndex, rserpool::ServerId> contested_;      // of those with kContested
-  std::map<std::pair<rserpool::PoolHandle, rserpool::PeId>, Doubt> doubts_;  // at most kMaxDoubts
+  std::unordered_map<rserpool::PeIndex, rserpool::ServerId> contested_;  // of those with kContested
+  Doubts doubts_;
   rserpool::PoolElement element_;
 };
 
