@@ -46,11 +46,9 @@ void EnrpServer::up(Association& association, const channel::AssociationUp& up) 
 }
 
 void EnrpServer::down(const channel::AssociationName& name) {
-  Peer* peer = peers_.by_association(name);
-  if (peer == nullptr) return;
-  downloads_.abandon(*peer);
   peers_.down(name);
-  joining_.lost(*peer);
+  downloads_.lost(name, [this](Peer& peer) { audit_.again(peer); });
+  joining_.lost(name);
 }
 
 void EnrpServer::reload() {

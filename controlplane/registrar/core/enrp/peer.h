@@ -12,9 +12,10 @@ namespace poolgate::registrar {
 // Our download of a peer's table (RFC 5353 §3.2.3, §3.6.3).
 struct Download {
   bool running = false;
-  bool own_only = false;    // W
-  Micros due = kNever;      // the next chunk
-  uint32_t generation = 0;  // PeNotes::number of what it has brought
+  bool own_only = false;          // W
+  Micros due = kNever;            // the next chunk
+  channel::AssociationName over;  // asked for the next chunk
+  uint32_t generation = 0;        // PeNotes::number of what it has brought
   uint32_t chunks = 0;
   uint32_t idle_chunks = 0;  // in a row that brought nothing
 };

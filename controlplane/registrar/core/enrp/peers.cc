@@ -267,7 +267,6 @@ void Peers::down(const channel::AssociationName& name) {
   Peer* peer = by_association(name);
   if (peer == nullptr) return;
   peer->association = {};
-  peer->download = {};
   context_.associations.for_each_enrp([&](Association& other) {
     if (peer->id != 0 && other.live() && other.name != name && other.server == peer->id)
       peer->association = other.name;
