@@ -223,5 +223,45 @@ TEST_F(Linked, ENRP_3_6_3_an_audits_download_over_the_link_that_is_closed_is_tri
   EXPECT_EQ(asked<enrp::HandleTableRequest>(other), 1u);
 }
 
+TEST_F(Linked, ENRP_3_2_2_2_a_link_over_which_it_has_not_spoken_yet_is_as_good) {
+  const AssociationName ours = begun_by_us(), theirs = begun_by_it();
+  down(ours, channel::DownReason::lost);
+  EXPECT_EQ(asked<enrp::ListRequest>(theirs), 1u) << "at once";
+  run(2 * kS);
+  EXPECT_THAT(w.all<channel::Connect>(), IsEmpty());
+}
+
+// A side of a network that was apart may be known to this one only.
+TEST_F(Linked, ENRP_3_4_1_whom_it_knows_is_asked_anew_over_each_link) {
+  run(5 * kS);
+  ASSERT_EQ(state(), "serving");
+  enrp::Presence presence{.sender = kMentor};
+  presence.information = enrp::ServerInformation{kMentor, {.port = 9901, .addresses = {address("10.0.0.9")}}};
+  const AssociationName first = begun_by_it();
+  send(first, presence);
+  send(first, presence);
+  EXPECT_EQ(asked<enrp::ListRequest>(first), 1u);
+  down(first, channel::DownReason::lost);
+  const AssociationName second = begun_by_it();
+  send(second, presence);
+  EXPECT_EQ(asked<enrp::ListRequest>(second), 1u);
+}
+
+// draft-dreibholz-rserpool-delay.
+TEST(EnrpLinks, a_distance_is_not_measured_by_an_answer_that_was_lost_with_the_link) {
+  registrar::Settings settings = with_peers({"10.0.0.9"});
+  settings.registrar.distance_step_ms = 10;
+  World w(settings);
+  const auto ours = w.reached(w.all<channel::Connect>().at(0));  // it is asked for its presence
+  w.run(5 * kS);
+  w.down(ours);
+  const auto theirs = w.up({"10.0.0.9"}, 9901, SctpService::enrp);
+  w.send(theirs, enrp::Message(enrp::Presence{.sender = kMentor}));
+  PoolElement element = pe_of(kMentor, 1);
+  element.policy = {.type = PolicyType::least_used_dpf, .distance = 50};
+  w.send(theirs, enrp::Message(enrp::HandleUpdate{.sender = kMentor, .handle = "P", .element = element}));
+  EXPECT_EQ(w.registrar.elements("P", w.now).at(0).element.policy.distance, 50u);
+}
+
 }  // namespace
 }  // namespace poolgate::test

@@ -36,11 +36,11 @@ struct Peer {
   uint32_t attempts = 0;
 
   // ---- presence
-  bool asked_list = false;       // whom it knows
-  bool heard = false;            // any message of it ever
-  Micros last_heard = 0;         // peer_last_heard
-  Micros probed_until = kNever;  // it was asked for its presence, and has until then
-  bool active = true;            // false: another takes it over, it is not monitored
+  channel::AssociationName asked_list_over;  // whom it knows
+  bool heard = false;                        // any message of it ever
+  Micros last_heard = 0;                     // peer_last_heard
+  Micros probed_until = kNever;              // it was asked for its presence, and has until then
+  bool active = true;                        // false: another takes it over, it is not monitored
   Micros inactive_until = kNever;
   std::optional<uint16_t> checksum;  // of its PEs, as it said last
   Micros asked_at = 0;               // when its presence was asked for; 0: it has answered

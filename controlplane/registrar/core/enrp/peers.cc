@@ -230,7 +230,13 @@ void Peers::bind(Peer& peer, Association& association) {
     if (loser.ours) context_.out.put(channel::Close{loser.name, false});
     if (&loser == &association) return;
   }
-  peer.association = association.name;
+  use(peer, association.name);
+}
+
+// What was asked for over another is not measured by what comes over this one.
+void Peers::use(Peer& peer, const channel::AssociationName& association) {
+  if (peer.association != association) peer.asked_at = 0;
+  peer.association = association;
 }
 
 Peer* Peers::up(Association& association, const channel::AssociationUp& up) {
@@ -266,10 +272,12 @@ void Peers::retry_later(Peer& peer) {
 void Peers::down(const channel::AssociationName& name) {
   Peer* peer = by_association(name);
   if (peer == nullptr) return;
-  peer->association = {};
-  context_.associations.for_each_enrp([&](Association& other) {
-    if (peer->id != 0 && other.live() && other.name != name && other.server == peer->id)
-      peer->association = other.name;
+  use(*peer, {});
+  context_.associations.for_each_enrp([&](const Association& other) {
+    if (!other.live() || other.name == name) return;
+    const bool its = other.server != 0 ? other.server == peer->id
+                                       : same_place(other.addresses, other.port, peer->addresses, peer->port);
+    if (its) use(*peer, other.name);
   });
   if (!peer->connected()) retry_later(*peer);
 }
@@ -290,6 +298,7 @@ void Peers::channel_lost() {
     peer.retry = 0;
     peer.connect_at = 0;
     peer.download = {};
+    peer.asked_at = 0;
     peer.probed_until = kNever;
   }
 }
