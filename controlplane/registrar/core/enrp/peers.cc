@@ -40,8 +40,7 @@ void Peers::configure() {
       peer->last_heard = context_.clock.now();
     }
     peer->configured = true;
-    peer->addresses = wanted.addresses;
-    peer->port = wanted.port;
+    place(*peer, wanted.addresses, wanted.port);
   }
   std::erase_if(list_,
                 [](const Peer& peer) { return peer.id == 0 && !peer.configured && !peer.connected(); });
@@ -85,6 +84,16 @@ Peer& Peers::append(ServerId id) {
   });
   peer.cut_short = peer.connected();
   return peer;
+}
+
+// How often it was tried elsewhere says nothing of a new place. An attempt that is under way ends first.
+void Peers::place(Peer& peer, const std::vector<IpAddress>& addresses, uint16_t port) {
+  if (peer.port == port && peer.addresses == addresses) return;
+  peer.addresses = addresses;
+  peer.port = port;
+  peer.retry = 0;
+  peer.attempts = 0;
+  if (peer.request == 0) peer.connect_at = 0;
 }
 
 void Peers::name(Peer& peer, ServerId id) {
@@ -170,8 +179,7 @@ Peer* Peers::learn(ServerId id, const rserpool::Transport& transport, bool own) 
     return peer;
   }
   if (!peer->configured) {
-    peer->addresses = transport.addresses;
-    peer->port = transport.port;
+    place(*peer, transport.addresses, transport.port);
   } else if (peer->id == id) {
     return peer;
   }
