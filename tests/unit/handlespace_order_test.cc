@@ -82,27 +82,6 @@ TEST(KeyCursor, sees_every_element_that_stays_exactly_once_whatever_else_changes
   EXPECT_TRUE(std::is_sorted(seen.begin(), seen.end()));
 }
 
-TEST(KeyCursor, of_one_owner_passes_over_others_in_bounded_steps) {
-  Handlespace space;
-  for (PeId id = 0; id < 1000; ++id)
-    space.register_or_update("p" + std::to_string(id % 10), element(id, id == 777 ? 2 : 1));
-  KeyCursor cursor;
-  int calls = 0;
-  PeIndex found = kNoPe;
-  while (!cursor.ended) {
-    ++calls;
-    const PeIndex pe = space.next_of(cursor, 2, 99);
-    if (pe != kNoPe) {
-      EXPECT_EQ(found, kNoPe);
-      found = pe;
-    }
-  }
-  ASSERT_NE(found, kNoPe);
-  EXPECT_EQ(space.record(found).id, 777u);
-  EXPECT_GE(calls, 10);
-  EXPECT_LE(calls, 12);
-}
-
 TEST(Handlespace, pools_and_their_elements_are_walked_in_order) {
   Handlespace space;
   for (const char* handle : {"c", "a", "b"}) space.register_or_update(handle, element(3));

@@ -57,6 +57,29 @@ TEST(EnrpPeers, attempts_to_connect_come_ever_slower_but_do_not_end) {
   EXPECT_GE(at.back() - at[at.size() - 2], 29 * kS);
 }
 
+// Each attempt of so long fails.
+void fail_connects(World& w, Micros time) {
+  for (const Micros end = w.now + time; w.now < end; w.run(kS / 10)) {
+    for (const auto& connect : w.all<channel::Connect>())
+      w.registrar.association_down(w.now, {.association = {1, 0, 0},
+                                           .request = connect.request,
+                                           .reason = channel::DownReason::cannot_start});
+  }
+}
+
+TEST(EnrpPeers, a_peer_that_is_elsewhere_now_does_not_wait_for_the_attempts_at_its_old_place) {
+  registrar::Settings settings = with_peer();
+  settings.registrar.peers[0].server_id = 0x77;
+  World w(settings);
+  fail_connects(w, 200 * kS);
+  settings.registrar.peers[0].addresses = {address("10.0.0.10")};
+  w.registrar.reload(w.now, settings);
+  w.run(kS);
+  const auto connects = w.all<channel::Connect>();
+  ASSERT_THAT(connects, SizeIs(1));
+  EXPECT_THAT(connects[0].peer_addresses, ElementsAre(address("10.0.0.10")));
+}
+
 TEST(EnrpPeers, a_second_address_has_its_turn) {
   registrar::Settings settings = with_peer();
   settings.registrar.peers[0].addresses.push_back(address("10.1.0.9"));

@@ -12,6 +12,7 @@ namespace {
 
 using testing::AllOf;
 using testing::Each;
+using testing::ElementsAre;
 using testing::Gt;
 using testing::IsEmpty;
 using testing::Le;
@@ -274,6 +275,71 @@ TEST(RegistrarSlices, the_PEs_that_are_being_claimed_are_counted_as_they_come_an
   s.run(20 * kS);
   EXPECT_EQ(s[1].scope().claiming, 0u) << "the others answer nowhere";
   EXPECT_THAT(s.homes(1), SizeIs(2));
+}
+
+// ---- a table of which there is nothing to give
+
+constexpr rserpool::ServerId kAsker = 0x77, kOther = 0x78;
+constexpr PeId kElements = 25'000;
+
+// What each chunk has of "Zulu", which comes last.
+std::vector<std::vector<PeId>> chunks(World& w, const AssociationName& asker, bool own_only) {
+  std::vector<std::vector<PeId>> all;
+  for (bool more = true; more && all.size() < 100;) {
+    const auto table = w.ask<enrp::HandleTableResponse>(
+        asker, enrp::Message(enrp::HandleTableRequest{kAsker, kOurId, own_only}));
+    EXPECT_FALSE(table.rejected);
+    more = table.more;
+    all.emplace_back();
+    for (const auto& entry : table.entries)
+      for (const auto& element : entry.elements) all.back().push_back(element.id);
+  }
+  return all;
+}
+registrar::Settings table_settings() {
+  registrar::Settings s = settings();
+  s.registrar.peer_message_rate = 0;
+  s.registrar.enrp_message_rate = 0;
+  config::RsplibRule rule;
+  rule.server_id = kAsker;
+  rule.known_transports = true;
+  s.registrar.rsplib.push_back(rule);
+  return s;
+}
+
+TEST(RegistrarSlices, ENRP_3_2_3_2_a_table_that_the_asker_cannot_hold_is_passed_over_some_thousand_a_step) {
+  World w(table_settings());
+  const auto elements = w.up("10.3.0.1");
+  PoolElement unknown = pe(1, "10.3.0.1");
+  unknown.user_transport.type = TransportType::dccp;
+  for (; unknown.id <= kElements; ++unknown.id) w.enroll(elements, unknown, "Alpha");
+  EXPECT_THAT(w.enroll(elements, pe(7, "10.3.0.1"), "Zulu"), IsEmpty());
+  const auto asker = w.up({"10.0.0.9"}, 9901, SctpService::enrp);
+  w.send(asker, enrp::Message(enrp::Presence{.sender = kAsker}));
+  for (const bool own_only : {false, true})
+    EXPECT_THAT(chunks(w, asker, own_only), ElementsAre(IsEmpty(), IsEmpty(), ElementsAre(7)));
+}
+
+TEST(RegistrarSlices, ENRP_2_2_1_so_is_one_in_which_few_PEs_are_ours) {
+  World w(table_settings());
+  const auto elements = w.up("10.3.0.1");
+  const auto other = w.up({"10.0.0.8"}, 9901, SctpService::enrp);
+  const auto asker = w.up({"10.0.0.9"}, 9901, SctpService::enrp);
+  std::vector<PeId> ours;
+  for (PeId id = 1; id <= kElements; ++id) {
+    if (id % 2000 == 0) {
+      w.enroll(elements, pe(id, "10.3.0.1"), "Zulu");
+      ours.push_back(id);
+    } else {
+      w.send(other, enrp::Message(enrp::HandleUpdate{
+                        .sender = kOther, .handle = "Zulu", .element = pe_of(kOther, id, "10.3.0.1")}));
+    }
+  }
+  const auto each = chunks(w, asker, true);
+  ASSERT_THAT(each, SizeIs(3)) << "at 10,000 a step";
+  std::vector<PeId> all;
+  for (const auto& chunk : each) all.insert(all.end(), chunk.begin(), chunk.end());
+  EXPECT_EQ(all, ours);
 }
 
 }  // namespace

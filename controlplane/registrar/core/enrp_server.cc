@@ -46,11 +46,9 @@ void EnrpServer::up(Association& association, const channel::AssociationUp& up) 
 }
 
 void EnrpServer::down(const channel::AssociationName& name) {
-  Peer* peer = peers_.by_association(name);
-  if (peer == nullptr) return;
-  downloads_.abandon(*peer);
   peers_.down(name);
-  joining_.lost(*peer);
+  downloads_.lost(name, [this](Peer& peer) { audit_.again(peer); });
+  joining_.lost(name);
 }
 
 void EnrpServer::reload() {
@@ -164,7 +162,8 @@ void EnrpServer::handle(const Request& request, Peer& peer, const enrp::Presence
   }
   // Whom it knows and we do not: two sides of a network that was apart have forgotten each other, and only
   // one server of each may know one of the other.
-  if (message.information && serving() && !std::exchange(peer.asked_list, true)) {
+  if (message.information && serving() && peer.asked_list_over != peer.association) {
+    peer.asked_list_over = peer.association;
     std::string bytes;
     if (enrp::encode(enrp::Message(enrp::ListRequest{context_.server_id, peer.id}), bytes))
       peers_.send(peer, std::move(bytes));

@@ -28,7 +28,7 @@ class EnrpServer {
         tables_(context, peers, own) {
     peers_.on_leave([this](Peer& peer) {
       downloads_.abandon(peer);
-      joining_.lost(peer);
+      joining_.left(peer);
       claims_.rival_gone(peer.id);
     });
   }

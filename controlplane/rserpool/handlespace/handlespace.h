@@ -135,9 +135,6 @@ class Handlespace {
   PeIndex next_in_pool(PeIndex pe) const;
   // ---- in order of (handle, id), from a cursor. kNoPe: the end.
   PeIndex next(KeyCursor& cursor) const;
-  // Only those of one home server; passes over at most `max_steps` others, then kNoPe with cursor.ended still
-  // false.
-  PeIndex next_of(KeyCursor& cursor, ServerId home, size_t max_steps) const;
   PoolIndex first_pool() const;
   PoolIndex next_pool(PoolIndex pool) const;
 

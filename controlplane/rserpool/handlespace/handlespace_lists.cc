@@ -33,14 +33,6 @@ PeIndex Handlespace::next(KeyCursor& cursor) const {
   return entry->value;
 }
 
-PeIndex Handlespace::next_of(KeyCursor& cursor, ServerId home, size_t max_steps) const {
-  for (size_t step = 0; step <= max_steps; ++step) {
-    const PeIndex pe = next(cursor);
-    if (pe == kNoPe || records_[pe].home == home) return pe;
-  }
-  return kNoPe;
-}
-
 PoolIndex Handlespace::first_pool() const {
   return by_handle_.empty() ? kNoPool : by_handle_.begin()->second;
 }

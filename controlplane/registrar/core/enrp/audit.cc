@@ -44,12 +44,11 @@ void Audit::resync(Peer& peer) {
   peer.next_resync = context_.clock.now() + peer.resync_gap;
 }
 
+void Audit::again(Peer& peer) { peer.resync_at = peer.next_resync; }
+
 void Audit::table_ended(Peer& peer, DownloadEnd end) {
   if (end == DownloadEnd::complete) return bulk_.purge(peer.id, peer.download.generation);
-  if (end == DownloadEnd::tail) {
-    peer.resync_at = peer.next_resync;
-    return;
-  }
+  if (end == DownloadEnd::tail) return again(peer);
   const Micros wait = end == DownloadEnd::rejected ? kAfterRejection : kAfterTimeOut;
   peer.next_resync = std::max(peer.next_resync, context_.clock.now() + wait);
   peer.resync_at = peer.next_resync;

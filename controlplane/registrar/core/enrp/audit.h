@@ -16,6 +16,8 @@ class Audit {
   // The peer's PRESENCE says so.
   void checksum(Peer& peer, uint16_t theirs);
   void table_ended(Peer& peer, DownloadEnd end);
+  // What was fetched does not come to its end, through no fault of the peer.
+  void again(Peer& peer);
   void tick();
   Micros next_deadline() const;
 

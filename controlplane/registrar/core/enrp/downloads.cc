@@ -21,6 +21,7 @@ bool Downloads::request(Peer& peer) {
   std::string bytes;
   const enrp::HandleTableRequest message{context_.server_id, peer.id, peer.download.own_only};
   if (!enrp::encode(enrp::Message(message), bytes)) return false;
+  peer.download.over = peer.association;
   peer.download.due = context_.clock.now() + context_.settings.registrar.max_time_no_response_ms * kMilli;
   return peers_.send(peer, std::move(bytes));
 }
@@ -72,6 +73,14 @@ std::optional<DownloadEnd> Downloads::response(Peer& peer, enrp::HandleTableResp
 uint32_t Downloads::most_idle_chunks() const { return context_.settings.registrar.max_elements + 100; }
 
 void Downloads::abandon(Peer& peer) { give_up(peer); }
+
+void Downloads::lost(const channel::AssociationName& over, const std::function<void(Peer&)>& audited) {
+  for (Peer& peer : peers_.list()) {
+    if (!peer.download.running || peer.download.over != over) continue;
+    give_up(peer);
+    if (peer.download.own_only) audited(peer);
+  }
+}
 
 void Downloads::tick(const std::function<void(Peer&, bool own_only, DownloadEnd)>& ended) {
   for (Peer& peer : peers_.list()) {

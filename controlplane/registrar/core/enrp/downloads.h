@@ -26,8 +26,10 @@ class Downloads {
   bool begin(Peer& peer, bool own_only);
   // Nothing: it goes on, or nobody asked.
   std::optional<DownloadEnd> response(Peer& peer, rserpool::enrp::HandleTableResponse& message);
-  // A peer whose association is gone has none.
+  // Of a peer that leaves the list, or of all when the channel is lost.
   void abandon(Peer& peer);
+  // What was asked for over an association that is gone does not come. `audited`: each of its own PEs only.
+  void lost(const channel::AssociationName& over, const std::function<void(Peer&)>& audited);
   void tick(const std::function<void(Peer&, bool own_only, DownloadEnd)>& ended);
   Micros next_deadline() const;
 

@@ -12,6 +12,7 @@ namespace enrp = rserpool::enrp;
 namespace {
 
 constexpr uint32_t kRounds = 3;
+constexpr uint32_t kMostLosses = 3;
 constexpr Micros kPause = 2 * kSecond;  // "a few seconds" after a rejection
 
 }  // namespace
@@ -32,6 +33,10 @@ const char* Joining::text() const {
       break;
   }
   return "serving";
+}
+
+Micros Joining::patience() const {
+  return context_.clock.now() + context_.settings.registrar.max_time_no_response_ms * kMilli;
 }
 
 // Those that were announced, if we listen to announcements.
@@ -60,8 +65,9 @@ void Joining::channel_lost() {
 void Joining::round() {
   tried_.clear();
   refusing_.clear();
+  losses_ = 0;
   step_ = Step::connecting;
-  due_ = context_.clock.now() + context_.settings.registrar.max_time_no_response_ms * kMilli;
+  due_ = patience();
   pick();
 }
 
@@ -77,8 +83,9 @@ void Joining::pick() {
     if (!enrp::encode(enrp::Message(message), bytes) || !peers_.send(peer, std::move(bytes))) continue;
     tried_.insert(&peer);
     mentor_ = &peer;
+    asked_over_ = peer.association;
     step_ = Step::listing;
-    due_ = context_.clock.now() + context_.settings.registrar.max_time_no_response_ms * kMilli;
+    due_ = patience();
     return;
   }
   const bool may_come = untried || !context_.settings.registrar.enrp_announce.empty();
@@ -101,6 +108,8 @@ void Joining::refused(Peer& peer, bool by_it) {
       server_text(peer.id) + (by_it ? " rejects" : " does not answer") + ": another mentor, if there is one");
   mentor_ = nullptr;
   step_ = Step::connecting;
+  // A download has no deadline here; backups that are not there have one.
+  due_ = std::min(due_, patience());
   pick();
 }
 
@@ -124,8 +133,23 @@ void Joining::table_ended(Peer& peer, DownloadEnd end) {
   serve("the mentor's table is here");
 }
 
-void Joining::lost(Peer& peer) {
+// The answer does not come. Of two associations with the mentor one is closed, and it is asked over the
+// other; or it restarts, and may be back.
+void Joining::lost(const channel::AssociationName& name) {
+  if (step_ != Step::listing && step_ != Step::downloading) return;
+  if (name != (step_ == Step::listing ? asked_over_ : mentor_->download.over)) return;
+  if (++losses_ > kMostLosses) return refused(*mentor_, false);
+  tried_.erase(mentor_);
+  mentor_ = nullptr;
+  step_ = Step::connecting;
+  due_ = patience();
+  pick();
+}
+
+void Joining::left(Peer& peer) {
   if ((step_ == Step::listing || step_ == Step::downloading) && &peer == mentor_) refused(peer, false);
+  // Another may have its memory.
+  tried_.erase(&peer);
 }
 
 void Joining::serve(const char* how) {

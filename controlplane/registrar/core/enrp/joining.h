@@ -27,8 +27,10 @@ class Joining {
   // A list came; the servers in it are known already.
   void listed(Peer& peer, bool rejected);
   void table_ended(Peer& peer, DownloadEnd end);
-  // Its association is gone.
-  void lost(Peer& peer);
+  // An association is gone.
+  void lost(const channel::AssociationName& name);
+  // It is about to leave the list, or to be as one that was never heard.
+  void left(Peer& peer);
   void tick();
   Micros next_deadline() const { return serving() || !context_.replayed ? kNever : due_; }
 
@@ -36,6 +38,7 @@ class Joining {
   enum class Step : uint8_t { waiting, connecting, listing, downloading, pausing, serving };
 
   bool candidate(const Peer& peer) const;
+  Micros patience() const;
   void round();
   void pick();
   void refused(Peer& peer, bool by_it);
@@ -47,7 +50,9 @@ class Joining {
   Step step_ = Step::serving;
   Micros due_ = kNever;
   Peer* mentor_ = nullptr;
+  channel::AssociationName asked_over_;  // for the list
   uint32_t rounds_ = 0;
+  uint32_t losses_ = 0;                    // of a mentor's association, in this round
   std::set<const Peer*> tried_;            // in this round
   std::set<rserpool::ServerId> refusing_;  // in this round
 };

@@ -12,9 +12,10 @@ namespace poolgate::registrar {
 // Our download of a peer's table (RFC 5353 §3.2.3, §3.6.3).
 struct Download {
   bool running = false;
-  bool own_only = false;    // W
-  Micros due = kNever;      // the next chunk
-  uint32_t generation = 0;  // PeNotes::number of what it has brought
+  bool own_only = false;          // W
+  Micros due = kNever;            // the next chunk
+  channel::AssociationName over;  // asked for the next chunk
+  uint32_t generation = 0;        // PeNotes::number of what it has brought
   uint32_t chunks = 0;
   uint32_t idle_chunks = 0;  // in a row that brought nothing
 };
@@ -35,11 +36,11 @@ struct Peer {
   uint32_t attempts = 0;
 
   // ---- presence
-  bool asked_list = false;       // whom it knows
-  bool heard = false;            // any message of it ever
-  Micros last_heard = 0;         // peer_last_heard
-  Micros probed_until = kNever;  // it was asked for its presence, and has until then
-  bool active = true;            // false: another takes it over, it is not monitored
+  channel::AssociationName asked_list_over;  // whom it knows
+  bool heard = false;                        // any message of it ever
+  Micros last_heard = 0;                     // peer_last_heard
+  Micros probed_until = kNever;              // it was asked for its presence, and has until then
+  bool active = true;                        // false: another takes it over, it is not monitored
   Micros inactive_until = kNever;
   std::optional<uint16_t> checksum;  // of its PEs, as it said last
   Micros asked_at = 0;               // when its presence was asked for; 0: it has answered

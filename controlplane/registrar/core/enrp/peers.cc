@@ -40,8 +40,7 @@ void Peers::configure() {
       peer->last_heard = context_.clock.now();
     }
     peer->configured = true;
-    peer->addresses = wanted.addresses;
-    peer->port = wanted.port;
+    place(*peer, wanted.addresses, wanted.port);
   }
   std::erase_if(list_,
                 [](const Peer& peer) { return peer.id == 0 && !peer.configured && !peer.connected(); });
@@ -85,6 +84,16 @@ Peer& Peers::append(ServerId id) {
   });
   peer.cut_short = peer.connected();
   return peer;
+}
+
+// How often it was tried elsewhere says nothing of a new place. An attempt that is under way ends first.
+void Peers::place(Peer& peer, const std::vector<IpAddress>& addresses, uint16_t port) {
+  if (peer.port == port && peer.addresses == addresses) return;
+  peer.addresses = addresses;
+  peer.port = port;
+  peer.retry = 0;
+  peer.attempts = 0;
+  if (peer.request == 0) peer.connect_at = 0;
 }
 
 void Peers::name(Peer& peer, ServerId id) {
@@ -170,8 +179,7 @@ Peer* Peers::learn(ServerId id, const rserpool::Transport& transport, bool own) 
     return peer;
   }
   if (!peer->configured) {
-    peer->addresses = transport.addresses;
-    peer->port = transport.port;
+    place(*peer, transport.addresses, transport.port);
   } else if (peer->id == id) {
     return peer;
   }
@@ -230,7 +238,13 @@ void Peers::bind(Peer& peer, Association& association) {
     if (loser.ours) context_.out.put(channel::Close{loser.name, false});
     if (&loser == &association) return;
   }
-  peer.association = association.name;
+  use(peer, association.name);
+}
+
+// What was asked for over another is not measured by what comes over this one.
+void Peers::use(Peer& peer, const channel::AssociationName& association) {
+  if (peer.association != association) peer.asked_at = 0;
+  peer.association = association;
 }
 
 Peer* Peers::up(Association& association, const channel::AssociationUp& up) {
@@ -266,11 +280,12 @@ void Peers::retry_later(Peer& peer) {
 void Peers::down(const channel::AssociationName& name) {
   Peer* peer = by_association(name);
   if (peer == nullptr) return;
-  peer->association = {};
-  peer->download = {};
-  context_.associations.for_each_enrp([&](Association& other) {
-    if (peer->id != 0 && other.live() && other.name != name && other.server == peer->id)
-      peer->association = other.name;
+  use(*peer, {});
+  context_.associations.for_each_enrp([&](const Association& other) {
+    if (!other.live() || other.name == name) return;
+    const bool its = other.server != 0 ? other.server == peer->id
+                                       : same_place(other.addresses, other.port, peer->addresses, peer->port);
+    if (its) use(*peer, other.name);
   });
   if (!peer->connected()) retry_later(*peer);
 }
@@ -291,6 +306,7 @@ void Peers::channel_lost() {
     peer.retry = 0;
     peer.connect_at = 0;
     peer.download = {};
+    peer.asked_at = 0;
     peer.probed_until = kNever;
   }
 }

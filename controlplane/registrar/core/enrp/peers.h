@@ -64,6 +64,8 @@ class Peers {
   Peer& append(rserpool::ServerId id);
   Peer* at(const std::vector<rserpool::IpAddress>& addresses, uint16_t port);
   void bind(Peer& peer, Association& association);
+  static void use(Peer& peer, const channel::AssociationName& association);
+  static void place(Peer& peer, const std::vector<rserpool::IpAddress>& addresses, uint16_t port);
   void retry_later(Peer& peer);
   void connect(Peer& peer);
   void journal(const Peer& peer, bool there);
