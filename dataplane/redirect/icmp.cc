@@ -8,6 +8,7 @@
 
 #include "dataplane/redirect/checksum.h"
 #include "dataplane/redirect/impl.h"
+#include "dataplane/redirect/ip6_extensions.h"
 #include "dataplane/redirect/wire.h"
 
 namespace poolgate::redirect {
@@ -45,12 +46,7 @@ bool parse_quote(uint8_t* p, size_t length, uint8_t family, Quote& quote) {
     at = kIpv6Header;
     quote.protocol = p[6];
     quote.addresses = p + 8;
-    constexpr uint8_t kFragment = 44;
-    if (quote.protocol == kFragment) {
-      if (length < at + 8 || (get16(p + at + 2) & 0xfff8) != 0) return false;
-      quote.protocol = p[at];
-      at += 8;
-    }
+    if (!ip6_extensions::skip(p, length, at, quote.protocol)) return false;
   }
   if (quote.protocol != kSctp && quote.protocol != kTcp && quote.protocol != kUdp) return false;
   if (length < at + 4) return false;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "dataplane/redirect/ip6_extensions.h"
 #include "dataplane/redirect/ip_options.h"
 #include "dataplane/redirect/wire.h"
 
@@ -10,9 +11,6 @@ namespace poolgate::redirect {
 namespace {
 
 using namespace wire;
-
-// More than this in front of a transport header is nobody's honest packet.
-constexpr unsigned kMaxExtensions = 8;
 
 struct Bytes {
   const uint8_t* at;
@@ -116,6 +114,7 @@ bool parse_ipv4(Bytes b, PacketInfo& info) {
 
 // RFC 8200 §3 and §4: the fixed header, then extension headers up to the transport's.
 bool parse_ipv6(Bytes b, PacketInfo& info) {
+  using namespace ip6_extensions;
   size_t at = info.l3_offset;
   bool done = true;
   if (!have(b, at, kIpv6Header, DropReason::frame_too_short, info, done)) return done;
@@ -132,14 +131,14 @@ bool parse_ipv6(Bytes b, PacketInfo& info) {
     info.flow.protocol = next;
     info.l4_offset = static_cast<uint16_t>(at);
     info.l4_length = static_cast<uint16_t>(b.total - at);
-    const bool options = next == 0 || next == 60, routing = next == 43, fragment = next == 44;
-    if (!options && !routing && !fragment) return parse_transport(b, info);
-    if (i == kMaxExtensions) return bad(info, DropReason::ip6_extension);
-    if (!have(b, at, 8, DropReason::ip6_extension, info, done)) return done;
+    if (!is_one(next)) return parse_transport(b, info);
+    if (i == kMax) return bad(info, DropReason::ip6_extension);
+    if (!have(b, at, kLeast, DropReason::ip6_extension, info, done)) return done;
     const uint8_t* extension = b.at + at;
-    const size_t length = fragment ? 8 : (extension[1] + 1u) * 8;
+    const bool fragment = next == kFragment;
+    const size_t length = ip6_extensions::length(next, extension);
     if (length > b.total - at) return bad(info, DropReason::ip6_extension);
-    if (routing && extension[2] == 0) return bad(info, DropReason::ip_source_route);  // RFC 5095
+    if (next == kRouting && extension[2] == 0) return bad(info, DropReason::ip_source_route);  // RFC 5095
     next = extension[0];
     // An atomic fragment (RFC 6946) is a whole packet.
     if (fragment && (get16(extension + 2) & 0xfff9) != 0) {

@@ -196,6 +196,36 @@ inline Bytes sctp(const Flow& f, uint32_t tag, const Bytes& chunks) {
   return ip_frame(f, 132, p);
 }
 
+// A header of 8 * (1 + n) bytes in front of the transport's (RFC 8200 §4): options are padding, a fragment
+// header has `what` for its offset and M bit, a routing header for its type and segments left.
+struct Extension {
+  uint8_t type;
+  uint8_t n = 0;
+  unsigned what = 0;
+};
+inline constexpr uint8_t kHopByHop = 0, kRouting = 43, kFragment = 44, kDestinationOptions = 60;
+
+// An untagged IPv6 frame with these; no checksum covers them.
+inline Bytes with_extensions(const Bytes& frame, const std::vector<Extension>& list) {
+  Bytes headers;
+  for (size_t i = 0; i < list.size(); ++i) {
+    const Extension& e = list[i];
+    const size_t at = headers.size();
+    headers.resize(at + 8 * (size_t{1} + e.n));
+    headers[at] = i + 1 < list.size() ? list[i + 1].type : frame.at(14 + 6);
+    headers[at + 1] = e.n;
+    if (e.type == kRouting || e.type == kFragment)
+      set16(headers, at + 2, e.what);
+    else
+      set16(headers, at + 2, 0x0100u | (4 + e.n * 8u));  // PadN
+  }
+  Bytes b = frame;
+  if (!list.empty()) b.at(14 + 6) = list[0].type;
+  set16(b, 14 + 4, static_cast<unsigned>(get16(b, 14 + 4) + headers.size()));
+  b.insert(b.begin() + 14 + 40, headers.begin(), headers.end());
+  return b;
+}
+
 // A frame taken apart again.
 struct Frame {
   unsigned port = 0;  // where it leaves

@@ -50,12 +50,12 @@ class EveryIcmp : public ::testing::TestWithParam<Case> {
   }
   static Flow turned(const Flow& f) { return {f.to, f.from, f.to_port, f.from_port}; }
   // All that must be right of a quoted packet, and who it says it is from and to.
-  static void expect_quote(const Frame& f, size_t l3, const Bytes& about) {
+  static void expect_quote(const Frame& f, size_t l3, const Bytes& about, size_t extensions = 0) {
     const Case c = GetParam();
     const size_t quote = l3 + (c.v6 ? 40 : 20) + 8, n = std::min<size_t>(128, about.size() - 14);
     Bytes got = slice(f.bytes, quote, n), wanted = slice(about, 14, n);
     if (c.protocol == config::Protocol::sctp) {  // CRC32c is not followed into a quote
-      const size_t crc = (c.v6 ? 40u : 20u) + 8;
+      const size_t crc = (c.v6 ? 40u : 20u) + extensions + 8;
       for (size_t i = 0; i < 4; ++i) got.at(crc + i) = wanted.at(crc + i) = 0;
     }
     EXPECT_EQ(got, wanted);
@@ -102,6 +102,65 @@ TEST_P(EveryIcmp, a_quote_of_eight_bytes_is_enough) {
       icmp_error(router, client.to, GetParam().v6 ? 1 : 3, 3, 0, packet(turned(client)), header + 8));
   ASSERT_EQ(got.size(), 1u);
   EXPECT_EQ(rig->dropped(DropReason::icmp_no_session), 0u);
+}
+
+// What may stand in front of the quoted ports, and how long it is.
+struct Chain {
+  std::vector<Extension> headers;
+  size_t bytes;
+};
+const Chain kFollowed[] = {{{{kHopByHop}}, 8},
+                           {{{kDestinationOptions, 2}}, 24},
+                           {{{kRouting, 2, 0x0400}}, 24},
+                           {{{kFragment, 0, 0}}, 8},
+                           {{{kFragment, 0, 1}}, 8},  // the first one
+                           {{{kHopByHop}, {kDestinationOptions}, {kRouting, 2, 0x0400}, {kFragment}}, 48},
+                           {std::vector<Extension>(8, {kDestinationOptions}), 64}};
+
+TEST_P(EveryIcmp, RFC_8200_4_extension_headers_of_the_quoted_packet_hide_no_ports) {
+  if (!GetParam().v6) return;
+  for (const Chain& chain : kFollowed) {
+    const Bytes seen_by_router = with_extensions(packet(turned(client)), chain.headers);
+    for (const size_t quoted : {size_t{128}, 40 + chain.bytes + 8}) {
+      const auto got = rig->send(icmp_error(router, client.to, 2, 0, 1300, seen_by_router, quoted));
+      ASSERT_EQ(got.size(), 1u) << chain.bytes << " bytes";
+      EXPECT_EQ(got[0].destination_mac(), (Bytes{2, 0, 0, 0, 1, 21}));
+      if (GetParam().mode != config::Mode::ipip) EXPECT_TRUE(got[0].checksums_right());
+      if (quoted != 128) continue;
+      const size_t l3 = GetParam().mode == config::Mode::ipip ? 54 : 14;
+      expect_quote(got[0], l3, with_extensions(packet(turned(at_pe)), chain.headers), chain.bytes);
+    }
+    if (!nat) continue;
+    const auto back =
+        rig->send(icmp_error(router, at_pe.from, 2, 0, 1300, with_extensions(packet(at_pe), chain.headers)));
+    ASSERT_EQ(back.size(), 1u);
+    EXPECT_EQ(back[0].to(), client.from);
+    EXPECT_TRUE(back[0].checksums_right());
+    expect_quote(back[0], 14, with_extensions(packet(client), chain.headers), chain.bytes);
+  }
+  EXPECT_TRUE(rig->exceptions.empty());
+}
+
+TEST_P(EveryIcmp, RFC_8200_4_behind_extension_headers_that_hide_the_ports_an_error_is_the_kernels) {
+  if (!GetParam().v6) return;
+  const std::vector<Extension> hidden[] = {
+      std::vector<Extension>(9, {kDestinationOptions}),  // more than the parser goes past
+      {{kFragment, 0, 8 << 3}},                          // not the first
+      {{kHopByHop}, {kFragment, 0, 1 << 3 | 1}},
+      {{kRouting, 2, 0x0401}},  // on its way to another than its receiver
+      {{kDestinationOptions, 15}},
+      {{51}}};  // RFC 4302: authenticated
+  for (const auto& list : hidden) {
+    const Bytes about = with_extensions(packet(turned(client)), list);
+    EXPECT_TRUE(rig->send(icmp_error(router, client.to, 1, 3, 0, about)).empty());
+    EXPECT_EQ(rig->exceptions.size(), 1u) << unsigned{list[0].type};
+  }
+  // Quoted up to within a header, or to the ports' middle.
+  const Bytes about = with_extensions(packet(turned(client)), {{kHopByHop}, {kDestinationOptions, 1}});
+  for (const size_t quoted : {41u, 47u, 48u, 49u, 55u, 56u, 63u, 64u, 67u}) {
+    EXPECT_TRUE(rig->send(icmp_error(router, client.to, 1, 3, 0, about, quoted)).empty());
+    EXPECT_EQ(rig->exceptions.size(), 1u) << quoted;
+  }
 }
 
 TEST_P(EveryIcmp, in_nat_an_error_about_a_clients_packet_follows_it_to_the_client) {

@@ -208,6 +208,21 @@ TEST_P(EveryTunnel, RFC_2003_5_1_what_a_link_behind_the_next_hop_does_not_carry_
   EXPECT_EQ(rig->dropped(DropReason::checksum), 1u);
 }
 
+TEST_P(EveryTunnel, RFC_2473_7_1_a_client_whose_packet_has_extension_headers_is_told_too) {
+  const Case c = GetParam();
+  if (!c.inner_v6) return;
+  const auto rig = make(c, config::Protocol::udp);
+  const Flow f = client(true);
+  const Bytes sent = with_extensions(udp(f, std::string(1340, 'a')), {{kHopByHop}, {kDestinationOptions, 1}});
+  const Bytes outer = rig->send(sent).at(0).bytes;
+  const auto told = rig->send(too_big_about(outer, ip(c.outer_v6 ? "fd00:1::1" : "10.0.1.1"), 1400, 548));
+  ASSERT_EQ(told.size(), 1u);
+  EXPECT_EQ(told[0].to(), f.from);
+  EXPECT_TRUE(told[0].checksums_right());
+  EXPECT_EQ(get32(told[0].bytes, told[0].l4() + 4), 1400 - c.overhead());
+  EXPECT_EQ(slice(told[0].bytes, told[0].l4() + 8, 100), slice(sent, 14, 100));
+}
+
 INSTANTIATE_TEST_SUITE_P(
     Modes, EveryTunnel,
     ::testing::Values(Case{config::Mode::ipip, false, false}, Case{config::Mode::ipip, true, false},
