@@ -208,6 +208,25 @@ TEST(EnrpLinks, ENRP_3_2_3_6_a_backup_that_is_not_there_is_not_waited_for_for_ev
   }
 }
 
+TEST_F(Linked, ENRP_3_6_1_what_it_said_of_its_PEs_before_we_served_is_audited_when_we_do) {
+  const AssociationName ours = begun_by_us();
+  presence(ours, 0x1234);
+  send(ours, enrp::ListResponse{kMentor, kOurId, true, {}});
+  ASSERT_EQ(state(), "serving") << "it begins, too, and has the larger id";
+  run(kMs);
+  EXPECT_EQ(asked<enrp::HandleTableRequest>(ours), 1u) << "not with its next heartbeat";
+}
+
+TEST_F(Linked, ENRP_3_6_1_of_a_mentor_its_table_says_more) {
+  const AssociationName ours = begun_by_us();
+  presence(ours, 0x1234);
+  list(ours);
+  table(ours, {1});
+  ASSERT_EQ(state(), "serving");
+  run(kMs);
+  EXPECT_EQ(asked<enrp::HandleTableRequest>(ours), 1u);
+}
+
 // RFC 5353 §3.6.3.
 TEST_F(Linked, ENRP_3_6_3_an_audits_download_over_the_link_that_is_closed_is_tried_again_soon) {
   run(5 * kS);

@@ -169,6 +169,7 @@ void EnrpServer::handle(const Request& request, Peer& peer, const enrp::Presence
       peers_.send(peer, std::move(bytes));
   }
   if (message.checksum && serving()) audit_.checksum(peer, *message.checksum);
+  if (message.checksum && !serving()) audit_.later(peer, *message.checksum);
 }
 
 void EnrpServer::handle(Peer& peer, const enrp::ListResponse& message) {

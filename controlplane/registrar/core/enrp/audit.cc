@@ -33,6 +33,11 @@ void Audit::checksum(Peer& peer, uint16_t theirs) {
   if (peer.next_resync <= context_.clock.now()) resync(peer);
 }
 
+void Audit::later(Peer& peer, uint16_t theirs) {
+  peer.checksum = theirs;
+  peer.resync_at = context_.clock.now();
+}
+
 void Audit::resync(Peer& peer) {
   peer.resync_at = kNever;
   if (!downloads_.begin(peer, true)) return;

@@ -15,6 +15,8 @@ class Audit {
 
   // The peer's PRESENCE says so.
   void checksum(Peer& peer, uint16_t theirs);
+  // So it does, and we do not serve yet: its next PRESENCE may be long in coming when we do.
+  void later(Peer& peer, uint16_t theirs);
   void table_ended(Peer& peer, DownloadEnd end);
   // What was fetched does not come to its end, through no fault of the peer.
   void again(Peer& peer);

@@ -29,6 +29,8 @@ Micros Claims::turn(Micros not_before) {
 }
 
 void Claims::begin(PeIndex pe) {
+  // Those whose turns are still to come went back, or have answered.
+  if (pending() == 0) next_turn_ = std::min(next_turn_, context_.clock.now() + between());
   elements_.take_over(pe);
   resume(pe);
 }

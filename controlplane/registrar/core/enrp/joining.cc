@@ -130,6 +130,7 @@ void Joining::table_ended(Peer& peer, DownloadEnd end) {
   if (end == DownloadEnd::tail && downloads_.begin(peer, false)) return;
   if (end != DownloadEnd::complete) return refused(peer, end == DownloadEnd::rejected);
   peer.mentor = true;
+  peer.resync_at = kNever;  // what it said of its PEs before is older
   serve("the mentor's table is here");
 }
 
