@@ -16,6 +16,7 @@
 #include "dataplane/redirect/peers.h"
 #include "dataplane/redirect/pending_inits.h"
 #include "dataplane/redirect/redirector.h"
+#include "dataplane/redirect/replaced_tags.h"
 #include "dataplane/redirect/replies.h"
 #include "dataplane/redirect/sctp_chunks.h"
 #include "dataplane/redirect/token_bucket.h"
@@ -166,6 +167,8 @@ struct Redirector::Impl {
 
   // ---- sctp_flow.cc, tcp_flow.cc: what a packet does to its session
   void confirm(SessionIndex i);
+  void restarted(SessionIndex i, uint32_t tag);
+  [[gnu::cold]] void other_tag(SessionIndex i, uint32_t tag);
   Verdict track_sctp(Packet& packet, SessionIndex i, bool from_pe);
   Verdict sctp_control(Packet& packet, SessionIndex i, bool from_pe);
   void sctp_init_from_client(Packet& packet, SessionIndex i, const sctp::InitView& init);
@@ -319,6 +322,7 @@ struct Redirector::Impl {
   uint16_t outer_id = 0;          // IPv4 ID of the last tunnel packet that may be fragmented
 
   PendingInits pending_inits;
+  ReplacedTags replaced_tags;
   PassiveWatch passive;
   Suspicions suspicions;
 

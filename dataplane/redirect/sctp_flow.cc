@@ -15,6 +15,12 @@ bool ends(uint32_t tag, uint8_t flags, uint32_t own, uint32_t peers) {
   return wanted != 0 && tag == wanted;
 }
 
+// Says nothing of who lives.
+bool is_end(uint8_t chunk) {
+  return chunk == sctp::kAbort || chunk == sctp::kShutdown || chunk == sctp::kShutdownAck ||
+         chunk == sctp::kShutdownComplete;
+}
+
 }  // namespace
 
 Verdict Redirector::Impl::track_sctp(Packet& packet, SessionIndex i, bool from_pe) {
@@ -30,7 +36,10 @@ Verdict Redirector::Impl::track_sctp(Packet& packet, SessionIndex i, bool from_p
                       ((wire::get16(p + 14) + 3u) & ~3u) + wire::kSctpHeader >= packet.info.l4_length;
     if ((data || lone) && (s.state != State::half_open || from_pe)) {
       const uint32_t own = from_pe ? s.tag_c : s.tag_p;
-      if (own == 0 || tag == own) s.last_seen_ms = now_ms;
+      if (own == 0 || tag == own)
+        s.last_seen_ms = now_ms;
+      else if (!from_pe)
+        other_tag(i, tag);
       return Verdict::forward;
     }
   }
@@ -45,6 +54,9 @@ Verdict Redirector::Impl::sctp_control(Packet& packet, SessionIndex i, bool from
   Session& s = sessions.at(i);
   if (from_pe && s.state == State::half_open) passive.answered(lines[s.pe]);
   const uint32_t tag = sctp::verification_tag(packet.l4());
+  if (!from_pe && tag != s.tag_p && tag != 0 && packet.l4_readable() > wire::kSctpHeader &&
+      !is_end(packet.l4()[wire::kSctpHeader]))
+    other_tag(i, tag);
   const uint32_t own = from_pe ? s.tag_c : s.tag_p, peers = from_pe ? s.tag_p : s.tag_c;
   if (own != 0 && tag == own) {
     s.last_seen_ms = now_ms;
@@ -94,22 +106,19 @@ Verdict Redirector::Impl::sctp_control(Packet& packet, SessionIndex i, bool from
           s.last_seen_ms = now_ms;
           if (s.tag_c != 0) confirm(i);
         } else if (s.tag_c_pending != 0 && tag != s.tag_p) {
-          // A restart (RFC 9260 §5.2.2): what the INIT announced holds from here on.
-          if (!succeed(i)) break;
-          set_tag_p(i, tag);
-          s.tag_c = s.tag_c_pending;
-          s.tag_c_pending = 0;
-          s.last_seen_ms = now_ms;
-          confirm(i);
-          if (sctp::InitView init; pending_inits.take(i, s.tag_c, init)) learn_addresses(i, init);
+          if (succeed(i)) restarted(i, tag);
         }
+        break;
+      case sctp::kCookieAck:
+        if (from_pe && tag == s.tag_c) replaced_tags.settle(i);
         break;
       case sctp::kAuth:
         if (n == 0) auth = 1;
         break;
       case sctp::kAbort:
       case sctp::kShutdownComplete:
-        if (ends(tag, chunk.flags, own, peers)) sessions.set_state(i, State::closed);
+        if (ends(tag, chunk.flags, own, peers))
+          sessions.set_state(i, replaced_tags.disputed(i, now_ms) ? State::closing : State::closed);
         break;
       case sctp::kShutdown:
       case sctp::kShutdownAck:
@@ -124,6 +133,29 @@ Verdict Redirector::Impl::sctp_control(Packet& packet, SessionIndex i, bool from
     return Verdict::consumed;
   }
   return Verdict::forward;
+}
+
+// By a COOKIE ECHO with this tag (RFC 9260 §5.2.2): what its INIT announced holds from here on.
+void Redirector::Impl::restarted(SessionIndex i, uint32_t tag) {
+  Session& s = sessions.at(i);
+  replaced_tags.replace(i, {s.tag_p, s.tag_c}, now_ms);
+  set_tag_p(i, tag);
+  s.tag_c = s.tag_c_pending;
+  s.tag_c_pending = 0;
+  s.last_seen_ms = now_ms;
+  confirm(i);
+  if (sctp::InitView init; pending_inits.take(i, s.tag_c, init)) learn_addresses(i, init);
+}
+
+// The client's packet has another tag than its session: maybe that of an association that seemed replaced.
+void Redirector::Impl::other_tag(SessionIndex i, uint32_t tag) {
+  Session& s = sessions.at(i);
+  ReplacedTags::Tags tags{s.tag_p, s.tag_c};
+  if (s.state == State::half_open || !replaced_tags.restore(i, tag, tags, now_ms)) return;
+  set_tag_p(i, tags.p);
+  s.tag_c = tags.c;
+  s.last_seen_ms = now_ms;
+  confirm(i);
 }
 
 // The association is established, maybe anew: other workers may send its packets on by themselves.

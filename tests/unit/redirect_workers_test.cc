@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Several workers being correct whatever worker a packet arrives at (DESIGN.md §5).
 
+#include "dataplane/redirect/replaced_tags.h"
 #include "tests/unit/multihomed_client.h"
 
 namespace poolgate::test {
@@ -165,7 +166,9 @@ TEST(Workers, a_client_that_restarts_stays_with_its_pe_until_the_association_is_
   EXPECT_EQ(only_pe(w->send(2, sctp(c.second, 0xbeef, cookie_echo()))), pe);
   EXPECT_EQ(only_pe(w->send(0, sctp(c.first, 0xbeef, data_chunk()))), pe);
   EXPECT_EQ(w->sessions(), 1u);
-  // After its end, an INIT by the other path is a new association, owned by that path's home.
+  // After its end (which is believed when nobody has used the old tag for some time, replaced_tags.h), an
+  // INIT by the other path is a new association, owned by that path's home.
+  w->rig.tick(redirect::ReplacedTags::kDisputeMs * 1000);
   w->send(0, sctp(c.first, 0xbeef, chunk(6, 0, {})));
   const auto renewed = w->send(2, sctp(c.second, 0, init_chunk(0x77, c.parameters())));
   ASSERT_EQ(renewed.size(), 1u);
