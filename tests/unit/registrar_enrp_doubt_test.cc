@@ -84,6 +84,18 @@ TEST_F(Doubted, ENRP_3_3_2_2_one_whose_association_ended_stays_away) {
   EXPECT_THAT(w.there(), IsEmpty());
 }
 
+// A keep-alive and its deregistration have crossed.
+TEST_F(Doubted, ASAP_3_2_one_that_deregisters_meanwhile_stays_away_whatever_it_answers) {
+  for (const bool registers : {true, false}) {
+    update(enrp::UpdateAction::add_pe);
+    update(enrp::UpdateAction::del_pe);
+    if (registers) w.enroll(element, pe(1));
+    w.send(element, asap::Message(asap::Deregistration{"EchoPool", 1}));
+    w.send(element, asap::Message(asap::EndpointKeepAliveAck{"EchoPool", 1}));
+    EXPECT_THAT(w.there(), IsEmpty()) << registers;
+  }
+}
+
 // The registrar that asked it died; the answer comes to the next one, which has nothing of it.
 TEST_F(Doubted, one_that_answers_a_registrar_that_is_dead_is_made_to_register) {
   update(enrp::UpdateAction::del_pe);

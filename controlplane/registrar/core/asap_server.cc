@@ -67,8 +67,10 @@ void AsapServer::refused(const Request& request, const wire::ParseError& error) 
 
 void AsapServer::dispatch(const Request& request, EndpointLimits limits, const asap::Message& message) {
   if (const auto* registration = std::get_if<asap::Registration>(&message)) {
+    claims_.heard(request, registration->handle, registration->element.id);
     registration_.handle(request, *registration);
   } else if (const auto* deregistration = std::get_if<asap::Deregistration>(&message)) {
+    claims_.heard(request, deregistration->handle, deregistration->pe_id);
     registration_.handle(request, *deregistration);
   } else if (const auto* resolution = std::get_if<asap::HandleResolution>(&message)) {
     resolution_.handle(request, *resolution);

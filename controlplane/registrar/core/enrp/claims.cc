@@ -196,6 +196,10 @@ bool Claims::acknowledged(const Request& request, const asap::EndpointKeepAliveA
   return true;
 }
 
+void Claims::heard(const Request& request, rserpool::PoolHandleView handle, rserpool::PeId id) {
+  if (!request.over_tcp()) doubts_.take(request.association->name, handle, id);
+}
+
 // From where the PE is, and from nowhere else.
 bool Claims::is_from(const Association& association, const rserpool::PoolElement& element) const {
   return element.has_asap_transport && element.asap_transport.port == association.port &&

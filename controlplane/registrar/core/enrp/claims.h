@@ -39,6 +39,8 @@ class Claims {
   void due(rserpool::PeIndex pe);
   // True: it was claimed, and has answered.
   bool acknowledged(const Request& request, const rserpool::asap::EndpointKeepAliveAck& message);
+  // The PE says itself what it wants: no earlier question matters.
+  void heard(const Request& request, rserpool::PoolHandleView handle, rserpool::PeId id);
   // False: not a request of ours.
   bool up(const Association& association, uint64_t request);
   bool connect_failed(uint64_t request);

@@ -22,6 +22,7 @@ void Doubts::add(const AssociationName& association, PoolHandleView handle, Doub
 }
 
 std::optional<Doubt> Doubts::take(const AssociationName& association, PoolHandleView handle, PeId id) {
+  if (all_.empty()) return std::nullopt;
   const auto at = all_.find({association, {PoolHandle(handle), id}});
   if (at == all_.end()) return std::nullopt;
   Doubt doubt = std::move(at->second.doubt);
