@@ -125,7 +125,7 @@ TEST_P(EveryIcmp, RFC_8200_4_extension_headers_of_the_quoted_packet_hide_no_port
       const auto got = rig->send(icmp_error(router, client.to, 2, 0, 1300, seen_by_router, quoted));
       ASSERT_EQ(got.size(), 1u) << chain.bytes << " bytes";
       EXPECT_EQ(got[0].destination_mac(), (Bytes{2, 0, 0, 0, 1, 21}));
-      if (GetParam().mode != config::Mode::ipip) EXPECT_TRUE(got[0].checksums_right());
+      EXPECT_TRUE(GetParam().mode == config::Mode::ipip || got[0].checksums_right());
       if (quoted != 128) continue;
       const size_t l3 = GetParam().mode == config::Mode::ipip ? 54 : 14;
       expect_quote(got[0], l3, with_extensions(packet(turned(at_pe)), chain.headers), chain.bytes);
