@@ -59,7 +59,7 @@ inline uint8_t* header(rte_mbuf* m, uint32_t source, uint16_t port, uint32_t tag
   put_raw16(p + 34, port);
   put16(p + 36, kPort);
   put_raw32(p + 38, tag);
-  put_raw32(p + 42, 1);  // any but 0, which is none (RFC 9653)
+  put_raw32(p + 42, 0);
   return p + 46;
 }
 // RFC 9260 §3.3.2, with three IPv4 addresses.

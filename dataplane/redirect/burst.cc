@@ -73,7 +73,8 @@ bool only_destination(const Session& s, const PacketInfo& info, const Session& e
       port = key.destination_port;
     }
   }
-  rewrite_plain(mbuf, info, source, destination, port | uint32_t{line.port} << 16);
+  rewrite_plain(rte_pktmbuf_mtod(mbuf, uint8_t*), info, source, destination,
+                port | uint32_t{line.port} << 16);
   return true;
 }
 

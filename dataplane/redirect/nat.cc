@@ -58,18 +58,6 @@ void rewrite_transport(Packet& packet, const NewFlow& to) {
 
 }  // namespace
 
-// RFC 9653: a 0 that is not the right checksum stands for none, and stays: whether it may, the receiver
-// knows. One that is right is followed as any other.
-void follow_checksum_0(rte_mbuf* mbuf, const PacketInfo& info, uint32_t before) {
-  if (mbuf->nb_segs > 1 && rte_pktmbuf_linearize(mbuf) != 0) return;
-  uint8_t* l4 = rte_pktmbuf_mtod(mbuf, uint8_t*) + info.l4_offset;
-  const uint32_t ports = wire::raw32(l4);
-  wire::put_raw32(l4, before);
-  const bool right = sctp_checksum(l4, info.l4_length) == 0;
-  wire::put_raw32(l4, ports);
-  if (right) wire::put_raw32(l4 + 8, sctp_checksum_ports(0, before, ports, info.l4_length));
-}
-
 // The PE's side of the session's own key.
 bool Redirector::Impl::nat_begin(Packet& packet, const ServiceEntry& service, SessionIndex i) {
   Session& s = sessions.at(i);
@@ -154,11 +142,8 @@ bool Redirector::Impl::nat_rewrite(Packet& packet, SessionIndex i, bool from_pe)
   const uint32_t before = wire::raw32(l4);
   put_ports(l4, to);
   const uint32_t after = wire::raw32(l4);
-  const uint32_t old = sctp::checksum(l4);
-  if (before != after && old == 0)
-    follow_checksum_0(packet.mbuf, packet.info, before);
-  else if (before != after)
-    wire::put_raw32(l4 + 8, sctp_checksum_ports(old, before, after, packet.info.l4_length));
+  if (before != after)
+    wire::put_raw32(l4 + 8, sctp_checksum_ports(wire::raw32(l4 + 8), before, after, packet.info.l4_length));
   return true;
 }
 
@@ -206,7 +191,7 @@ bool Redirector::Impl::nat_back(rte_mbuf* mbuf, const PacketInfo& info, Session&
       (info.flow.protocol == wire::kSctp))
     rewrite_source(frame, alias.far_source);
   else
-    rewrite_plain(mbuf, info, alias.far_source, alias.far_destination, alias.far_ports);
+    rewrite_plain(frame, info, alias.far_source, alias.far_destination, alias.far_ports);
   alias.last_seen_ms = now_ms;
   add(line.packets, 1);
   add(line.bytes, mbuf->pkt_len);

@@ -2,21 +2,16 @@
 // Mode `nat` on the shortest way: an untagged IPv4 packet without options (parse_plain()).
 #pragma once
 
-#include <rte_mbuf.h>
-
 #include "dataplane/redirect/crc32c.h"
 #include "dataplane/redirect/packet.h"
 #include "dataplane/redirect/wire.h"
 
 namespace poolgate::redirect {
 
-// The ports of an SCTP packet whose checksum is 0 are others now; `before`: those that it had.
-[[gnu::cold, gnu::noinline]] void follow_checksum_0(rte_mbuf* mbuf, const PacketInfo& info, uint32_t before);
-
 // New addresses and ports as they stand on the wire; `ports`: source in the low half. Every checksum follows
 // by increment (RFC 1624; RFC 768: a UDP checksum of 0 is none). SCTP's covers no addresses: with equal ports
 // nothing of the packet changes (RFC 9260 §6.8).
-inline void rewrite_plain(rte_mbuf* mbuf, const PacketInfo& info, uint32_t source, uint32_t destination,
+inline void rewrite_plain(uint8_t* frame, const PacketInfo& info, uint32_t source, uint32_t destination,
                           uint32_t ports) {
   using namespace wire;
   // A 32-bit word is congruent to the sum of its halves, modulo 2^16 - 1.
@@ -26,7 +21,6 @@ inline void rewrite_plain(rte_mbuf* mbuf, const PacketInfo& info, uint32_t sourc
     sum = (sum & 0xffff) + (sum >> 16);
     return static_cast<uint16_t>((sum & 0xffff) + (sum >> 16));
   };
-  auto* frame = rte_pktmbuf_mtod(mbuf, uint8_t*);
   uint8_t* ip = frame + kEtherHeader;
   uint8_t* l4 = frame + kPlainTransport;
   const uint64_t addresses = uint64_t{source} + destination + static_cast<uint32_t>(~raw32(ip + 12)) +
@@ -38,11 +32,7 @@ inline void rewrite_plain(rte_mbuf* mbuf, const PacketInfo& info, uint32_t sourc
   const uint32_t before = raw32(l4);
   put_raw32(l4, ports);
   if (info.flow.protocol == kSctp) {
-    if (before == ports) return;
-    const uint32_t old = raw32(l4 + 8);
-    if (old == 0) [[unlikely]]
-      return follow_checksum_0(mbuf, info, before);
-    put_raw32(l4 + 8, sctp_checksum_ports(old, before, ports, info.l4_length));
+    if (before != ports) put_raw32(l4 + 8, sctp_checksum_ports(raw32(l4 + 8), before, ports, info.l4_length));
     return;
   }
   const bool udp = info.flow.protocol == kUdp;

@@ -111,11 +111,9 @@ size_t nat_sctp_bytes(uint8_t* packet, size_t length, const AddressMap& map, Dro
   // whole by that. Looked at once, before anything changes.
   int whole = -1;
   const auto is_whole = [&] {
-    if (whole < 0) whole = !cut && sctp_checksum(packet, length) == sctp::checksum(packet);
+    if (whole < 0) whole = !cut && sctp_checksum(packet, length) == wire::raw32(packet + 8);
     return whole == 1;
   };
-  // RFC 9653: a checksum of 0 that is not right stands for none, and stays so. Of an INIT it may not (§5.2).
-  const auto has_none = [&] { return !is_whole() && !cut && sctp::checksum(packet) == 0; };
   const DropReason not_whole = cut ? DropReason::fragment : DropReason::checksum;
   sctp::Chunks chunks(packet, length, cut);
   sctp::ChunkView chunk;
@@ -128,20 +126,20 @@ size_t nat_sctp_bytes(uint8_t* packet, size_t length, const AddressMap& map, Dro
         return refuse(DropReason::nat_asconf);
       case sctp::kAbort:
       case sctp::kError:
-        if (!is_whole() && !has_none()) return refuse(not_whole);
+        if (!is_whole()) return refuse(not_whole);
         changed |= rewrite_causes(at, chunk.length, map);
         break;
       case sctp::kInit:
       case sctp::kInitAck: {
         // RFC 9260 §4.3: neither is ever bundled.
         if (!first || !chunks.last()) return refuse(DropReason::sctp_init_bundled);
-        if (!is_whole() && (chunk.type == sctp::kInit || !has_none())) return refuse(not_whole);
+        if (!is_whole()) return refuse(not_whole);
         const size_t now = rewrite_init(at, chunk.length, map);
         if (now == 0) return refuse(DropReason::sctp_chunk);
         wire::put16(at + 2, static_cast<uint16_t>(now));
         const size_t end = wire::kSctpHeader + now, total = std::min(length, wire::kSctpHeader + padded(now));
         if (end < total) std::memset(packet + end, 0, total - end);
-        if (is_whole()) wire::put_raw32(packet + 8, sctp_checksum(packet, total));
+        wire::put_raw32(packet + 8, sctp_checksum(packet, total));
         return total;
       }
       default:
@@ -149,7 +147,7 @@ size_t nat_sctp_bytes(uint8_t* packet, size_t length, const AddressMap& map, Dro
     }
   }
   if (chunks.bad()) return refuse(DropReason::sctp_chunk);
-  if (changed && is_whole()) wire::put_raw32(packet + 8, sctp_checksum(packet, length));
+  if (changed) wire::put_raw32(packet + 8, sctp_checksum(packet, length));
   return length;
 }
 

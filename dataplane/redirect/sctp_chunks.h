@@ -44,7 +44,6 @@ enum Parameter : uint16_t {
 enum Cause : uint16_t { kStaleCookie = 3, kUnresolvableAddress = 5, kRestartWithNewAddresses = 11 };
 
 inline uint32_t verification_tag(const uint8_t* packet) { return wire::raw32(packet + 4); }
-inline uint32_t checksum(const uint8_t* packet) { return wire::raw32(packet + 8); }
 
 // The packet is DATA, after which nothing else comes (RFC 9260 §6.10), or a SACK alone: what an established
 // association sends nearly always, and what changes nothing of it. `length`: of the packet; 16 bytes can be
