@@ -9,6 +9,7 @@ and client to each mode, on ports of their own, all at once: a fault befalls all
 fd00:1::21 and so on, the VIPs 2001:db8::1 and ::2; tunnels lead there to servers that have registered IPv4 addresses, too.
 """
 import collections
+import ipaddress
 import json
 import os
 import shutil
@@ -330,6 +331,14 @@ probe_count = 5
         """How many associations its kernel has with this mode's server."""
         lines = self.hosts[pe].run("cat /proc/net/sctp/assocs").splitlines()[1:]
         return len([line for line in lines if int(line.split()[11]) == self.server_port(mode)])
+
+    def dead_paths(self, pe):
+        """Of its kernel's paths to the client those that are anything but active (2)."""
+        own = {ipaddress.ip_address(a) for a in self.hosts["client"].own_addresses()}
+        lines = [line.split() for line in self.hosts[pe].run("cat /proc/net/sctp/remaddr").splitlines()[1:]]
+        states = [words[-1] for words in lines if ipaddress.ip_address(words[0]) in own]
+        assert states, "its associations with the client"
+        return [state for state in states if state != "2"]
 
     def kill_server(self, pe, mode):
         self.hosts[pe].run(f"kill -9 {self.hosts[pe].read(f'serve-{mode}').split()[0]}")
