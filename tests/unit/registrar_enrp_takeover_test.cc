@@ -112,6 +112,16 @@ struct Side {
       w.run(kS);
     }
   }
+  // The target owns these and falls silent; the other server lives, and lets us have them. Its association.
+  AssociationName take_over(rserpool::ServerId target, rserpool::ServerId other,
+                            const std::vector<PeId>& elements) {
+    const auto t = peer(target);
+    const auto a = peer(other);
+    for (const PeId id : elements) own(t, target, id);
+    silence({{a, other}});
+    w.send(a, enrp::Message(enrp::InitTakeoverAck{other, kOurId, target}));
+    return a;
+  }
   // To the host of a PE that is being claimed, and what comes of it.
   std::optional<channel::Connect> first_connect() {
     for (int i = 0; i < 1000; ++i) {
@@ -276,11 +286,7 @@ TEST(EnrpTakeover, ENRP_3_5_1_6_a_bystander_acknowledges_and_monitors_the_target
 
 TEST(EnrpTakeover, conformance_12_2d_a_target_that_nobody_takes_over_in_the_end_is_monitored_again) {
   Side s;
-  const auto t = s.peer(kTarget);
-  const auto a = s.peer(kSmaller);
-  s.own(t, kTarget, 7);
-  s.silence({{a, kSmaller}});
-  s.w.send(a, enrp::Message(enrp::InitTakeoverAck{kSmaller, kOurId, kTarget}));
+  s.take_over(kTarget, kSmaller, {7});
   s.w.run(kMs);
   Side b;
   const auto t2 = b.peer(kTarget);
@@ -399,11 +405,7 @@ TEST(EnrpTakeover, ENRP_3_5_2_2_claims_at_a_host_that_is_reached_late_are_no_mor
 
 TEST(EnrpTakeover, a_PE_that_registers_elsewhere_before_its_host_is_reached_is_not_claimed) {
   Side s;
-  const auto t = s.peer(kTarget);
-  const auto a = s.peer(kSmaller);
-  for (const PeId id : {7, 8}) s.own(t, kTarget, id);
-  s.silence({{a, kSmaller}});
-  s.w.send(a, enrp::Message(enrp::InitTakeoverAck{kSmaller, kOurId, kTarget}));
+  const auto a = s.take_over(kTarget, kSmaller, {7, 8});
   const auto connect = s.first_connect();
   ASSERT_TRUE(connect.has_value());
   s.w.run(10 * kMs);  // both have had their turns
@@ -430,11 +432,7 @@ TEST(EnrpTakeover, a_PE_that_answers_nowhere_is_removed_in_the_end_and_found_dea
 
 TEST(EnrpTakeover, a_PE_that_answers_a_claim_after_it_was_removed_is_ours_all_the_same) {
   Side s;
-  const auto t = s.peer(kTarget);
-  const auto a = s.peer(kSmaller);
-  s.own(t, kTarget, 7);
-  s.silence({{a, kSmaller}});
-  s.w.send(a, enrp::Message(enrp::InitTakeoverAck{kSmaller, kOurId, kTarget}));
+  s.take_over(kTarget, kSmaller, {7});
   const auto connect = s.first_connect();
   ASSERT_TRUE(connect.has_value());
   const auto host = s.w.reached(*connect);

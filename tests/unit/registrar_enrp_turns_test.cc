@@ -3,7 +3,7 @@
 // more keeps nobody waiting.
 #include <gmock/gmock.h>
 
-#include "tests/unit/registrar_world.h"
+#include "tests/unit/registrar_scope.h"
 
 namespace poolgate::test {
 namespace {
@@ -13,12 +13,7 @@ constexpr PeId kMany = 600;
 
 struct Turns : testing::Test {
   static registrar::Settings settings() {
-    registrar::Settings s;
-    s.registrar.peer_heartbeat_ms = 1000;
-    s.registrar.max_time_last_heard_ms = 3000;
-    s.registrar.max_time_no_response_ms = 1000;
-    s.registrar.takeover_timeout_ms = 1000;
-    s.registrar.keepalive_interval_ms = 0;
+    registrar::Settings s = Scope::fast();
     s.registrar.takeover_rate = 10;
     return s;
   }

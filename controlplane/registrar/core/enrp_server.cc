@@ -168,8 +168,12 @@ void EnrpServer::handle(const Request& request, Peer& peer, const enrp::Presence
     if (enrp::encode(enrp::Message(enrp::ListRequest{context_.server_id, peer.id}), bytes))
       peers_.send(peer, std::move(bytes));
   }
-  if (message.checksum && serving()) audit_.checksum(peer, *message.checksum);
-  if (message.checksum && !serving()) audit_.later(peer, *message.checksum);
+  if (!message.checksum) return;
+  if (serving()) {
+    audit_.checksum(peer, *message.checksum);
+  } else {
+    audit_.later(peer, *message.checksum);
+  }
 }
 
 void EnrpServer::handle(Peer& peer, const enrp::ListResponse& message) {
