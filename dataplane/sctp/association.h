@@ -73,6 +73,10 @@ struct Association {
   bool discarding = false;       // aborted by us: what was received is no longer delivered
   std::string partial;           // a message that the stack delivers in parts
   std::deque<QueuedMessage> queue;
+  // From the peer's COOKIE ECHO until its restart is told; meanwhile nothing more is said to it. What the old
+  // life did not deliver the stack reports first: told first, it would be taken for a failure of the new one.
+  bool restarting = false;
+  std::deque<QueuedMessage> undelivered;
 };
 
 class AssociationTable {

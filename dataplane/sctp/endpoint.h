@@ -83,7 +83,8 @@ class Events {
   virtual void association_down(const channel::AssociationDown& down) = 0;
   virtual void path_changed(const channel::PathChange& change) = 0;
   virtual void message(const Message& message) = 0;
-  // Accepted by send(), never acknowledged by the peer.
+  // Accepted by send(), never acknowledged by the peer. Of an association that ends: before its end; of one
+  // that restarted: after that was told.
   virtual void send_failed(const channel::SendFailed& failed) = 0;
 };
 

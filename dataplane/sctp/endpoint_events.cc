@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <algorithm>
+#include <iterator>
+#include <optional>
+#include <utility>
 
 #include "dataplane/sctp/endpoint_impl.h"
 
@@ -49,11 +52,7 @@ void Endpoint::Impl::handle(channel::SctpService service, const poolgate_sctp_ev
     case POOLGATE_SCTP_PATH_UNREACHABLE:
       return handle_path(*association, event);
     case POOLGATE_SCTP_SEND_FAILED:
-      if (association->up)
-        events_.send_failed({name(association->id),
-                             event.ppid,
-                             {reinterpret_cast<const char*>(event.payload), event.length}});
-      return;
+      return handle_send_failed(*association, event);
     case POOLGATE_SCTP_SHUTTING_DOWN:
     case POOLGATE_SCTP_OTHER:
       return;
@@ -83,6 +82,16 @@ void Endpoint::Impl::handle_message(Association& association, const poolgate_sct
   events_.message({association.id, event.stream, event.ppid, event.unordered != 0, payload});
 }
 
+void Endpoint::Impl::handle_send_failed(Association& association, const poolgate_sctp_event& event) {
+  if (!association.up) return;
+  std::string payload{reinterpret_cast<const char*>(event.payload), event.length};
+  if (association.restarting) {
+    association.undelivered.push_back({0, event.ppid, false, std::move(payload)});
+  } else {
+    events_.send_failed({name(association.id), event.ppid, std::move(payload)});
+  }
+}
+
 channel::AssociationUp Endpoint::Impl::describe(const Association& association) const {
   channel::AssociationUp up;
   up.association = name(association.id);
@@ -100,6 +109,9 @@ void Endpoint::Impl::handle_up(Association& association, const poolgate_sctp_eve
     ++counters_.restarts;
     association.partial.clear();
     association.peer_aborted = false;
+    association.restarting = false;
+    give_up_queue(association);
+    endings_.push_back({name(association.id), std::exchange(association.undelivered, {}), std::nullopt});
   }
   if (!association.paths_added) add_paths(association);
   association.streams_out = event.streams_out;
@@ -108,6 +120,12 @@ void Endpoint::Impl::handle_up(Association& association, const poolgate_sctp_eve
   association.up = true;
   keep_record(association);
   events_.association_up(up);
+}
+
+// What waits for room will not be sent.
+void Endpoint::Impl::give_up_queue(Association& association) {
+  std::ranges::move(association.queue, std::back_inserter(association.undelivered));
+  association.queue.clear();
 }
 
 void Endpoint::Impl::handle_end(Association& association, poolgate_sctp_event_kind kind) {
@@ -124,7 +142,9 @@ void Endpoint::Impl::handle_end(Association& association, poolgate_sctp_event_ki
     down.association = name(0);
     down.reason = DownReason::cannot_start;
   }
-  if (association.up || association.request != 0) endings_.push_back({down, std::move(association.queue)});
+  give_up_queue(association);
+  if (association.up || association.request != 0)
+    endings_.push_back({down.association, std::move(association.undelivered), down});
   records_.remove(association.id);
   table_.remove(association);
 }
@@ -135,15 +155,15 @@ unsigned Endpoint::Impl::tell_endings(unsigned budget) {
   while (!endings_.empty() && done < budget) {
     Ending& ending = endings_.front();
     ++done;
-    if (!ending.queue.empty()) {
-      QueuedMessage m = std::move(ending.queue.front());
-      ending.queue.pop_front();
-      events_.send_failed({ending.down.association, m.ppid, std::move(m.payload)});
+    if (!ending.undelivered.empty()) {
+      QueuedMessage m = std::move(ending.undelivered.front());
+      ending.undelivered.pop_front();
+      events_.send_failed({ending.association, m.ppid, std::move(m.payload)});
       continue;
     }
-    const channel::AssociationDown down = ending.down;
+    const std::optional<channel::AssociationDown> down = ending.down;
     endings_.pop_front();
-    events_.association_down(down);
+    if (down) events_.association_down(*down);
   }
   return done;
 }
@@ -181,7 +201,7 @@ SendStatus Endpoint::Impl::send(const Message& message) {
   if (message.payload.empty() || message.payload.size() > kMaxMessage ||
       message.stream >= association->streams_out)
     return SendStatus::invalid;
-  if (association->queue.empty()) {
+  if (association->queue.empty() && !association->restarting) {
     switch (stack_.send(association->socket, association->stack_id, message.stream, message.ppid,
                         message.unordered ? 1 : 0, message.payload.data(), message.payload.size())) {
       case POOLGATE_SCTP_SENT:
@@ -210,6 +230,7 @@ void Endpoint::Impl::retry_queues() {
 
 // True once nothing waits.
 bool Endpoint::Impl::flush_queue(Association& association) {
+  if (association.restarting) return false;
   while (!association.queue.empty()) {
     const QueuedMessage& m = association.queue.front();
     const auto result = stack_.send(association.socket, association.stack_id, m.stream, m.ppid,

@@ -4,6 +4,8 @@
 #pragma once
 
 #include <array>
+#include <deque>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -53,10 +55,12 @@ class Endpoint::Impl {
     IpAddress local, peer;
     uint16_t udp_port = 0;
   };
-  // An association that ended: first what waited in its queue is reported, then its end.
+  // An association that ended: first what it had not delivered is reported, then its end. Of one that
+  // restarted there is no end, and its new life has been told.
   struct Ending {
-    channel::AssociationDown down;
-    std::deque<QueuedMessage> queue;
+    channel::AssociationName association;
+    std::deque<QueuedMessage> undelivered;
+    std::optional<channel::AssociationDown> down;
   };
   struct CommonHeader {
     uint16_t peer_port, local_port;
@@ -101,7 +105,9 @@ class Endpoint::Impl {
   // endpoint_events.cc
   void handle(channel::SctpService service, const poolgate_sctp_event& event);
   void handle_message(Association& association, const poolgate_sctp_event& event);
+  void handle_send_failed(Association& association, const poolgate_sctp_event& event);
   void handle_up(Association& association, const poolgate_sctp_event& event);
+  void give_up_queue(Association& association);
   void handle_end(Association& association, poolgate_sctp_event_kind kind);
   void handle_path(Association& association, const poolgate_sctp_event& event);
   void move_primary(Association& association);

@@ -129,6 +129,7 @@ void Endpoint::Impl::adopt(const InputPacket& packet, const poolgate_sctp_associ
     if (association->primary != nullptr) association->primary->confirmed = true;
   }
   association->init_key = key;
+  if (association->up && association->local_tag != info.local_tag) association->restarting = true;
   table_.set_tags(*association, info.local_tag, info.peer_tag);
   learn_addresses(*association, origin.address, listed);
   if (info.open != 0) add_paths(*association);

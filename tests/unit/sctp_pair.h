@@ -64,7 +64,10 @@ class Node : public Network, public Events {
     const auto found = sources.find(peer);
     return found == sources.end() ? std::nullopt : std::optional(found->second);
   }
-  void association_up(const channel::AssociationUp& e) override { ups.push_back(e); }
+  void association_up(const channel::AssociationUp& e) override {
+    failures_before.push_back(failures.size());
+    ups.push_back(e);
+  }
   void association_down(const channel::AssociationDown& e) override { downs.push_back(e); }
   void path_changed(const channel::PathChange& e) override { path_changes.push_back(e); }
   void message(const Message& m) override {
@@ -90,6 +93,7 @@ class Node : public Network, public Events {
   std::vector<channel::PathChange> path_changes;
   std::vector<Received> messages;
   std::vector<channel::SendFailed> failures;
+  std::vector<size_t> failures_before;  // each of `ups`
 
   uint32_t id() const { return ups.empty() ? 0 : ups.back().association.id; }
   SendStatus say(const std::string& text, uint32_t association = 0, uint32_t ppid = 11, uint16_t stream = 0) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Patch 0001: without it the cookies of these INITs are never accepted.
+// Patch 0001: without it the cookies of these INITs are never accepted. Patch 0010: what the old life leaves.
 #include <cstring>
 
 #include "tests/unit/sctp_pair.h"
@@ -26,6 +26,55 @@ TEST(SctpRestart, a_peer_that_lost_its_state_comes_back_as_the_same_association_
   EXPECT_EQ(pair.b.say("again"), SendStatus::sent);
   EXPECT_EQ(pair.a.say("welcome back", id), SendStatus::sent);
   ASSERT_TRUE(pair.until([&] { return pair.a.messages.size() == 1 && pair.b.messages.size() == 1; }));
+}
+
+// Before it, it would be taken for what the new life does not receive: a PE that restarts would be aborted.
+TEST(SctpRestart, what_the_old_life_did_not_deliver_is_told_after_the_restart_and_not_said_to_the_new_one) {
+  Pair pair;
+  ASSERT_TRUE(pair.set_up());
+  pair.passes = [](Packet&) { return false; };
+  EXPECT_EQ(pair.a.say("keep-alive"), SendStatus::sent);
+  const std::string large(60'000, 'x');
+  while (pair.a.say(large) == SendStatus::sent) {
+  }
+  pair.b.restart();
+  ASSERT_TRUE(pair.b.endpoint->connect(channel::SctpService::asap, {ip("10.1.0.1")}, 3863, 2));
+  pair.passes = [](Packet&) { return true; };
+  ASSERT_TRUE(pair.until([&] { return pair.a.ups.size() == 2 && pair.b.ups.size() == 1; }));
+  pair.run(1000);
+  EXPECT_TRUE(pair.a.ups[1].restarted);
+  EXPECT_EQ(pair.a.failures_before, (std::vector<size_t>{0, 0}));
+  ASSERT_GE(pair.a.failures.size(), 3u);
+  EXPECT_EQ(pair.a.failures.front().association.id, pair.a.id());
+  EXPECT_TRUE(pair.a.failures.front().payload == "keep-alive");
+  EXPECT_TRUE(pair.a.failures.back().payload == large) << "it waited for room";
+  EXPECT_TRUE(pair.b.messages.empty());
+  EXPECT_EQ(pair.a.say("welcome back"), SendStatus::sent);
+  ASSERT_TRUE(pair.until([&] { return pair.b.messages.size() == 1; }));
+  EXPECT_TRUE(pair.a.downs.empty());
+}
+
+TEST(SctpRestart, pieces_of_a_message_of_the_old_life_take_no_room_in_the_new_one) {
+  Pair pair;
+  ASSERT_TRUE(pair.set_up());
+  const std::string large(60'000, 'x');
+  for (size_t life = 1; life <= 20; ++life) {
+    // All but one, or all behind one.
+    size_t pieces = 0;
+    pair.passes = [&](Packet& p) {
+      return p.chunk() != 0 || ++pieces < life || (life % 2 == 0 && pieces > life);
+    };
+    EXPECT_EQ(pair.b.say(large), SendStatus::sent);
+    ASSERT_TRUE(pair.until([&] { return pieces > life + 3; }));
+    pair.passes = [](Packet&) { return true; };
+    pair.b.restart();
+    ASSERT_TRUE(pair.b.endpoint->connect(channel::SctpService::asap, {ip("10.1.0.1")}, 3863, 2));
+    ASSERT_TRUE(pair.until([&] { return pair.a.ups.size() == 1 + life && pair.b.ups.size() == 1; }));
+    EXPECT_EQ(pair.b.say(large), SendStatus::sent);
+    ASSERT_TRUE(pair.until([&] { return pair.a.messages.size() == life; })) << life;
+    EXPECT_TRUE(pair.a.messages.back().payload == large);
+  }
+  EXPECT_TRUE(pair.a.downs.empty());
 }
 
 TEST(SctpRestart, RFC9260_5_2_2_a_restart_from_another_address_of_the_peer_is_a_restart) {
