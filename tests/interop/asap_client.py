@@ -61,6 +61,8 @@ def send(peer, body):
 def pe(address, port, registrar, life, *elements):
     mine = [(int(number, 0), pool) for number, pool in (element.split(":", 1) for element in elements)]
     peer = connect(registrar, (address, int(port)))
+    # Killed, it ends at once, as with its host: the kernel would go on with a SHUTDOWN, and hold the port until its end.
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("=ii", 1, 0))
     for number, pool in mine:
         send(peer, registration(pool, number, address, int(port), int(life)))
     while received := peer.recv(65536):

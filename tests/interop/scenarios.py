@@ -4,6 +4,8 @@ is on the wire and by what the programs print. Each runs against either side of 
 """
 import re
 
+from lib.lab import wait_until
+
 import wire
 from scenario import REGISTRAR, Scenario, at
 from sides import ASAP_CLIENT, rspregistrar
@@ -168,13 +170,19 @@ class Scenarios(Scenario):
         command = f"/usr/bin/python3 {ASAP_CLIENT} pe 10.10.0.12 41000 10.10.0.1 60000 0xbbbb0002:{self.pool}"
         pid = self.side.spawn("h2", command, "restart-1.out")
         self.registered(0xbbbb0002)
-        self.side.guest.run(f"ip link set h2-eth0 down; kill -9 {pid}; sleep 0.3; ip link set h2-eth0 up")
+        # Nothing that the host says of the old association gets through, nor, before the new one is there, that it knows of none.
+        self.side.in_host("h2", "tc qdisc add dev eth0 root netem loss 100%")
+        self.side.guest.run(f"kill -9 {pid}; while [ -e /proc/{pid} ]; do sleep 0.05; done")
         self.side.spawn("h2", command, "restart-2.out")
         self.addCleanup(self.side.guest.run, "pkill -9 -f 'asap_client.py [p]e'", check=False)
+        wait_until(lambda: " 41000 " in self.side.in_host("h2", "cat /proc/net/sctp/assocs"), 60, "the new association's INIT")
+        self.side.in_host("h2", "tc qdisc del dev eth0 root")
         self.registered(0xbbbb0002, at_least=2)
         inits = self.chunks(wire.INIT, "10.10.0.12", 3863)
         self.assertGreaterEqual(len(inits), 2)
         self.assertEqual({p.source_port for p in inits}, {41000})
+        # a restart, not an association after the end of another
+        self.assertEqual([p for kind in (wire.ABORT, wire.SHUTDOWN) for p in self.chunks(kind, port=41000)], [])
         self.resolves_to(0xbbbb0002)
 
     def test_two_that_connect_to_each_other_at_once_share_one_association(self):
