@@ -192,6 +192,59 @@ TEST_F(Linked, ENRP_3_2_2_2_one_that_comes_and_goes_is_not_waited_for_for_ever) 
   EXPECT_EQ(state(), "serving");
 }
 
+TEST_F(Linked, ENRP_3_4_1_of_two_links_that_a_registrar_left_to_its_successor_one_is_closed) {
+  const AssociationName ours = begun_by_us();
+  begun_by_it();
+  World next(with_peers({"10.0.0.9"}));
+  next.replay(w.ups);
+  const AssociationName theirs = w.ups.back().association;
+  next.send(ours, enrp::Message(enrp::Presence{.sender = kMentor}));
+  EXPECT_THAT(next.all<channel::Close>(), IsEmpty());
+  next.send(theirs, enrp::Message(enrp::Presence{.sender = kMentor}));
+  const auto closed_now = next.all<channel::Close>();
+  ASSERT_THAT(closed_now, SizeIs(1));
+  EXPECT_EQ(closed_now[0].association, ours);
+}
+
+// Its state directory was lost, say, and its configuration here is of before.
+TEST(EnrpLinks, ENRP_3_2_2_1_a_mentor_of_another_id_than_its_configuration_says_is_taken_for_what_it_says) {
+  auto settings = with_peers({"10.0.0.9"});
+  settings.registrar.peers[0].server_id = kMentor + 5;
+  World w(settings);
+  const auto mentor = w.reached(w.all<channel::Connect>().at(0));
+  const auto requests = w.sent<enrp::ListRequest>();
+  ASSERT_THAT(requests, SizeIs(1));
+  EXPECT_EQ(requests[0].receiver, 0u) << "else it would not take this for its own";
+  w.send(mentor, enrp::Message(enrp::ListResponse{kMentor, kOurId, false, {}}));
+  ASSERT_THAT(w.sent<enrp::HandleTableRequest>(), SizeIs(1));
+  w.send(mentor, enrp::Message(enrp::HandleTableResponse{
+                     kMentor, kOurId, false, false, {{"EchoPool", {pe_of(kMentor, 1)}}}}));
+  EXPECT_EQ(w.registrar.scope().state, "serving");
+  EXPECT_THAT(w.there(), ElementsAre(1));
+  const auto peers = w.registrar.peers(w.now);
+  ASSERT_THAT(peers, SizeIs(1));
+  EXPECT_EQ(peers[0].id, kMentor);
+  EXPECT_TRUE(peers[0].configured);
+  EXPECT_TRUE(peers[0].connected);
+}
+
+// It may be dead, and its PEs are to be taken over from here.
+TEST(EnrpLinks, ENRP_3_4_1_but_one_that_owns_PEs_is_not_renamed) {
+  auto settings = with_peers({"10.0.0.9", "10.0.0.10"});
+  settings.registrar.peers[1].server_id = kMentor + 5;
+  World w(settings);
+  const auto connects = w.all<channel::Connect>();
+  const auto mentor = w.reached(connects.at(0));
+  w.send(mentor, enrp::Message(enrp::ListResponse{kMentor, kOurId, false, {}}));
+  w.send(mentor, enrp::Message(enrp::HandleTableResponse{
+                     kMentor, kOurId, false, false, {{"EchoPool", {pe_of(kMentor + 5, 1)}}}}));
+  const auto other = w.reached(connects.at(1));
+  w.send(other, enrp::Message(enrp::Presence{.sender = kMentor + 6}));
+  std::vector<rserpool::ServerId> ids;
+  for (const auto& peer : w.registrar.peers(w.now)) ids.push_back(peer.id);
+  EXPECT_THAT(ids, testing::UnorderedElementsAre(kMentor, kMentor + 5, kMentor + 6));
+}
+
 TEST(EnrpLinks, ENRP_3_2_3_6_a_backup_that_is_not_there_is_not_waited_for_for_ever) {
   for (const bool rejected : {true, false}) {
     World w(with_peers({"10.0.0.9", "10.0.0.10"}));

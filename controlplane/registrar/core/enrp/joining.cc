@@ -79,7 +79,8 @@ void Joining::pick() {
     untried = true;
     if (!peer.connected()) continue;
     std::string bytes;
-    const enrp::ListRequest message{context_.server_id, peer.id};
+    // Its id may be another than its configuration says.
+    const enrp::ListRequest message{context_.server_id, peer.heard ? peer.id : 0};
     if (!enrp::encode(enrp::Message(message), bytes) || !peers_.send(peer, std::move(bytes))) continue;
     tried_.insert(&peer);
     mentor_ = &peer;

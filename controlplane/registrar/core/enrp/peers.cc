@@ -42,8 +42,11 @@ void Peers::configure() {
     peer->configured = true;
     place(*peer, wanted.addresses, wanted.port);
   }
-  std::erase_if(list_,
-                [](const Peer& peer) { return peer.id == 0 && !peer.configured && !peer.connected(); });
+  list_.remove_if([this](Peer& peer) {
+    const bool leaves = peer.id == 0 && !peer.configured && !peer.connected();
+    if (leaves && leaving_) leaving_(peer);
+    return leaves;
+  });
   for (Peer& peer : list_) peer.partner = partner_of(context_.settings.registrar, peer.id, peer.addresses);
 }
 
@@ -97,6 +100,10 @@ void Peers::place(Peer& peer, const std::vector<IpAddress>& addresses, uint16_t 
 }
 
 void Peers::name(Peer& peer, ServerId id) {
+  if (peer.id != 0 && peer.id != id)
+    context_.out.log(Log::Level::warn, "peer-id " + std::to_string(id),
+                     server_text(id) + " is at " + peer.addresses.front().to_string() +
+                         ": its configuration says server_id = " + std::to_string(peer.id));
   peer.id = id;
   peer.last_heard = context_.clock.now();
   peer.partner = partner_of(context_.settings.registrar, id, peer.addresses);
@@ -128,14 +135,21 @@ void Peers::check_host(Peer& peer, const Association& association) {
     same_id(peer.id, peer.same_id_at, other->addresses, association.addresses);
 }
 
+// Whether a server of that id may be this peer. What its configuration says of its id is believed until it
+// speaks for itself; unless it may have died, and another has its place: its PEs are then to be taken over.
+bool Peers::may_be(const Peer& peer, ServerId id) const {
+  return peer.id == 0 || peer.id == id ||
+         (peer.configured && !peer.heard && context_.space.owned(peer.id) == 0);
+}
+
 Peer* Peers::identify(Association& association, ServerId id) {
   Peer* peer = by_id(id);
   Peer* before = by_association(association.name);
   if (peer != nullptr) check_host(*peer, association);
   if (peer == nullptr) {
     // The configured one that we did not know the id of, else a new one.
-    peer = before != nullptr && before->id == 0 ? before : at(association.addresses, association.port);
-    if (peer == nullptr || peer->id != 0) peer = add(id);
+    peer = before != nullptr && may_be(*before, id) ? before : at(association.addresses, association.port);
+    if (peer == nullptr || !may_be(*peer, id)) peer = add(id);
     if (peer == nullptr) return nullptr;
     if (peer->addresses.empty()) {
       peer->addresses = association.addresses;
@@ -150,7 +164,7 @@ Peer* Peers::identify(Association& association, ServerId id) {
   if (before != nullptr && before != peer) {
     before->association = {};
     // What was configured and turned out to be a server that we know already is that one.
-    if (before->id == 0 && before->configured) {
+    if (before->configured && may_be(*before, id)) {
       peer->configured = true;
       if (leaving_) leaving_(*before);
       list_.remove_if([&](const Peer& p) { return &p == before; });
@@ -248,10 +262,10 @@ void Peers::use(Peer& peer, const channel::AssociationName& association) {
 }
 
 Peer* Peers::up(Association& association, const channel::AssociationUp& up) {
+  association.ours = up.request != 0;
   for (Peer& peer : list_) {
     if (up.request == 0 || peer.request != up.request) continue;
     peer.request = 0;
-    association.ours = true;
     association.server = peer.id;
     bind(peer, association);
     return &peer;

@@ -70,6 +70,7 @@ class Peers {
   void connect(Peer& peer);
   void journal(const Peer& peer, bool there);
   void name(Peer& peer, rserpool::ServerId id);
+  bool may_be(const Peer& peer, rserpool::ServerId id) const;
   void check_host(Peer& peer, const Association& association);
   void same_id(rserpool::ServerId id, Micros& not_before, const std::vector<rserpool::IpAddress>& one,
                const std::vector<rserpool::IpAddress>& other);
