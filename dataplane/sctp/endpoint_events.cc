@@ -109,7 +109,7 @@ void Endpoint::Impl::handle_up(Association& association, const poolgate_sctp_eve
     ++counters_.restarts;
     association.partial.clear();
     association.peer_aborted = false;
-    association.restarting = false;
+    association.restarting = association.closing = association.end_after_queue = false;
     give_up_queue(association);
     endings_.push_back({name(association.id), std::exchange(association.undelivered, {}), std::nullopt});
   }
@@ -248,6 +248,7 @@ bool Endpoint::Impl::close(uint32_t id, bool abort) {
   const Cycles count(*this);
   Association* association = table_.by_id(id);
   if (association == nullptr) return false;
+  if (association->restarting) return true;  // what was to be closed is gone
   association->closing = true;
   if (abort) {
     association->discarding = true;

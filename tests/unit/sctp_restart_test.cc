@@ -95,6 +95,60 @@ TEST(SctpRestart, RFC9260_5_2_2_a_restart_from_another_address_of_the_peer_is_a_
   EXPECT_EQ(pair.a.endpoint->associations(), 1u);
 }
 
+// However far the end of the old life had come when its host died: the new one is served.
+class SctpRestartAtTheEnd : public testing::Test {
+ protected:
+  void comes_back() {
+    pair.passes = [](Packet&) { return true; };
+    pair.b.restart();
+    ASSERT_TRUE(pair.b.endpoint->connect(channel::SctpService::asap, {ip("10.1.0.1")}, 3863, 2));
+    ASSERT_TRUE(pair.until([&] { return !pair.b.ups.empty() && pair.a.ups.size() == 2; }));
+    EXPECT_EQ(pair.b.say("again"), SendStatus::sent);
+    EXPECT_EQ(pair.a.say("welcome back"), SendStatus::sent);
+    EXPECT_TRUE(pair.until([&] { return !pair.a.messages.empty() && !pair.b.messages.empty(); }));
+    const size_t downs = pair.a.downs.size();
+    pair.run(60'000);
+    EXPECT_EQ(pair.a.downs.size(), downs);
+    EXPECT_TRUE(pair.b.downs.empty());
+    EXPECT_EQ(pair.a.endpoint->associations(), 1u);
+  }
+  Pair pair;
+};
+
+TEST_F(SctpRestartAtTheEnd, after_a_SHUTDOWN_of_ours) {
+  ASSERT_TRUE(pair.set_up());
+  pair.passes = [](Packet&) { return false; };
+  pair.a.endpoint->close(pair.a.id(), false);
+  pair.run(100);
+  comes_back();
+}
+
+TEST_F(SctpRestartAtTheEnd, while_our_SHUTDOWN_waits_for_what_is_not_acknowledged) {
+  ASSERT_TRUE(pair.set_up());
+  pair.passes = [](Packet&) { return false; };
+  EXPECT_EQ(pair.a.say("keep-alive"), SendStatus::sent);
+  pair.a.endpoint->close(pair.a.id(), false);
+  pair.run(100);
+  comes_back();
+}
+
+TEST_F(SctpRestartAtTheEnd, after_a_SHUTDOWN_of_the_peers_and_our_answer) {
+  ASSERT_TRUE(pair.set_up());
+  pair.passes = [](Packet& p) { return p.chunk() == 7; };
+  pair.b.endpoint->close(pair.b.id(), false);
+  pair.run(100);
+  comes_back();
+}
+
+TEST_F(SctpRestartAtTheEnd, after_a_SHUTDOWN_of_the_peers_while_we_wait_for_what_is_not_acknowledged) {
+  ASSERT_TRUE(pair.set_up());
+  pair.passes = [](Packet& p) { return p.chunk() == 7; };
+  EXPECT_EQ(pair.a.say("keep-alive"), SendStatus::sent);
+  pair.b.endpoint->close(pair.b.id(), false);
+  pair.run(100);
+  comes_back();
+}
+
 TEST(SctpRestart, RFC9260_5_2_1_both_sides_connect_at_once_and_get_one_association) {
   Pair pair;
   ASSERT_TRUE(pair.a.endpoint->connect(channel::SctpService::enrp, {ip("10.1.0.2")}, 9901, 8));
