@@ -96,6 +96,62 @@ TEST(SctpMultihoming, with_two_of_three_links_cut_the_third_carries_everything) 
   EXPECT_TRUE(pair.a.downs.empty());
 }
 
+TEST(SctpMultihoming, RFC9260_5_2_4_a_restart_over_another_link_has_the_other_paths_again) {
+  Multihomed pair;
+  ASSERT_TRUE(pair.set_up());
+  ASSERT_TRUE(pair.until([&] { return pair.all_confirmed(); }));
+  pair.cut(0);
+  ASSERT_EQ(pair.a.say("lost"), SendStatus::sent);
+  pair.run(50);
+  pair.b.restart();
+  ASSERT_TRUE(pair.b.endpoint->connect(channel::SctpService::asap, {ip(kA[1])}, 3863, 2));
+  ASSERT_TRUE(pair.until([&] { return pair.a.ups.size() == 2 && pair.b.ups.size() == 1; }));
+  const uint64_t next = virtual_now_us;
+  ASSERT_EQ(pair.a.say("welcome back"), SendStatus::sent);
+  ASSERT_EQ(pair.b.say("again"), SendStatus::sent);
+  ASSERT_TRUE(pair.until([&] { return pair.b.messages.size() == 1 && pair.a.messages.size() == 1; }));
+  EXPECT_LT(virtual_now_us - next, 100'000u) << "the path of its INIT lives";
+  pair.mend();
+  ASSERT_TRUE(pair.until([&] { return pair.all_confirmed(); }));
+  pair.run(1000);
+  pair.cut(1);
+  pair.cut(2);
+  ASSERT_EQ(pair.a.say("over the first"), SendStatus::sent);
+  ASSERT_TRUE(pair.until([&] { return pair.b.messages.size() == 2; }));
+}
+
+TEST(SctpMultihoming, RFC9260_5_2_4_an_address_that_the_new_life_does_not_have_is_no_path_any_more) {
+  Multihomed pair;
+  ASSERT_TRUE(pair.set_up());
+  ASSERT_TRUE(pair.until([&] { return pair.all_confirmed(); }));
+  pair.b.restart({ip(kB[1])});
+  ASSERT_TRUE(pair.b.endpoint->connect(channel::SctpService::asap, {ip(kA[1])}, 3863, 2));
+  ASSERT_TRUE(pair.until([&] { return pair.a.ups.size() == 2 && pair.b.ups.size() == 1; }));
+  EXPECT_EQ(pair.a.ups[1].peer_addresses, (std::vector{ip(kB[1])}));
+  const uint64_t next = virtual_now_us;
+  ASSERT_EQ(pair.a.say("welcome back"), SendStatus::sent);
+  ASSERT_TRUE(pair.until([&] { return pair.b.messages.size() == 1; }));
+  EXPECT_LT(virtual_now_us - next, 100'000u);
+  const auto paths = pair.paths_of_a();
+  ASSERT_EQ(paths.size(), 1u);
+  EXPECT_EQ(paths[0].peer, ip(kB[1]));
+  EXPECT_TRUE(paths[0].primary);
+
+  // It is another host's now.
+  pair.b.restart({ip(kB[0])});
+  ASSERT_TRUE(pair.b.endpoint->connect(channel::SctpService::asap, {ip(kA[0])}, 3863, 3));
+  ASSERT_TRUE(pair.until([&] { return pair.a.ups.size() == 3 && pair.b.ups.size() == 1; }));
+  EXPECT_FALSE(pair.a.ups[2].restarted);
+  EXPECT_EQ(pair.a.endpoint->associations(), 2u);
+  pair.b.messages.clear();
+  ASSERT_EQ(pair.a.say("welcome"), SendStatus::sent);
+  ASSERT_EQ(pair.b.say("hello"), SendStatus::sent);
+  ASSERT_TRUE(pair.until([&] { return pair.b.messages.size() == 1 && pair.a.messages.size() == 1; }));
+  ASSERT_TRUE(pair.until([&] { return pair.a.downs.size() == 1; }, 60'000)) << "the other, whose host is gone";
+  ASSERT_EQ(pair.a.say("still"), SendStatus::sent);
+  ASSERT_TRUE(pair.until([&] { return pair.b.messages.size() == 2; }));
+}
+
 TEST(SctpMultihoming, a_connect_goes_on_to_the_peers_next_address_when_the_first_is_silent) {
   Multihomed pair;
   pair.cut(0);

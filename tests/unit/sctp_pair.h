@@ -42,8 +42,9 @@ class Node : public Network, public Events {
   }
 
   // As a process that dies and comes back: nobody is told. Of its records, what it
-  // had written remains.
-  void restart() {
+  // had written remains. It may have other addresses.
+  void restart(std::vector<IpAddress> addresses = {}) {
+    if (!addresses.empty()) config_.addresses = std::move(addresses);
     on_output = [](const Packet&) { return false; };
     const std::vector<AssociationRecord> remains(config_.records.begin(), config_.records.end());
     endpoint.reset();
