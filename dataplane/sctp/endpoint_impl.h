@@ -82,6 +82,7 @@ class Endpoint::Impl {
   void input_cookie_echo(const InputPacket& packet, const CommonHeader& header);
   void input_known(const InputPacket& packet, Association& association);
   void input_unknown(const InputPacket& packet, const CommonHeader& header);
+  PathKey key_during_setup(const Association& association, const Path& path) const;
   void feed(const InputPacket& packet, PathKey key);
   bool try_cookie(const InputPacket& packet, const CommonHeader& header, const PeerTuple& origin,
                   const std::vector<IpAddress>& listed);

@@ -132,6 +132,12 @@ void Endpoint::Impl::adopt(const InputPacket& packet, const poolgate_sctp_associ
   if (association->up && association->local_tag != info.local_tag) association->restarting = true;
   table_.set_tags(*association, info.local_tag, info.peer_tag);
   learn_addresses(*association, origin.address, listed);
+  // A new life may be without the address that was the primary: the stack's is then that of its INIT.
+  if (association->primary == nullptr ||
+      !contains(association->peer_addresses, association->primary->peer.address)) {
+    Path* path = table_.by_key(key);
+    association->primary = path != nullptr && path->association == association ? path : nullptr;
+  }
   if (info.open != 0) add_paths(*association);
 }
 
@@ -152,13 +158,25 @@ void Endpoint::Impl::input_known(const InputPacket& packet, Association& associa
   if (type == ChunkType::init_ack && !association.up && association.primary != nullptr)
     learn_addresses(association, association.primary->peer.address, read_addresses(first_chunk(packet)));
   if (type == ChunkType::abort) association.peer_aborted = true;
-  feed(packet, path->key);
+  feed(packet, association.paths_added ? path->key : key_during_setup(association, *path));
   if (type == ChunkType::cookie_ack && !association.paths_added) {
     poolgate_sctp_association info{};
     if (stack_.find_by_tag(association.local_tag, &info) == 0) return;
     table_.set_tags(association, info.local_tag, info.peer_tag);
     add_paths(association);
   }
+}
+
+// Of the addresses that we connected to, the stack knows that alone from which the INIT ACK came, until it is
+// told the others; and the COOKIE ACK may come from another.
+PathKey Endpoint::Impl::key_during_setup(const Association& association, const Path& path) const {
+  const auto known = [&](PathKey key) {
+    poolgate_sctp_path info{};
+    return stack_.path(association.socket, association.stack_id, key, &info) != 0;
+  };
+  if (known(path.key)) return path.key;
+  const auto other = std::ranges::find_if(association.paths, [&](const Path& p) { return known(p.key); });
+  return other != association.paths.end() ? other->key : path.key;
 }
 
 // No association has this tag: out of the blue (RFC 9260 §8.4), or the peer's tag reflected (the T bit).

@@ -104,9 +104,10 @@ TEST(SctpMultihoming, RFC9260_5_2_4_a_restart_over_another_link_has_the_other_pa
   ASSERT_EQ(pair.a.say("lost"), SendStatus::sent);
   pair.run(50);
   pair.b.restart();
+  const uint64_t next = virtual_now_us;
   ASSERT_TRUE(pair.b.endpoint->connect(channel::SctpService::asap, {ip(kA[1])}, 3863, 2));
   ASSERT_TRUE(pair.until([&] { return pair.a.ups.size() == 2 && pair.b.ups.size() == 1; }));
-  const uint64_t next = virtual_now_us;
+  EXPECT_TRUE(pair.a.ups[1].restarted);
   ASSERT_EQ(pair.a.say("welcome back"), SendStatus::sent);
   ASSERT_EQ(pair.b.say("again"), SendStatus::sent);
   ASSERT_TRUE(pair.until([&] { return pair.b.messages.size() == 1 && pair.a.messages.size() == 1; }));
@@ -118,6 +119,24 @@ TEST(SctpMultihoming, RFC9260_5_2_4_a_restart_over_another_link_has_the_other_pa
   pair.cut(2);
   ASSERT_EQ(pair.a.say("over the first"), SendStatus::sent);
   ASSERT_TRUE(pair.until([&] { return pair.b.messages.size() == 2; }));
+}
+
+TEST(SctpMultihoming, RFC9260_6_4_answers_to_INIT_and_COOKIE_ECHO_may_come_from_different_addresses) {
+  Multihomed pair;
+  int aborts = 0;
+  pair.passes = [&](Packet& p) {
+    const auto over = [&](size_t link) {
+      p.source = ip(kA[link]);
+      p.destination = ip(kB[link]);
+    };
+    if (p.chunk() == 2) over(2);
+    if (p.chunk() == 11) over(1);
+    aborts += p.chunk() == 6;
+    return true;
+  };
+  ASSERT_TRUE(pair.set_up({kA[1], kA[2]}));
+  EXPECT_EQ(aborts, 0);
+  ASSERT_TRUE(pair.until([&] { return pair.all_confirmed(); }));
 }
 
 TEST(SctpMultihoming, RFC9260_5_2_4_an_address_that_the_new_life_does_not_have_is_no_path_any_more) {
