@@ -124,6 +124,7 @@ void Host::association_up(const channel::AssociationUp& up) {
   if (known && views_.at(id).failed)
     ends_.fail(number_,
                std::to_string(id) + ": what its old life did not deliver is told before its restart");
+  restarts_ += up.restarted ? 1 : 0;
   View view;
   view.serial = ++ends_.last_serial_;
   view.service = up.service;
@@ -138,6 +139,7 @@ void Host::association_down(const channel::AssociationDown& down) {
   if (down.association.id == 0) return ends_.tell(number_, "could not connect");
   ends_.tell(number_, std::to_string(down.association.id) + " down, reason " +
                           std::to_string(static_cast<int>(down.reason)));
+  ++ends_of_views_;
   if (views_.erase(down.association.id) == 0)
     ends_.fail(number_, std::to_string(down.association.id) + " ends and was not up");
 }
@@ -293,6 +295,28 @@ void Ends::mend() {
     }
   }
   tell(0, "and b: the wire is mended");
+}
+
+void Ends::check_restart() {
+  Host& dies = *hosts_[below(2)];
+  Host& stays = *hosts_[1 - dies.number_];
+  const auto service = below(2) == 0 ? SctpService::enrp : SctpService::asap;
+  hosts_[below(2)]->connect(service, below(kLinks));
+  run(2'000'000);
+  if (stays.views().size() != 1) return fail(stays.number_, "no association");
+  for (uint64_t n = below(20); n > 0; --n) say_all(below(60'000));
+  const size_t dead = below(kLinks);
+  cut_.at(dead) = true;
+  run(below(3'000'000));
+  say_all(below(60'000));
+  run(below(100));
+  dies.die();
+  dies.start();
+  tell(dies.number_, "dies, link " + std::to_string(dead) + " is cut");
+  dies.connect(service, (dead + 1 + below(kLinks - 1)) % kLinks);
+  run(100'000);
+  if (stays.restarts_ != 1 || stays.ends_of_views_ != 0 || dies.views().size() != 1)
+    fail(stays.number_, "no restart");
 }
 
 bool Ends::all_heard() {

@@ -68,6 +68,7 @@ class Host : public Network, public Events {
   std::unique_ptr<Endpoint> endpoint_;
   std::map<uint32_t, View> views_;
   uint64_t requests_ = 0;
+  uint64_t restarts_ = 0, ends_of_views_ = 0;
 };
 
 class Ends {
@@ -80,6 +81,9 @@ class Ends {
   void mend();
   void run(uint64_t microseconds);
 
+  // In the middle of what is said, and with one link cut, a host dies and connects anew over another link:
+  // its peer takes that for a restart, at once.
+  void check_restart();
   // After mend() and a while: each side has the associations of the other, and all that was said in them has
   // arrived.
   void check_settled();

@@ -45,5 +45,17 @@ TEST(SctpModel, RFC_9260_both_ends_agree_and_each_life_hears_what_was_said_to_it
   }
 }
 
+TEST(SctpModel, RFC_9260_5_2_4_a_restart_is_one_whatever_was_under_way) {
+  for (uint64_t seed = 1; seed <= kSchedules; ++seed) {
+    Ends ends(seed);
+    ends.check_restart();
+    ends.mend();
+    ends.run(kSettle);
+    ends.check_settled();
+    ends.check_usable();
+    ASSERT_EQ(ends.fault(), "") << "seed " << seed << "\n" << ends.story();
+  }
+}
+
 }  // namespace
 }  // namespace poolgate::sctp::model
