@@ -21,17 +21,19 @@ constexpr size_t padded(size_t n) { return (n + 3) & ~size_t{3}; }
 
 }  // namespace
 
+void append_address(std::vector<uint8_t>& bytes, const IpAddress& address) {
+  const size_t at = bytes.size();
+  bytes.resize(at + kParameterHeaderSize);
+  put16(&bytes[at], address.is_v4() ? kIpv4Address : kIpv6Address);
+  put16(&bytes[at + 2], kParameterHeaderSize + address.size());
+  bytes.insert(bytes.end(), address.data(), address.data() + address.size());
+}
+
 void append_addresses(std::vector<uint8_t>& packet, std::span<const IpAddress> addresses) {
   if (packet.size() < kCommonHeaderSize + kInitFixedSize) return;
   // The padding before the first parameter of ours becomes part of the chunk's length.
   packet.resize(padded(packet.size()));
-  for (const IpAddress& address : addresses) {
-    const size_t at = packet.size();
-    packet.resize(at + kParameterHeaderSize);
-    put16(&packet[at], address.is_v4() ? kIpv4Address : kIpv6Address);
-    put16(&packet[at + 2], kParameterHeaderSize + address.size());
-    packet.insert(packet.end(), address.data(), address.data() + address.size());
-  }
+  for (const IpAddress& address : addresses) append_address(packet, address);
   put16(&packet[kCommonHeaderSize + 2], packet.size() - kCommonHeaderSize);
 }
 

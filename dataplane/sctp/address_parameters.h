@@ -29,6 +29,9 @@ enum class ChunkType : uint8_t {
   shutdown_complete = 14
 };
 
+// One parameter (RFC 9260 §3.3.2.1), at the end of `bytes`.
+void append_address(std::vector<uint8_t>& bytes, const IpAddress& address);
+
 // `packet`: an SCTP packet that holds one INIT or INIT ACK chunk. Appends one parameter for each address (RFC
 // 9260 §3.3.2.1) to `packet` and corrects the chunk's length; the checksum is left to the caller.
 void append_addresses(std::vector<uint8_t>& packet, std::span<const IpAddress> addresses);

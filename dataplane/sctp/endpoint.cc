@@ -229,6 +229,8 @@ const char* to_string(Drop reason) {
       return "sctp_bad_cookie";
     case Drop::message_too_long:
       return "sctp_message_too_long";
+    case Drop::new_addresses:
+      return "sctp_new_addresses";
     case Drop::count_:
       break;
   }

@@ -118,6 +118,7 @@ enum class Drop : uint8_t {
   unknown_path,       // output to a path that is gone
   bad_cookie,  // a COOKIE ECHO that was not signed by us, is too old, or came from nowhere its INIT named
   message_too_long,  // beyond 65,536 bytes: the association is aborted
+  new_addresses,     // an INIT that would restart an association from addresses that it has not: ABORT
   count_,
 };
 const char* to_string(Drop);

@@ -82,6 +82,9 @@ class Endpoint::Impl {
   void input_cookie_echo(const InputPacket& packet, const CommonHeader& header);
   void input_known(const InputPacket& packet, Association& association);
   void input_unknown(const InputPacket& packet, const CommonHeader& header);
+  std::vector<IpAddress> added_addresses(const Association& association, const InputPacket& packet) const;
+  void refuse_restart(const InputPacket& packet, const CommonHeader& header,
+                      const std::vector<IpAddress>& added);
   PathKey key_during_setup(const Association& association, const Path& path) const;
   void feed(const InputPacket& packet, PathKey key);
   bool try_cookie(const InputPacket& packet, const CommonHeader& header, const PeerTuple& origin,

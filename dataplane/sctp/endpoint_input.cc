@@ -13,7 +13,7 @@ namespace {
 constexpr size_t kChunkHeaderSize = 4;
 constexpr size_t kSmallestPacket = kCommonHeaderSize + kChunkHeaderSize;
 
-using redirect::wire::get16, redirect::wire::get32;
+using redirect::wire::get16, redirect::wire::get32, redirect::wire::put16;
 
 // The first chunk, as much of it as the packet has.
 std::span<const uint8_t> first_chunk(const InputPacket& packet) {
@@ -74,7 +74,43 @@ void Endpoint::Impl::input_init(const InputPacket& packet, const CommonHeader& h
     }
   }
   if (path == nullptr && table_.size() >= config_.sctp.max_associations) return drop(Drop::associations_full);
+  if (path != nullptr && path->association->up) {
+    const std::vector<IpAddress> added = added_addresses(*path->association, packet);
+    if (!added.empty()) return refuse_restart(packet, header, added);
+  }
   feed(packet, path != nullptr ? path->key : fresh);
+}
+
+std::vector<IpAddress> Endpoint::Impl::added_addresses(const Association& association,
+                                                       const InputPacket& packet) const {
+  std::vector<IpAddress> added = read_addresses(first_chunk(packet));
+  if (!contains(added, packet.source)) added.push_back(packet.source);
+  std::erase_if(added, [&](const IpAddress& a) {
+    return !is_unicast(a) || is_ours(a) || contains(association.peer_addresses, a);
+  });
+  return added;
+}
+
+// RFC 9260 §5.2.2: else anybody who knows a peer's address and port could list it in an INIT, have the
+// answer, and with it the association. A peer that does come back with more addresses connects once its old
+// life is found dead.
+void Endpoint::Impl::refuse_restart(const InputPacket& packet, const CommonHeader& header,
+                                    const std::vector<IpAddress>& added) {
+  constexpr size_t kTagAt = 4, kCauseAt = kCommonHeaderSize + 4;
+  constexpr uint16_t kNewAddresses = 11;  // §3.3.10.11
+  drop(Drop::new_addresses);
+  const auto init = first_chunk(packet);
+  if (init.size() < kTagAt + 4) return;
+  std::vector<uint8_t> abort(kCauseAt + 4);
+  put16(&abort[0], header.local_port);
+  put16(&abort[2], header.peer_port);
+  std::copy_n(&init[kTagAt], 4, &abort[kTagAt]);
+  abort[kCommonHeaderSize] = static_cast<uint8_t>(ChunkType::abort);
+  for (const IpAddress& address : added) append_address(abort, address);
+  put16(&abort[kCommonHeaderSize + 2], static_cast<uint16_t>(abort.size() - kCommonHeaderSize));
+  put16(&abort[kCauseAt], kNewAddresses);
+  put16(&abort[kCauseAt + 2], static_cast<uint16_t>(abort.size() - kCauseAt));
+  transmit(packet.destination, packet.source, packet.udp_port, abort);
 }
 
 // The cookie is signed over the key of its INIT's path, which it does not carry, and a COOKIE ECHO may come

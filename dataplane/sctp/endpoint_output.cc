@@ -17,8 +17,10 @@ void Endpoint::Impl::output(PathKey key, uint8_t* packet, size_t length) {
   const bool answers_current = current_.active && key == current_.key;
   const Path* path = table_.by_key(key);
   // INIT ACK and HEARTBEAT ACK go where their request came from, whatever paths the association has (RFC 9260
-  // §5.1, §8.3).
-  const bool to_source = type == ChunkType::init_ack || type == ChunkType::heartbeat_ack;
+  // §5.1, §8.3); but where INITs cross, to where ours went (§5.2.1): anybody may list that address in an
+  // INIT.
+  const bool crosses = path != nullptr && !path->association->up;
+  const bool to_source = (type == ChunkType::init_ack && !crosses) || type == ChunkType::heartbeat_ack;
   const bool to_current = answers_current && (path == nullptr || to_source);
   if (!to_current && path == nullptr) return drop(Drop::unknown_path);
   const IpAddress& local = to_current ? current_.local : path->local;

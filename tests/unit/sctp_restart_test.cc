@@ -95,6 +95,51 @@ TEST(SctpRestart, RFC9260_5_2_2_a_restart_from_another_address_of_the_peer_is_a_
   EXPECT_EQ(pair.a.endpoint->associations(), 1u);
 }
 
+// Anybody may list another's address in an INIT.
+TEST(SctpRestart,
+     RFC9260_5_2_2_an_INIT_that_adds_an_address_is_aborted_with_cause_11_and_takes_no_association) {
+  Pair pair(two_links("10.1.0.1", "10.2.0.1", poolgate_sctp_stack_0),
+            config_of({"10.1.0.2"}, poolgate_sctp_stack_1));
+  ASSERT_TRUE(pair.set_up());
+  pair.b.restart({ip("10.2.0.2"), ip("10.1.0.2")});
+  std::vector<Packet> aborts;
+  pair.passes = [&](Packet& p) {
+    if (p.chunk() == 6) aborts.push_back(p);
+    // Who has taken the other's name has not its place in the network.
+    return p.source != ip("10.1.0.2") && p.destination != ip("10.1.0.2");
+  };
+  pair.b.sources[ip("10.2.0.1")] = ip("10.2.0.2");
+  ASSERT_TRUE(pair.b.endpoint->connect(channel::SctpService::asap, {ip("10.2.0.1")}, 3863, 2));
+  ASSERT_TRUE(pair.until([&] { return !pair.b.downs.empty(); }));
+  EXPECT_EQ(pair.a.ups.size(), 1u);
+  EXPECT_EQ(pair.a.endpoint->counters().restarts, 0u);
+  EXPECT_EQ(pair.a.endpoint->counters().drops[static_cast<size_t>(Drop::new_addresses)], 1u);
+  EXPECT_EQ(pair.a.endpoint->associations(), 1u);
+  ASSERT_EQ(aborts.size(), 1u);
+  EXPECT_EQ(aborts[0].destination, ip("10.2.0.2"));
+  const std::vector<uint8_t> chunk(aborts[0].bytes.begin() + 12, aborts[0].bytes.end());
+  EXPECT_EQ(chunk, (std::vector<uint8_t>{6, 0, 0, 16, 0, 11, 0, 12, 0, 5, 0, 8, 10, 2, 0, 2}));
+}
+
+// The same while we connect to that other.
+TEST(SctpRestart, RFC9260_5_2_1_the_answer_to_an_INIT_that_crosses_ours_goes_where_ours_went) {
+  Pair pair(two_links("10.1.0.1", "10.2.0.1", poolgate_sctp_stack_0),
+            two_links("10.2.0.2", "10.1.0.2", poolgate_sctp_stack_1));
+  pair.b.sources[ip("10.2.0.1")] = ip("10.2.0.2");
+  int answers = 0;
+  pair.passes = [&](Packet& p) {
+    answers += p.destination == ip("10.2.0.2") && p.chunk() == 2;
+    return p.source != ip("10.1.0.2") && p.destination != ip("10.1.0.2");
+  };
+  ASSERT_TRUE(pair.a.endpoint->connect(channel::SctpService::enrp, {ip("10.1.0.2")}, 9901, 1));
+  pair.run(50);
+  ASSERT_TRUE(pair.b.endpoint->connect(channel::SctpService::enrp, {ip("10.2.0.1")}, 9901, 2));
+  pair.run(20'000);
+  EXPECT_TRUE(pair.a.ups.empty());
+  EXPECT_TRUE(pair.b.ups.empty());
+  EXPECT_EQ(answers, 0);
+}
+
 // However far the end of the old life had come when its host died: the new one is served.
 class SctpRestartAtTheEnd : public testing::Test {
  protected:
