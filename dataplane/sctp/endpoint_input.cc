@@ -74,7 +74,9 @@ void Endpoint::Impl::input_init(const InputPacket& packet, const CommonHeader& h
     }
   }
   if (path == nullptr && table_.size() >= config_.sctp.max_associations) return drop(Drop::associations_full);
-  if (path != nullptr && path->association->up) {
+  // What another has only claimed, and no heartbeat has confirmed, may as well be the sender's.
+  const bool claimed = path != nullptr && path->peer.address == packet.source && !path->confirmed;
+  if (path != nullptr && path->association->up && !claimed) {
     const std::vector<IpAddress> added = added_addresses(*path->association, packet);
     if (!added.empty()) return refuse_restart(packet, header, added);
   }

@@ -121,7 +121,27 @@ TEST(SctpRestart,
   EXPECT_EQ(chunk, (std::vector<uint8_t>{6, 0, 0, 16, 0, 11, 0, 12, 0, 5, 0, 8, 10, 2, 0, 2}));
 }
 
-// The same while we connect to that other.
+// A claim to an address that no heartbeat has confirmed (§5.4) keeps nobody out who is there.
+TEST(SctpRestart, RFC9260_5_4_whose_address_another_has_only_claimed_is_served) {
+  Pair pair(two_links("10.1.0.1", "10.2.0.1", poolgate_sctp_stack_0),
+            two_links("10.2.0.2", "10.1.0.2", poolgate_sctp_stack_1));
+  pair.b.sources = {{ip("10.2.0.1"), ip("10.2.0.2")}, {ip("10.1.0.1"), ip("10.1.0.2")}};
+  const auto away = [&](const char* address) {
+    pair.passes = [here = ip(address)](Packet& p) { return p.source != here && p.destination != here; };
+  };
+  away("10.1.0.2");
+  ASSERT_TRUE(pair.set_up({"10.2.0.1"}));
+  pair.run(50);
+  away("10.2.0.2");
+  pair.b.restart({ip("10.1.0.2"), ip("10.3.0.2")});
+  ASSERT_TRUE(pair.b.endpoint->connect(channel::SctpService::asap, {ip("10.1.0.1")}, 3863, 2));
+  ASSERT_TRUE(pair.until([&] { return !pair.b.ups.empty() || !pair.b.downs.empty(); }));
+  EXPECT_EQ(pair.b.ups.size(), 1u);
+  EXPECT_EQ(pair.b.say("hello"), SendStatus::sent);
+  EXPECT_TRUE(pair.until([&] { return pair.a.messages.size() == 1; }));
+}
+
+// Nor does an INIT that lists the address of whom we connect to.
 TEST(SctpRestart, RFC9260_5_2_1_the_answer_to_an_INIT_that_crosses_ours_goes_where_ours_went) {
   Pair pair(two_links("10.1.0.1", "10.2.0.1", poolgate_sctp_stack_0),
             two_links("10.2.0.2", "10.1.0.2", poolgate_sctp_stack_1));
