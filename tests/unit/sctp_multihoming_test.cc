@@ -166,7 +166,8 @@ TEST(SctpMultihoming, RFC9260_5_2_4_an_address_that_the_new_life_does_not_have_i
   ASSERT_EQ(pair.a.say("welcome"), SendStatus::sent);
   ASSERT_EQ(pair.b.say("hello"), SendStatus::sent);
   ASSERT_TRUE(pair.until([&] { return pair.b.messages.size() == 1 && pair.a.messages.size() == 1; }));
-  ASSERT_TRUE(pair.until([&] { return pair.a.downs.size() == 1; }, 60'000)) << "the other, whose host is gone";
+  ASSERT_TRUE(pair.until([&] { return pair.a.downs.size() == 1; }, 60'000))
+      << "the other, whose host is gone";
   ASSERT_EQ(pair.a.say("still"), SendStatus::sent);
   ASSERT_TRUE(pair.until([&] { return pair.b.messages.size() == 2; }));
 }
