@@ -2,17 +2,12 @@
 // The associations of a former process: their peers would find out by a heartbeat, which may be 30 s away
 // (RFC 9260 §16), as long as their places are kept. So we say it: ABORT, at the pace at which we take INITs.
 #include <algorithm>
-#include <array>
 #include <cstring>
 
-#include "dataplane/redirect/wire.h"
-#include "dataplane/sctp/address_parameters.h"
 #include "dataplane/sctp/endpoint_impl.h"
 
 namespace poolgate::sctp {
 namespace {
-
-using redirect::wire::put16, redirect::wire::put32;
 
 // Each is told again, as the first may be lost while its neighbour is asked for.
 constexpr unsigned kRounds = 2;
@@ -59,13 +54,7 @@ void Endpoint::Impl::abort_former(const AssociationRecord& record) {
   const PeerTuple peer{address_of(record.family, record.peer), record.udp_port, record.peer_port,
                        record.local_port};
   if (!is_local(local) || table_.by_tuple(peer) != nullptr) return;
-  std::array<uint8_t, kCommonHeaderSize + 4> packet{};
-  put16(&packet[0], record.local_port);
-  put16(&packet[2], record.peer_port);
-  put32(&packet[4], record.peer_tag);
-  packet[kCommonHeaderSize] = static_cast<uint8_t>(ChunkType::abort);
-  put16(&packet[kCommonHeaderSize + 2], 4);
-  transmit(local, peer.address, peer.udp_port, packet);
+  transmit_abort(local, peer, record.peer_tag, {});
 }
 
 }  // namespace poolgate::sctp

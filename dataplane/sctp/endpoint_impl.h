@@ -104,6 +104,8 @@ class Endpoint::Impl {
   // endpoint_output.cc
   static void output_of_stack(void* context, PathKey key, uint8_t* packet, size_t length);
   void output(PathKey key, uint8_t* packet, size_t length);
+  void transmit_abort(const IpAddress& local, const PeerTuple& peer, uint32_t tag,
+                      std::span<const uint8_t> causes);
   void transmit(const IpAddress& local, const IpAddress& peer, uint16_t udp_port, std::span<uint8_t> packet);
 
   // endpoint_events.cc

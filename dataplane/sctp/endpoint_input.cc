@@ -98,21 +98,17 @@ std::vector<IpAddress> Endpoint::Impl::added_addresses(const Association& associ
 // life is found dead.
 void Endpoint::Impl::refuse_restart(const InputPacket& packet, const CommonHeader& header,
                                     const std::vector<IpAddress>& added) {
-  constexpr size_t kTagAt = 4, kCauseAt = kCommonHeaderSize + 4;
+  constexpr size_t kTagAt = 4;
   constexpr uint16_t kNewAddresses = 11;  // §3.3.10.11
   drop(Drop::new_addresses);
   const auto init = first_chunk(packet);
   if (init.size() < kTagAt + 4) return;
-  std::vector<uint8_t> abort(kCauseAt + 4);
-  put16(&abort[0], header.local_port);
-  put16(&abort[2], header.peer_port);
-  std::copy_n(&init[kTagAt], 4, &abort[kTagAt]);
-  abort[kCommonHeaderSize] = static_cast<uint8_t>(ChunkType::abort);
-  for (const IpAddress& address : added) append_address(abort, address);
-  put16(&abort[kCommonHeaderSize + 2], static_cast<uint16_t>(abort.size() - kCommonHeaderSize));
-  put16(&abort[kCauseAt], kNewAddresses);
-  put16(&abort[kCauseAt + 2], static_cast<uint16_t>(abort.size() - kCauseAt));
-  transmit(packet.destination, packet.source, packet.udp_port, abort);
+  std::vector<uint8_t> cause(4);
+  for (const IpAddress& address : added) append_address(cause, address);
+  put16(&cause[0], kNewAddresses);
+  put16(&cause[2], static_cast<uint16_t>(cause.size()));
+  const PeerTuple peer{packet.source, packet.udp_port, header.peer_port, header.local_port};
+  transmit_abort(packet.destination, peer, get32(&init[kTagAt]), cause);
 }
 
 // The cookie is signed over the key of its INIT's path, which it does not carry, and a COOKIE ECHO may come

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <cstring>
+#include <vector>
 
+#include "dataplane/redirect/wire.h"
 #include "dataplane/sctp/address_parameters.h"
 #include "dataplane/sctp/crc32c.h"
 #include "dataplane/sctp/endpoint_impl.h"
 
 namespace poolgate::sctp {
+
+using redirect::wire::put16, redirect::wire::put32;
 
 void Endpoint::Impl::output_of_stack(void* context, PathKey key, uint8_t* packet, size_t length) {
   static_cast<Impl*>(context)->output(key, packet, length);
@@ -32,6 +36,19 @@ void Endpoint::Impl::output(PathKey key, uint8_t* packet, size_t length) {
     return transmit(local, peer, udp_port, scratch_);
   }
   transmit(local, peer, udp_port, {packet, length});
+}
+
+// RFC 9260 §3.3.7. `tag`: the one that the peer expects (no T bit); `causes`: as they go on the wire.
+void Endpoint::Impl::transmit_abort(const IpAddress& local, const PeerTuple& peer, uint32_t tag,
+                                    std::span<const uint8_t> causes) {
+  std::vector<uint8_t> packet(kCommonHeaderSize + 4);
+  put16(&packet[0], peer.local_port);
+  put16(&packet[2], peer.peer_port);
+  put32(&packet[4], tag);
+  packet[kCommonHeaderSize] = static_cast<uint8_t>(ChunkType::abort);
+  put16(&packet[kCommonHeaderSize + 2], static_cast<uint16_t>(4 + causes.size()));
+  packet.insert(packet.end(), causes.begin(), causes.end());
+  transmit(local, peer.address, peer.udp_port, packet);
 }
 
 void Endpoint::Impl::transmit(const IpAddress& local, const IpAddress& peer, uint16_t udp_port,

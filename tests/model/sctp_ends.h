@@ -11,7 +11,6 @@
 #include <vector>
 
 #include "dataplane/sctp/endpoint.h"
-#include "dataplane/sctp/stack.h"
 #include "tests/unit/sctp_clock.h"
 
 namespace poolgate::sctp::model {
@@ -49,7 +48,6 @@ class Host : public Network, public Events {
   // Those that are up, by their id.
   std::map<uint32_t, View>& views() { return views_; }
   size_t associations() const { return endpoint_->associations(); }
-  const IpAddress& address(size_t link) const { return addresses_.at(link); }
 
   void output(const OutputPacket& packet) override;
   std::optional<IpAddress> source_for(const IpAddress& peer) override;

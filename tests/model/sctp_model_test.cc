@@ -5,23 +5,19 @@
 // POOLGATE_MODEL_SCHEDULES=N runs N of them, from the seed POOLGATE_MODEL_FIRST on.
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-
+#include "tests/model/schedules.h"
 #include "tests/model/sctp_ends.h"
 #include "tests/unit/sanitizer.h"
 
 namespace poolgate::sctp::model {
 namespace {
 
+using poolgate::model::number;
+
 constexpr uint64_t kSchedules = test::unless_sanitized(300, 30);
 // A dead peer is noticed by the last of its paths (a heartbeat each 200 ms, at most 5 of up to a second
 // each), and a SHUTDOWN that is not answered ends by the guard timer.
 constexpr uint64_t kSettle = 60'000'000;
-
-uint64_t number(const char* variable, uint64_t otherwise) {
-  const char* text = std::getenv(variable);
-  return text == nullptr ? otherwise : std::strtoull(text, nullptr, 0);
-}
 
 TEST(SctpModel, RFC_9260_both_ends_agree_and_each_life_hears_what_was_said_to_it_once_and_in_order) {
   const uint64_t only = number("POOLGATE_MODEL_SEED", 0);

@@ -5,10 +5,10 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
-#include <cstdlib>
 #include <mutex>
 #include <thread>
 
+#include "tests/model/schedules.h"
 #include "tests/model/scope.h"
 #include "tests/unit/sanitizer.h"
 
@@ -19,11 +19,6 @@ constexpr uint64_t kSchedules = test::unless_sanitized(10'000, 200);
 // From the last disturbance on: a takeover that began late (last heard, no response, and the claims of PEs
 // whose keep-alives fail), an audit, and a registration's renewal.
 constexpr Micros kSettle = 40 * kS;
-
-uint64_t number(const char* variable, uint64_t otherwise) {
-  const char* text = std::getenv(variable);
-  return text == nullptr ? otherwise : std::strtoull(text, nullptr, 0);
-}
 
 std::unique_ptr<Scope> run(uint64_t seed) {
   const Shape shape{static_cast<unsigned>(3 + seed % 3), static_cast<unsigned>(3 + seed % 4),
