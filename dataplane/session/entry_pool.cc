@@ -12,6 +12,8 @@ constexpr uint8_t kFreeSingle = 1;
 constexpr uint8_t kFreeThree = 2;
 constexpr uint8_t kFreeFar = 4;
 
+constexpr uint32_t kSlab = 192;  // lines: some pages
+
 constexpr uint8_t flag_of(EntryPool::Side side) { return side == EntryPool::far ? kFreeFar : 0; }
 constexpr EntryPool::Side other_side(EntryPool::Side side) {
   return side == EntryPool::far ? EntryPool::near : EntryPool::far;
@@ -66,32 +68,44 @@ SessionIndex EntryPool::pop(SessionIndex& head) {
   return i;
 }
 
-SessionIndex EntryPool::take_three() {
+// The next three of the side's slab.
+SessionIndex EntryPool::carve(Side side) {
   constexpr uint32_t kAhead = 12;  // lines that were never needed, and will be by the next associations
-  SessionIndex i = pop(threes_);
-  if (i == kNone) {
-    if (fresh_ + 2 >= end_) return kNone;
-    i = fresh_;
-    fresh_ += 3;
-    for (SessionIndex line = i; line < fresh_; ++line) {
-      entries_[line] = Session{};
-      if (line + kAhead < end_) __builtin_prefetch(&entries_[line + kAhead], 1);
-    }
+  Slab& slab = slabs_[side];
+  if (slab.next == slab.end) return kNone;
+  const SessionIndex first = slab.next;
+  slab.next += 3;
+  for (SessionIndex line = first; line < slab.next; ++line) {
+    entries_[line] = Session{};
+    if (line + kAhead < slab.end) __builtin_prefetch(&entries_[line + kAhead], 1);
   }
-  return i;
+  return first;
 }
 
-void EntryPool::give_three(SessionIndex first) {
+// Where nothing is left but what the other side has, that.
+SessionIndex EntryPool::take_three(Side side) {
+  SessionIndex i = pop(threes_[side]);
+  if (i != kNone) return i;
+  if (Slab& slab = slabs_[side]; slab.next == slab.end && fresh_ < end_) {
+    slab.next = fresh_;
+    slab.end = fresh_ = end_ - fresh_ > kSlab ? fresh_ + kSlab : end_;
+  }
+  i = carve(side);
+  if (i == kNone) i = pop(threes_[other_side(side)]);
+  return i != kNone ? i : carve(other_side(side));
+}
+
+void EntryPool::give_three(SessionIndex first, Side side) {
   entries_[first + 2] = Session{};  // first: bytes of addresses are never taken for an entry
   ordered();
   entries_[first + 1] = Session{};
-  push(threes_, first, Kind::free, kFreeThree);
+  push(threes_[side], first, Kind::free, kFreeThree);
 }
 
 SessionIndex EntryPool::take(Side side) {
   SessionIndex i = pop(singles_[side]);
   if (i == kNone) {
-    i = take_three();
+    i = take_three(side);
     if (i != kNone) {
       push(singles_[side], i + 2, Kind::free, kFreeSingle | flag_of(side));
       push(singles_[side], i + 1, Kind::free, kFreeSingle | flag_of(side));
@@ -107,7 +121,7 @@ SessionIndex EntryPool::take(Side side) {
 SessionIndex EntryPool::take_wide(Side side) {
   SessionIndex i = pop(wides_[side]);
   if (i == kNone) {
-    i = take_three();
+    i = take_three(side);
     if (i != kNone) {
       used_ += 3;
       push(wides_[side], i + 1, Kind::wide, flag_of(side));
@@ -133,7 +147,7 @@ void EntryPool::give(SessionIndex i, Side side) {
   for (SessionIndex other = first; other < first + 3; ++other) {
     if (other != i) unlink(singles_[side_of_free(other)], other);
   }
-  give_three(first);
+  give_three(first, side);
 }
 
 void EntryPool::give_wide(SessionIndex i, Side side) {
@@ -144,7 +158,7 @@ void EntryPool::give_wide(SessionIndex i, Side side) {
   }
   unlink(wides_[side_of_free(other)], other);
   used_ -= 3;
-  give_three(i - i % 3);
+  give_three(i - i % 3, side);
 }
 
 void EntryPool::reattach(SessionIndex first) {
@@ -153,11 +167,11 @@ void EntryPool::reattach(SessionIndex first) {
     return entries_[i].kind == Kind::free || entries_[i].kind == Kind::wide;
   };
   if (free(first) && free(first + 1) && (addresses || free(first + 2))) {
-    give_three(first);
+    give_three(first, reattached_);
     return;
   }
   used_ += 3;
-  const Side side = side_of_three(first, addresses);
+  const Side side = reattached_ = side_of_three(first, addresses);
   for (SessionIndex i = first; i < first + (addresses ? 2 : 3); ++i) {
     if (!free(i)) continue;
     if (addresses) {

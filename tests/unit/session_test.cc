@@ -152,6 +152,42 @@ TEST_F(SessionTableTest, keys_of_the_far_side_lie_by_themselves_while_there_is_r
   }
 }
 
+// A processor fetches lines in pairs: of one side's, the other is the same side's.
+TEST_F(SessionTableTest, a_line_of_the_far_side_is_no_neighbour_of_one_of_the_near_side) {
+  constexpr uint32_t kPairs = 1500;
+  const auto mixed = [&] {
+    unsigned n = 0;
+    for (SessionIndex i = 4; i < table->end(); i += 2)
+      n += table->valid(i) && table->valid(i + 1) && (table->at(i).flags ^ table->at(i + 1).flags) == kFromPe;
+    return n;
+  };
+  const auto add = [&](uint32_t first, uint32_t n) {
+    for (uint32_t number = first; number < first + n; ++number) {
+      const Key back = key(number + 1'000'000);
+      const SessionIndex s = insert(key(number));
+      ASSERT_NE(s, kNone);
+      ASSERT_NE(table->insert_alias(s, back.flow, back.hash, back.v6.data(), kFromPe), kNone);
+    }
+  };
+  // Half of them go, whole threes among them.
+  const auto thin_out = [&](uint32_t first, uint32_t n) {
+    for (uint32_t number = first; number < first + n; ++number) {
+      if (number / 6 % 2 == 0) table->erase(find(key(number)));
+    }
+  };
+  file = "/dev/shm/poolgate-unit-slabs-" + std::to_string(getpid());
+  open(4096);
+  add(1, kPairs);
+  EXPECT_LE(mixed(), 16u) << "where one's slab ends and the other's begins";
+  thin_out(1, kPairs);
+  add(10'000, kPairs / 2);
+  EXPECT_LE(mixed(), 16u);
+  thin_out(10'000, kPairs / 2);
+  open(4096);  // by another process
+  add(20'000, kPairs / 4);
+  EXPECT_LE(mixed(), 20u);
+}
+
 TEST_F(SessionTableTest, either_side_takes_what_is_left) {
   open(1000);
   std::mt19937 random(5);
