@@ -56,7 +56,8 @@ void Redirector::Impl::age() {
   const uint64_t elapsed = std::min(now_us - aged_us, kRoundUs);
   const auto due = static_cast<uint32_t>(uint64_t{end} * elapsed / kRoundUs);
   if (due == 0) return;
-  aged_us = now_us;
+  // What is left of an entry's time counts for the next; being late does not.
+  aged_us = due > kMaxSlice ? now_us : now_us - elapsed + due * kRoundUs / end;
   uint32_t slice = std::min(due, kMaxSlice);
   for (; slice > 0; --slice) {
     if (age_cursor >= end) {

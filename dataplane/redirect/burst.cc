@@ -8,6 +8,7 @@
 #include "dataplane/redirect/nat.h"
 #include "dataplane/redirect/parse_mbuf.h"
 #include "dataplane/redirect/sctp_chunks.h"
+#include "dataplane/redirect/tcp_sequence.h"
 #include "dataplane/redirect/wire.h"
 
 namespace poolgate::redirect {
@@ -31,9 +32,8 @@ bool plain_packet(Session& s, const PacketInfo& info, const uint8_t* p) {
   if (info.flow.protocol == wire::kSctp)
     return sctp::verification_tag(p) == s.tag_p && sctp::changes_nothing(p, info.l4_length);
   if (info.flow.protocol == wire::kUdp) return true;
-  constexpr uint8_t kFin = 1, kSyn = 2, kRst = 4, kAck = 16;
-  if ((p[13] & (kFin | kSyn | kRst | kAck)) != kAck) return false;
-  s.tag_p = wire::get32(p + 8);
+  if ((p[13] & (tcp::kFin | tcp::kSyn | tcp::kRst | tcp::kAck)) != tcp::kAck) return false;
+  tcp::note(s, p, info.l4_length);
   return true;
 }
 

@@ -9,6 +9,7 @@
 #include "dataplane/redirect/impl.h"
 #include "dataplane/redirect/nat_sctp.h"
 #include "dataplane/redirect/sctp_chunks.h"
+#include "dataplane/redirect/tcp_sequence.h"
 #include "dataplane/redirect/wire.h"
 
 namespace poolgate::redirect {
@@ -183,8 +184,7 @@ bool Redirector::Impl::nat_back(rte_mbuf* mbuf, const PacketInfo& info, Session&
   if (info.flow.protocol == wire::kSctp) {
     if (!sctp::changes_nothing(p, info.l4_length) || sctp::verification_tag(p) != alias.tag_c) return false;
   } else if (info.flow.protocol == wire::kTcp) {
-    constexpr uint8_t kFin = 1, kSyn = 2, kRst = 4, kAck = 16;
-    if ((p[13] & (kFin | kSyn | kRst | kAck)) != kAck) return false;
+    if ((p[13] & (tcp::kFin | tcp::kSyn | tcp::kRst | tcp::kAck)) != tcp::kAck) return false;
   }
   const uint32_t ports = info.flow.source_port | uint32_t{info.flow.destination_port} << 16;
   if ((alias.far_destination == info.flow.destination) & (alias.far_ports == ports) &

@@ -2,12 +2,12 @@
 // A packet to a service for which no session has a key: found by another way, started, steered, refused.
 #include "dataplane/redirect/impl.h"
 #include "dataplane/redirect/sctp_chunks.h"
+#include "dataplane/redirect/tcp_sequence.h"
 #include "dataplane/redirect/wire.h"
 
 namespace poolgate::redirect {
 namespace {
 
-constexpr uint8_t kSyn = 2, kRst = 4, kAck = 16;
 // As long as an idle association is silent: HB.interval (30 s), and one and a half of at most RTO.Max (60 s;
 // RFC 9260 §8.3, §16).
 constexpr uint32_t kPressureMs = 120'000;
@@ -56,8 +56,8 @@ void Redirector::Impl::new_flow(Packet& packet, const ServiceEntry& service) {
   if (flow.protocol == wire::kUdp) return start(packet, service);
   if (flow.protocol == wire::kTcp) {
     const uint8_t flags = packet.l4()[13];
-    if (flags & kRst) return drop(packet.mbuf, DropReason::session_unknown);
-    if ((flags & (kSyn | kAck)) == kSyn) return start(packet, service);
+    if (flags & tcp::kRst) return drop(packet.mbuf, DropReason::session_unknown);
+    if ((flags & (tcp::kSyn | tcp::kAck)) == tcp::kSyn) return start(packet, service);
     if (stateless) return steer(packet, service);
     return refuse(packet, service.index, DropReason::session_unknown, true);
   }

@@ -4,12 +4,11 @@
 
 #include "dataplane/redirect/impl.h"
 #include "dataplane/redirect/sctp_chunks.h"
+#include "dataplane/redirect/tcp_sequence.h"
 #include "dataplane/redirect/wire.h"
 
 namespace poolgate::redirect {
 namespace {
-
-constexpr uint8_t kFin = 1, kSyn = 2, kRst = 4, kAck = 16;
 
 // RFC 9260 §8.4: what an out-of-the-blue packet gets. 0: nothing.
 size_t answer_sctp(uint8_t* frame, const ReplyPath& path, const Packet& packet) {
@@ -44,11 +43,9 @@ size_t answer_sctp(uint8_t* frame, const ReplyPath& path, const Packet& packet) 
 size_t answer_tcp(uint8_t* frame, const ReplyPath& path, const Packet& packet) {
   const uint8_t* p = packet.l4();
   const uint8_t flags = p[13];
-  if (flags & kRst) return 0;
-  if (flags & kAck) return build_tcp_reset(frame, path, wire::get32(p + 8), 0, false);
-  const uint32_t data = packet.info.l4_length - (p[12] >> 4) * 4u;
-  const uint32_t length = data + ((flags & kSyn) != 0) + ((flags & kFin) != 0);
-  return build_tcp_reset(frame, path, 0, wire::get32(p + 4) + length, true);
+  if (flags & tcp::kRst) return 0;
+  if (flags & tcp::kAck) return build_tcp_reset(frame, path, wire::get32(p + 8), 0, false);
+  return build_tcp_reset(frame, path, 0, tcp::end_of(p, packet.info.l4_length), true);
 }
 
 }  // namespace

@@ -101,8 +101,11 @@ Verdict Redirector::Impl::syn_to_successor(Packet& packet, SessionIndex i, pool:
 void Redirector::Impl::acked_after_syn(SessionIndex i, uint32_t sequence) {
   Session& s = sessions.at(i);
   if (s.tag_c_pending == 0) return;
-  const pool::PeSlotIndex to = sequence == s.tag_c_pending ? successor(i) : pool::kNoPeSlot;
+  const bool anew = sequence == s.tag_c_pending;
   s.tag_c_pending = 0;
+  if (!anew) return;
+  s.tag_c = sequence;
+  const pool::PeSlotIndex to = successor(i);
   if (to != pool::kNoPeSlot) move(i, to);
 }
 

@@ -1,35 +1,26 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // What a TCP segment does to its session (RFC 9293 §3.10). In direct return we see the client's half only.
 #include "dataplane/redirect/impl.h"
+#include "dataplane/redirect/tcp_sequence.h"
 #include "dataplane/redirect/wire.h"
 
 namespace poolgate::redirect {
 
 namespace {
 
-constexpr uint8_t kFin = 1, kSyn = 2, kRst = 4, kAck = 16;
-
-// The sequence number behind a segment.
-uint32_t end_of(const Packet& packet) {
-  const uint8_t* p = packet.l4();
-  const uint32_t data = packet.info.l4_length - (p[12] >> 4) * 4u;
-  return wire::get32(p + 4) + data + ((p[13] & kFin) != 0);
-}
+using namespace tcp;
 
 // Whether who has sent a FIN with `fin` behind it may send a segment that ends here: it repeats what is in
 // front of the FIN, and acknowledges with `fin` (RFC 9293 §3.6, §3.10.4).
-bool fits_fin(uint32_t end, uint32_t fin) {
-  constexpr uint32_t kUnderWay = 1 << 24;  // as much may be repeated; a number by chance: one in 256
-  return fin - end < kUnderWay;
-}
+bool fits_fin(uint32_t end, uint32_t fin) { return fin - end < kUnderWay; }
 
 }  // namespace
 
-// A FIN in whoever's name must not make a connection that goes on a closing one, which soon is idle for too
-// long. `nat` sees the PE's, which sends one of its own when it believes the client's: that one counts alone.
-// In direct return there is the client's half only, and of that its last acknowledgement, which anybody may
-// have sent, too. So its FIN is believed until the client contradicts it: by sending what nobody sends behind
-// its FIN. What that leaves to a forger: a connection that is silent for as long as a closing one is kept.
+// A FIN or RST in whoever's name must not end a connection that goes on, which soon is idle for too long. It
+// is believed if the client may have sent it, by where it is in its stream. `nat` sees the PE's FIN, too,
+// which sends one of its own when it believes the client's: that one counts alone. In direct return a FIN
+// that was forged with the right number is believed until the client contradicts it: by sending what nobody
+// sends behind its FIN.
 Verdict Redirector::Impl::track_tcp(Packet& packet, SessionIndex i, bool from_pe) {
   Session& s = sessions.at(i);
   if (has_lost_address(s)) {
@@ -54,13 +45,15 @@ Verdict Redirector::Impl::track_tcp(Packet& packet, SessionIndex i, bool from_pe
   }
   s.last_seen_ms = now_ms;
   if (from_pe && s.state == State::half_open) passive.answered(lines[s.pe]);
+  const uint32_t sequence = wire::get32(p + 4), end = end_of(p, packet.info.l4_length);
+  const bool ends = (flags & (kFin | kRst)) != 0;
+  if (ends && !from_pe && s.state != State::half_open && !may_end(s, sequence)) return Verdict::forward;
   if (!from_pe && (flags & kAck) != 0) {
-    // What the client expects next: the sequence number of a RST that it accepts (RFC 5961 §3.2).
-    s.tag_p = wire::get32(p + 8);
+    if (s.state == State::half_open) acked_after_syn(i, sequence);
+    if ((flags & kRst) == 0) note(s, p, packet.info.l4_length);
     // Or it goes on after a RST in its client's name, which then was none of the client's: that takes no
     // sequence number that the PE would believe (RFC 5961 §3.2).
     const bool forged = s.state == State::closed && s.tag_c_pending == 0;
-    if (s.state == State::half_open) acked_after_syn(i, wire::get32(p + 4));
     if (s.state == State::half_open || forged) sessions.set_state(i, State::established);
   }
   if (flags & kRst) {
@@ -70,9 +63,9 @@ Verdict Redirector::Impl::track_tcp(Packet& packet, SessionIndex i, bool from_pe
     if (from_pe && (flags & kFin) != 0 && s.state == State::established)
       sessions.set_state(i, State::closing);
   } else if ((flags & kFin) != 0 && (s.state == State::established || s.state == State::closing)) {
-    s.tag_c_pending = end_of(packet);  // the later of two is the client's, or the next segment says so
+    s.tag_c_pending = end;  // the later of two is the client's, or the next segment says so
     sessions.set_state(i, State::closing);
-  } else if (s.state == State::closing && !fits_fin(end_of(packet), s.tag_c_pending)) {
+  } else if (s.state == State::closing && !fits_fin(end, s.tag_c_pending)) {
     s.tag_c_pending = 0;
     sessions.set_state(i, State::established);
   }

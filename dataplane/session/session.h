@@ -65,7 +65,7 @@ struct alignas(64) Session {
     uint32_t tag_p = 0;  // SCTP: in packets to the PE (0: not known). TCP: the client's last ACK
     uint32_t far_pe;     // of a far alias: slot of the PE
   };
-  uint32_t tag_c = 0;  // SCTP: in packets to the client. TCP: the client's next sequence number
+  uint32_t tag_c = 0;  // SCTP: in packets to the client. TCP: the client's next sequence number, or 0
   union {
     uint32_t tag_c_pending = 0;  // of an INIT that no COOKIE ECHO has confirmed. TCP: 1 after the PE's RST;
                                  // half-open, the sequence number of who connects anew (succession.cc);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "dataplane/session/session_table.h"
 
+#include <netinet/in.h>
+
 #include <algorithm>
 
 #include "dataplane/pool/single_writer.h"
@@ -101,6 +103,8 @@ void SessionTable::reattach(uint32_t now_ms) {
       continue;
     }
     e.last_seen_ms += away_ms;
+    // Where a client is in its stream, others may know better by now.
+    if (e.key.protocol == IPPROTO_TCP && e.state == State::established) e.tag_c = 0;
     e.aliases = kNone;
     ++sessions_;
     ++reattached_;
