@@ -28,8 +28,9 @@ namespace poolgate::redirect {
   X(tcp_offset, "TCP data offset below 20 or past the packet")                                        \
   X(sctp_chunk, "SCTP chunk length below 4 or past the packet")                                       \
   X(sctp_init_bundled, "INIT bundled with other chunks, or its tag is not 0 (RFC 9260 4.3)")          \
+  X(sctp_tag_zero, "tag 0 on what is no INIT, of no association (RFC 9260 8.5.1)")                    \
   X(l4_port_zero, "source or destination port 0")                                                     \
-  X(checksum, "wrong checksum where it must be known before the packet is rewritten")                 \
+  X(checksum, "wrong checksum on what would be rewritten or answered")                                \
   X(fragment, "fragment of a service before its first one, or its header cut or written over")        \
   X(service_protocol, "a service address and protocol, but no service on this port")                  \
   X(service_blocked, "the service is drained or blocked by the operator")                             \

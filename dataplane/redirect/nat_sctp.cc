@@ -42,6 +42,10 @@ size_t rewrite_init(uint8_t* chunk, size_t length, const AddressMap& map) {
     const size_t n = wire::get16(chunk + from + 2);
     if (n < 4 || from + n > length) return 0;
     const size_t next = std::min(from + padded(n), length);
+    if (type == sctp::kZeroChecksumAcceptable) {  // who is not told so sends none (RFC 9653 §4)
+      from = next;
+      continue;
+    }
     const AddressMap::Pair* known = nullptr;
     // RFC 5061 §4.2.4: an address parameter behind an ID.
     const bool primary = type == sctp::kSetPrimary;

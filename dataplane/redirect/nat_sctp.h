@@ -36,11 +36,12 @@ struct AddressMap {
 
 // What `nat` must change inside an SCTP packet: the address parameters of INIT and INIT ACK become those that
 // the other side sees (of Set Primary, too), and those that it cannot reach are taken out; ASCONF and
-// ASCONF-ACK leave the Supported Extensions, because they are authenticated and could not be rewritten; the
-// addresses that error causes quote (of ABORT and ERROR) are rewritten where they are known. ASCONF chunks
-// that come all the same are refused. Cookies, heartbeat information and all else are opaque and stay. The
-// packet's checksum is right afterwards if it was before. Returns why the packet must be dropped, or none.
-// RFC 9260 §3.3.2, §3.3.3, §3.3.10.5, §3.3.10.11, §5.1.2; RFC 5061 §4.1, §4.2.4, §4.2.7. `cut`: it is a first
+// ASCONF-ACK leave the Supported Extensions, because they are authenticated and could not be rewritten; that
+// the sender takes checksums of 0 is not passed on, as those could not follow a change; the addresses that
+// error causes quote (of ABORT and ERROR) are rewritten where they are known. ASCONF chunks that come all the
+// same are refused. Cookies, heartbeat information and all else are opaque and stay. The packet's checksum is
+// right afterwards if it was before. Returns why the packet must be dropped, or none. RFC 9260 §3.3.2,
+// §3.3.3, §3.3.10.5, §3.3.10.11, §5.1.2; RFC 5061 §4.1, §4.2.4, §4.2.7; RFC 9653 §4. `cut`: it is a first
 // fragment, of which nothing can be changed, as the checksum is of the whole.
 DropReason nat_sctp_content(rte_mbuf* mbuf, PacketInfo& info, const AddressMap& map, bool cut);
 

@@ -73,6 +73,8 @@ void Redirector::Impl::new_flow(Packet& packet, const ServiceEntry& service) {
       return drop(packet.mbuf, DropReason::sctp_init_bundled);
     return find_association(packet, service) ? void() : start(packet, service);
   }
+  // §8.5.1 A: so is any other packet none with a tag of 0.
+  if (sctp::verification_tag(packet.l4()) == 0) return drop(packet.mbuf, DropReason::sctp_tag_zero);
   if (find_association(packet, service)) return;
   if (chunk.type == sctp::kAuth) chunks.next(chunk);  // RFC 4895 §6.3: a COOKIE ECHO may stand behind it
   switch (chunk.type) {
@@ -202,9 +204,13 @@ pool::PeSlotIndex Redirector::Impl::choose(Packet& packet, const ServiceEntry& s
 void Redirector::Impl::start(Packet& packet, const ServiceEntry& service, pool::PeSlotIndex with) {
   if (service.drained) return refuse(packet, service.index, DropReason::service_blocked, true);
   const bool confirms = packet.info.flow.protocol != wire::kUdp;  // it begins half-open
-  // An INIT may name many addresses: it is lines of the table that the quota keeps.
-  if (confirms && (sessions.half_open() >= half_open_quota ||
-                   sessions.half_open_lines() / kLinesAHalfOpen >= half_open_quota)) {
+  // An INIT may name many addresses: it is lines of the table that the quota keeps. Past a flood of INITs
+  // there is as much for who answers what the PE said (COOKIE ECHO): a multihomed client's other paths need a
+  // session.
+  const bool cookie =
+      packet.info.flow.protocol == wire::kSctp && packet.l4()[wire::kSctpHeader] != sctp::kInit;
+  const uint64_t quota = uint64_t{half_open_quota} << unsigned{cookie};
+  if (confirms && (sessions.half_open() >= quota || sessions.half_open_lines() / kLinesAHalfOpen >= quota)) {
     pressure = true;
     pressure_until_ms = now_ms + kPressureMs;
     if (service.settings.mode == config::Mode::nat) return drop(packet.mbuf, DropReason::half_open_quota);
@@ -217,12 +223,15 @@ void Redirector::Impl::start(Packet& packet, const ServiceEntry& service, pool::
   if (i == session::kNone) {
     pressure = true;
     pressure_until_ms = now_ms + kPressureMs;
-    if (service.settings.mode == config::Mode::nat) return drop(packet.mbuf, DropReason::session_table_full);
+    if (service.settings.mode == config::Mode::nat)
+      return refuse(packet, service.index, DropReason::session_table_full, true);
     return steer(packet, service);
   }
   if (service.settings.mode == config::Mode::nat && !nat_begin(packet, service, i)) {
+    const bool full = sessions.used() >= sessions.capacity();
     session_ended(i);
-    return refuse(packet, service.index, DropReason::nat_no_port, true);
+    return refuse(packet, service.index, full ? DropReason::session_table_full : DropReason::nat_no_port,
+                  true);
   }
   if (service.settings.mode == config::Mode::nat) watch(packet, i);
   count(service.index, &ServiceCounters::new_sessions);

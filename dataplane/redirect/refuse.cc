@@ -2,6 +2,7 @@
 // Telling a client that it is not served: ABORT, RST, or port unreachable, from the VIP of the path.
 #include <rte_mempool.h>
 
+#include "dataplane/redirect/crc32c.h"
 #include "dataplane/redirect/impl.h"
 #include "dataplane/redirect/sctp_chunks.h"
 #include "dataplane/redirect/tcp_sequence.h"
@@ -83,7 +84,12 @@ void Redirector::Impl::refuse(Packet& packet, ServiceIndex index, DropReason rea
   if (!silent && (packet.mbuf->nb_segs == 1 || rte_pktmbuf_linearize(packet.mbuf) == 0)) {
     switch (packet.info.flow.protocol) {
       case wire::kSctp:
-        length = answer_sctp(frame, path, packet);
+        // RFC 9260 §6.8
+        if (!packet.partial &&
+            sctp_checksum(packet.l4(), packet.info.l4_length) != wire::raw32(packet.l4() + 8))
+          reason = DropReason::checksum;
+        else
+          length = answer_sctp(frame, path, packet);
         break;
       case wire::kTcp:
         length = answer_tcp(frame, path, packet);

@@ -36,6 +36,7 @@ inline constexpr uint8_t kFlagT = 1;
 enum Parameter : uint16_t {
   kIpv4Address = 5,
   kIpv6Address = 6,
+  kZeroChecksumAcceptable = 0x8001,
   kSupportedExtensions = 0x8008,
   kSetPrimary = 0xc004
 };

@@ -120,6 +120,21 @@ TEST_F(RedirectNatSctp, RFC_5061_4_2_7_asconf_leaves_the_extensions_and_is_dropp
   EXPECT_EQ(rig.dropped(DropReason::nat_asconf), 4u);
 }
 
+// A checksum of 0 could not follow a change of ports, nor show that a packet is whole whose content changes.
+TEST_F(RedirectNatSctp, RFC_9653_4_that_a_checksum_of_0_is_acceptable_is_told_to_neither_side) {
+  begin({kVip});
+  const Bytes acceptable = parameter(0x8001, {0, 0, 0, 1});
+  Bytes of_client = acceptable, of_pe = addresses({kP1});
+  add(of_client, addresses({kC1, kC2}));
+  add(of_pe, acceptable);
+  add(of_pe, parameter(7, Bytes(20, 0xcc)));  // the cookie
+  establish(of_client, of_pe, kC1);
+  EXPECT_EQ(init_seen, init_chunk(kTc, addresses({kC1, kC2})));
+  Bytes at_client = addresses({kVip});
+  add(at_client, parameter(7, Bytes(20, 0xcc)));
+  EXPECT_EQ(init_ack_seen, init_chunk(kTp, at_client, 2));
+}
+
 Bytes set_primary(const IpAddress& a) {
   Bytes value{0, 0, 0, 9};
   add(value, address_parameter(a));

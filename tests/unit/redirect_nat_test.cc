@@ -37,11 +37,13 @@ Bytes opening(const Case& c, const Flow& f) {
   return sctp(f, 0, init_chunk(0xc11e47));
 }
 
-std::unique_ptr<Rig> make(const Case& c, const RestartFiles* files = nullptr, bool with_pool = true) {
+std::unique_ptr<Rig> make(const Case& c, const RestartFiles* files = nullptr, bool with_pool = true,
+                          uint32_t lines = 4096) {
   auto rig = std::make_unique<Rig>(c.protocol == config::Protocol::udp   ? TransportType::udp
                                    : c.protocol == config::Protocol::tcp ? TransportType::tcp
                                                                          : TransportType::sctp);
   auto& s = rig->service(c.protocol, config::Mode::nat);
+  rig->redirector_options.sessions = lines;
   if (c.snat) s.snat = {ip("198.51.100.77"), ip("fd01::77")};
   if (files != nullptr) files->give(*rig);
   if (with_pool) rig->set_pool({{21, c.v6 ? "fd00::15" : "10.0.0.21", c.pe_port}});
@@ -134,6 +136,21 @@ TEST(RedirectNat, snat_ports_run_out_and_the_client_is_told) {
   // A port comes back with its session's end.
   rig->pass_ms(65'000);
   EXPECT_EQ(rig->send(udp(client(5), "a")).at(0).protocol(), 17);
+}
+
+TEST(RedirectNat, a_full_table_refuses_new_clients_and_is_counted_as_what_it_is) {
+  for (const uint32_t lines : {66u, 69u}) {  // its second key finds no room, or its first
+    const auto rig = make({config::Protocol::sctp, false, false, 3868}, nullptr, true, lines);
+    unsigned kept = 0, refused = 0;
+    for (unsigned n = 1; n <= 40; ++n) {
+      const auto got = rig->send(sctp(client(n), 0, init_chunk(1)));
+      ASSERT_EQ(got.size(), 1u) << n;
+      got[0].chunk_type() == 1 ? ++kept : ++refused;
+    }
+    EXPECT_EQ(kept, lines / 2);
+    EXPECT_EQ(rig->dropped(DropReason::session_table_full), refused);
+    EXPECT_EQ(rig->dropped(DropReason::nat_no_port), 0u);
+  }
 }
 
 TEST(RedirectNat, a_packet_to_a_snat_address_without_a_session_is_dropped_not_the_kernels) {

@@ -375,13 +375,56 @@ TEST(Quota, half_open_sessions_are_bounded_and_the_rest_is_steered_without_one) 
   EXPECT_EQ(pe_of(rig->send(sctp(client(20), kTp, data_chunk())).at(0)), pes[20]);
 }
 
+// What comes from its other addresses is found by its tag, not steered by where it came from.
+TEST(Quota, past_a_flood_of_INITs_a_multihomed_client_has_a_session_from_its_COOKIE_ECHO_on) {
+  const auto rig = make(config::Protocol::sctp, [](Rig& r) { r.redirector_options.half_open_sessions = 5; });
+  for (unsigned n = 1; n <= 20; ++n) rig->send(sctp(client(n), 0, init_chunk(kTc)));
+  const unsigned pe = pe_of(rig->send(sctp(client(30), 0, init_chunk(kTc))).at(0));
+  EXPECT_EQ(pe_of(rig->send(sctp(client(30), kTp, cookie_echo())).at(0)), pe);
+  for (uint8_t n = 1; n <= 20; ++n) {
+    Flow other = client(30);
+    const uint8_t address[4] = {198, 18, 0, n};
+    other.from = IpAddress::v4(address);
+    const auto beat = rig->send(sctp(other, kTp, chunk(4, 0, Bytes(8))));
+    ASSERT_EQ(beat.size(), 1u);
+    EXPECT_EQ(pe_of(beat[0]), pe);
+  }
+}
+
+TEST(Quota, a_flood_of_COOKIE_ECHOs_has_as_much_as_one_of_INITs) {
+  const auto rig = make(config::Protocol::sctp, [](Rig& r) { r.redirector_options.half_open_sessions = 5; });
+  for (unsigned n = 1; n <= 60; ++n) {
+    rig->send(sctp(client(n), 0, init_chunk(kTc)));
+    EXPECT_EQ(rig->send(sctp(client(100 + n), n, cookie_echo())).size(), 1u);
+  }
+  EXPECT_EQ(rig->redirector->session_stats().half_open, 10u);
+}
+
+TEST(Strangers, RFC_9260_8_5_1_a_tag_of_0_is_an_INITs_alone) {
+  const auto rig = make();
+  for (const Bytes& chunks : {data_chunk(), cookie_echo(), chunk(8, 0, {}), chunk(4, 0, Bytes(8))})
+    EXPECT_TRUE(rig->send(sctp(client(), 0, chunks)).empty());
+  EXPECT_EQ(rig->dropped(redirect::DropReason::sctp_tag_zero), 4u);
+  EXPECT_EQ(rig->redirector->session_stats().sessions, 0u);
+}
+
+TEST(Strangers, RFC_9260_6_8_what_is_damaged_gets_no_answer) {
+  const auto rig = make();
+  Bytes packet = sctp(client(), kTp, data_chunk());
+  EXPECT_EQ(rig->send(packet).size(), 1u) << "our ABORT";
+  packet[14 + 20 + 5] ^= 1;  // of the tag, which the ABORT would have
+  EXPECT_TRUE(rig->send(packet).empty());
+  EXPECT_EQ(rig->dropped(redirect::DropReason::checksum), 1u);
+}
+
 // RFC 9260 §8.3: an idle association is silent for HB.interval (30 s), an RTO, and half of that at most.
 TEST(Quota, an_association_that_was_steered_outlives_the_flood_by_its_heartbeats) {
   const auto rig = make(config::Protocol::sctp, [](Rig& r) { r.redirector_options.half_open_sessions = 1; });
   rig->send(sctp(client(1), 0, init_chunk(kTc)));
+  rig->send(sctp(client(2), kTp, cookie_echo()));
   const unsigned pe = pe_of(rig->send(sctp(client(20), 0, init_chunk(kTc))).at(0));
   rig->send(sctp(client(20), kTp, cookie_echo()));
-  ASSERT_EQ(rig->redirector->session_stats().sessions, 1u) << "steered";
+  ASSERT_EQ(rig->redirector->session_stats().sessions, 2u) << "steered";
   for (unsigned beats = 0; beats < 3; ++beats) {
     rig->pass_ms(48'000);
     const auto beat = rig->send(sctp(client(20), kTp, chunk(4, 0, Bytes(8))));
