@@ -17,6 +17,26 @@ bool is_a_ports(const Config& c, const IpAddress& address) {
   });
 }
 
+// Packets come from any address in it, and what routers say of them comes to those.
+void check_ipip_source(const Config& c, size_t port, const toml::table& root, ErrorList& errors) {
+  if (!c.ports[port].ipip_source) return;
+  const Prefix& net = *c.ports[port].ipip_source;
+  const auto refuse = [&](const std::string& why) {
+    errors.add(place(root, "port", port), "port.ipip_source", net.to_string() + " " + why);
+  };
+  if (net.address.is_v6() || net.length < 8 || net.length > 30)
+    return refuse("is not an IPv4 prefix of 8 to 30 bits");
+  for (unsigned bit = net.length; bit < 32; ++bit)
+    if ((net.address.data()[bit / 8] & 0x80 >> bit % 8) != 0) return refuse("has bits set behind its length");
+  for (const Port& other : c.ports)
+    for (const Prefix& own : other.addresses)
+      if (net.contains(own.address))
+        refuse("holds " + own.address.to_string() + " of port \"" + other.name + "\"");
+  for (const Service& service : c.services)
+    for (const IpAddress& vip : service.vips)
+      if (net.contains(vip)) refuse("holds " + vip.to_string() + " of service \"" + service.name + "\"");
+}
+
 void check_ports(const Config& c, const toml::table& root, ErrorList& errors) {
   std::map<IpAddress, std::string> taken;
   for (size_t i = 0; i < c.ports.size(); ++i) {
@@ -26,6 +46,7 @@ void check_ports(const Config& c, const toml::table& root, ErrorList& errors) {
         errors.add(place(root, "port", i), "port.addresses",
                    own.address.to_string() + " belongs to port \"" + it->second + "\" already");
     }
+    check_ipip_source(c, i, root, errors);
   }
 }
 

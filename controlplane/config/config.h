@@ -52,7 +52,8 @@ struct Port {
   std::string name;    // also of the TAP twin: "pg-" + name unless tap is set
   std::string device;  // PCI address, or a vdev string such as "net_af_packet0,iface=veth0"
   std::string tap;
-  std::vector<Prefix> addresses;  // of the TAP, host part kept
+  std::vector<Prefix> addresses;      // of the TAP, host part kept
+  std::optional<Prefix> ipip_source;  // outer sources of IP in IPv4, one a flow; none: the port's address
   uint16_t mtu = 1500;
   uint16_t vlan = 0;       // 802.1Q VID of all that the port carries; 0: untagged
   uint16_t rx_queues = 0;  // 0: one a worker where the device can

@@ -91,6 +91,7 @@ void read_port(Table t, Port& out) {
   if (out.tap.find_first_of("/: \t\r\n\v\f") != std::string::npos || out.tap == "." || out.tap == "..")
     t.error(named_by, "the kernel takes no interface of the name \"" + out.tap + "\"");
   t.prefixes("addresses", out.addresses);
+  if (t.has("ipip_source")) t.prefix("ipip_source", out.ipip_source.emplace());
   t.integer("mtu", out.mtu, 1280, 9216);
   t.integer("vlan", out.vlan, 0, 4094);
   t.integer("rx_queues", out.rx_queues, 0, 64);

@@ -65,6 +65,7 @@ size_t Redirector::Impl::outer_headers(const Packet& packet, const uint8_t* quot
   for (const TunnelSource& source : tunnel_sources) {
     const auto& address = v6 ? source.v6 : source.v4;
     ours |= address.is_set() && std::memcmp(address.data(), addresses, n) == 0;
+    ours |= !v6 && source.is_a_flows(wire::raw32(addresses));
   }
   return ours ? tunnel_overhead(gue ? Tunnel::gue : Tunnel::ipip, family) : 0;
 }

@@ -43,6 +43,10 @@ inline unsigned tunnel_overhead(Tunnel tunnel, uint8_t pe_family) {
 // Our addresses on a port: the outer source of what leaves there. Unset: none of that family.
 struct TunnelSource {
   rserpool::IpAddress v4, v6;
+  // IP in IPv4 has no field of its own that tells flows apart: its source is one of these, by the flow. As on
+  // the wire; no bits: it is v4.
+  uint32_t flow_net = 0, flow_bits = 0;
+  bool is_a_flows(uint32_t raw_v4) const { return flow_bits != 0 && (raw_v4 & ~flow_bits) == flow_net; }
 };
 inline constexpr unsigned kMaxPorts = 32;
 using TunnelSources = std::array<TunnelSource, kMaxPorts>;  // by port id
@@ -53,13 +57,13 @@ namespace tunnel_detail {
 
 // RFC 791 §3.1, RFC 2003 §3.1. TOS is the inner one's: DSCP, and ECN as RFC 6040 §4.1 has it for ingress.
 inline void put_ipv4(uint8_t* ip, uint8_t tos, bool dont_fragment, uint16_t id, uint8_t protocol,
-                     size_t length, const uint8_t* from, const uint8_t* to) {
+                     size_t length, uint32_t source, const uint8_t* to) {
   constexpr uint8_t kTtl = 64;
   const uint32_t version =
       0x45u | uint32_t{tos} << 8 | uint32_t{wire::swap16(static_cast<uint16_t>(length))} << 16;
   const uint32_t fragment = dont_fragment ? uint32_t{0x40} << 16 : uint32_t{id};  // RFC 6864: with DF, ID 0
   const uint32_t rest = kTtl | uint32_t{protocol} << 8;
-  const uint32_t source = wire::raw32(from), destination = wire::raw32(to);
+  const uint32_t destination = wire::raw32(to);
   uint64_t sum = uint64_t{version} + fragment + rest + source + destination;
   sum = (sum & 0xffff) + (sum >> 16 & 0xffff) + (sum >> 32);
   sum = (sum & 0xffff) + (sum >> 16);
@@ -133,8 +137,10 @@ inline Encapsulated encapsulate(rte_mbuf* mbuf, const PacketInfo& info, Tunnel t
   } else {
     header = kIpv4Header;
     put16(frame + 12, kEtherIpv4);
-    tunnel_detail::put_ipv4(ip, tos, !fragments, fragments ? ++next_id : uint16_t{0}, protocol,
-                            outer + inner_length, from.data(), pe.address);
+    const bool by_flow = tunnel == Tunnel::ipip && source.flow_bits != 0;
+    tunnel_detail::put_ipv4(
+        ip, tos, !fragments, fragments ? ++next_id : uint16_t{0}, protocol, outer + inner_length,
+        by_flow ? source.flow_net | (info.hash & source.flow_bits) : raw32(from.data()), pe.address);
   }
   if (tunnel == Tunnel::gue)
     tunnel_detail::put_gue(ip + header, info.hash, inner_protocol, outer - header + inner_length);

@@ -140,6 +140,11 @@ redirect::TunnelSources Appliance::tunnel_sources() const {
     redirect::TunnelSource& source = sources[twin.port.port_id];
     if (own.v4.is_set()) source.v4 = own.v4;
     if (own.v6.is_set()) source.v6 = own.v6;
+    const auto port = std::find_if(config_.ports.begin(), config_.ports.end(),
+                                   [&](const config::Port& p) { return p.tap == twin.tap.name(); });
+    if (port == config_.ports.end() || !port->ipip_source) continue;
+    std::memcpy(&source.flow_net, port->ipip_source->address.data(), 4);
+    source.flow_bits = rte_cpu_to_be_32(UINT32_MAX >> port->ipip_source->length);
   }
   return sources;
 }

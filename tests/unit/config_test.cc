@@ -375,6 +375,35 @@ TEST(Config, an_announcement_goes_to_a_multicast_group) {
   }
 }
 
+TEST(Config, sources_by_flow_are_an_IPv4_prefix_of_which_nobody_has_an_address) {
+  const auto with = [](const std::string& net) {
+    return error_of(R"(
+[[port]]
+name = "a"
+device = "net_null0"
+addresses = ["10.1.0.1/24"]
+ipip_source = ")" + net +
+                    R"("
+[[service]]
+name = "s"
+vips = ["10.2.0.1"]
+protocol = "udp"
+port = 5
+pool = "p"
+mode = "ipip"
+)");
+  };
+  const auto says = [&](const std::string& net, const std::string& why) {
+    EXPECT_NE(with(net).find(why), std::string::npos) << with(net);
+  };
+  EXPECT_EQ(with("172.16.0.0/16"), "no error");
+  says("10.1.0.0/16", "holds 10.1.0.1 of port \"a\"");
+  says("10.2.0.0/24", "holds 10.2.0.1 of service \"s\"");
+  says("172.16.0.1/16", "bits set behind its length");
+  says("172.16.0.0/31", "8 to 30 bits");
+  says("fd00::/64", "8 to 30 bits");
+}
+
 TEST(Config, two_ports_do_not_share_an_address) {
   EXPECT_EQ(with_port("\"10.0.0.1/24\"", "[[port]]\nname=\"q\"\ndevice=\"e\"\naddresses=[\"10.0.0.1/16\"]\n"),
             "f.toml:5: port.addresses: 10.0.0.1 belongs to port \"p\" already");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Modes ipip and gue: what stands around the client's packet, in each pair of families, and what does not
 // fit.
+#include "dataplane/redirect/wire.h"
 #include "tests/unit/redirect_rig.h"
 
 namespace poolgate::test {
@@ -24,7 +25,9 @@ Flow client(bool v6, unsigned n = 1) {
                    static_cast<uint16_t>(40000 + n), 3868};
 }
 
-std::unique_ptr<Rig> make(const Case& c, config::Protocol protocol, const char* pe = nullptr) {
+// `by_flow`: IP in IPv4 comes from 172.16.0.0/16.
+std::unique_ptr<Rig> make(const Case& c, config::Protocol protocol, const char* pe = nullptr,
+                          bool by_flow = false) {
   auto rig = std::make_unique<Rig>(protocol == config::Protocol::udp   ? TransportType::udp
                                    : protocol == config::Protocol::tcp ? TransportType::tcp
                                                                        : TransportType::sctp);
@@ -33,6 +36,9 @@ std::unique_ptr<Rig> make(const Case& c, config::Protocol protocol, const char* 
   for (unsigned p = 0; p < 4; ++p) {
     rig->redirector_options.tunnel_sources[p].v4 = ip(("10.0." + std::to_string(p) + ".1").c_str());
     rig->redirector_options.tunnel_sources[p].v6 = ip(("fd00:" + std::to_string(p) + "::1").c_str());
+    if (!by_flow) continue;
+    rig->redirector_options.tunnel_sources[p].flow_net = redirect::wire::swap32(0xac100000);
+    rig->redirector_options.tunnel_sources[p].flow_bits = redirect::wire::swap32(0xffff);
   }
   rig->start();
   return rig;
@@ -235,19 +241,43 @@ INSTANTIATE_TEST_SUITE_P(
     });
 
 TEST(RedirectTunnel, the_outer_header_tells_flows_apart_and_keeps_one_flow_together) {
-  for (const Case c : {Case{config::Mode::gue, false, false}, Case{config::Mode::ipip, false, true}}) {
-    const auto rig = make(c, config::Protocol::udp);
+  for (const Case c : {Case{config::Mode::gue, false, false}, Case{config::Mode::ipip, false, true},
+                       Case{config::Mode::ipip, false, false}}) {
+    const bool by_source = c.mode == config::Mode::ipip && !c.outer_v6;
+    const auto rig = make(c, config::Protocol::udp, nullptr, by_source);
     std::set<uint32_t> seen;
     for (unsigned n = 1; n <= 100; ++n) {
       const auto entropy = [&] {
         const Frame f = rig->send(udp(client(false, n), "a")).at(0);
-        return c.outer_v6 ? get32(f.bytes, 14) & 0xfffff : f.from_port();
+        if (!by_source) return c.outer_v6 ? get32(f.bytes, 14) & 0xfffff : f.from_port();
+        EXPECT_EQ(get32(f.bytes, 26) >> 16, 0xac10u) << "172.16/16";
+        EXPECT_EQ(internet_checksum(slice(f.bytes, 14, 20)), 0u);
+        return get32(f.bytes, 26);
       };
       const uint32_t first = entropy();
       EXPECT_EQ(entropy(), first);
       seen.insert(first);
     }
     EXPECT_GE(seen.size(), 95u);
+  }
+}
+
+TEST(RedirectTunnel, what_a_router_says_of_a_source_by_flow_is_about_our_tunnel) {
+  const auto rig = make({config::Mode::ipip, false, false}, config::Protocol::udp, nullptr, true);
+  const Frame sent = rig->send(udp(client(false), "a")).at(0);
+  for (const bool ours : {true, false}) {
+    Bytes quoted = slice(sent.bytes, 14, 48);
+    IpAddress source = sent.from();
+    if (!ours) {
+      source = ip("172.17.0.9");
+      std::memcpy(quoted.data() + 12, source.data(), 4);
+    }
+    Bytes error{3, 1, 0, 0, 0, 0, 0, 0};  // host unreachable
+    add(error, quoted);
+    set16(error, 2, internet_checksum(error));
+    rig->send(ip_frame({ip("198.18.0.9"), source, 0, 0}, 1, error));
+    redirect::Suspicion suspicion;
+    EXPECT_EQ(rig->redirector->next_suspicion(suspicion), ours);
   }
 }
 
