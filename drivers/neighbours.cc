@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 namespace poolgate::drivers {
 namespace {
@@ -20,6 +21,12 @@ constexpr uint16_t kStatic = NUD_PERMANENT | NUD_NOARP;
 constexpr uint32_t kGroups = RTMGRP_NEIGH | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE;
 constexpr int kFirstDumpMs = 5000;
 constexpr Neighbours::Clock kSweepMs = 1000;
+
+std::pair<const RouteEntry*, const RouteHop*> find_way(const RouteTable& routes,
+                                                       const IpAddress& destination) {
+  const RouteEntry* route = routes.lookup(destination);
+  return {route, route == nullptr ? nullptr : RouteTable::pick(*route, destination)};
+}
 
 }  // namespace
 
@@ -61,38 +68,37 @@ const NeighbourInterface* Neighbours::interface_of(uint32_t ifindex) const {
 }
 
 std::optional<RouteHop> Neighbours::way(const IpAddress& destination) const {
-  const RouteTable* routes = route_table_.load(std::memory_order_acquire);
-  const RouteEntry* route = routes->lookup(destination);
-  const RouteHop* hop = route == nullptr ? nullptr : RouteTable::pick(*route, destination);
+  const auto [route, hop] = find_way(*route_table_.load(std::memory_order_acquire), destination);
   if (hop == nullptr) return std::nullopt;
   return *hop;
 }
 
+std::optional<NextHopTable::Key> Neighbours::hop_towards(const IpAddress& destination) const {
+  const auto [route, hop] = find_way(*route_table_.load(std::memory_order_acquire), destination);
+  if (hop == nullptr) return std::nullopt;
+  return NextHopTable::Key{hop->gateway.is_set() ? hop->gateway : destination, hop->ifindex, route->mtu};
+}
+
 NextHopIndex Neighbours::lookup(const IpAddress& destination) const {
-  const auto hop = way(destination);
-  if (!hop) return kNoNextHop;
-  return table_->find({hop->gateway.is_set() ? hop->gateway : destination, hop->ifindex});
+  const auto key = hop_towards(destination);
+  return key ? table_->find(*key) : kNoNextHop;
 }
 
 NextHopIndex Neighbours::resolve(const IpAddress& destination, bool pinned) {
-  const auto hop = way(destination);
-  if (!hop) return kNoNextHop;
-  const NeighbourInterface* interface = interface_of(hop->ifindex);
+  const auto key = hop_towards(destination);
+  const NeighbourInterface* interface = key ? interface_of(key->ifindex) : nullptr;
   if (interface == nullptr) return kNoNextHop;
-  const NextHopTable::Key key{hop->gateway.is_set() ? hop->gateway : destination, hop->ifindex};
-  NextHopIndex index = table_->find(key);
+  NextHopIndex index = table_->find(*key);
   if (index == kNoNextHop) {
-    const RouteEntry* route = route_table_.load(std::memory_order_relaxed)->lookup(destination);
-    const uint16_t mtu =
-        route->mtu != 0 && hop->gateway.is_set() ? std::min(route->mtu, interface->mtu) : interface->mtu;
-    index = table_->acquire(key, interface->port_id, interface->mac, mtu);
+    index = table_->acquire(*key, interface->port_id, interface->mac, interface->mtu);
     if (index == kNoNextHop) {
       ++counters_.table_full;
       return kNoNextHop;
     }
     meta_[index] = Meta{.used_ms = now_ms_};
     live_.push_back(index);
-    const auto known = kernel_neighbours_.find(key);
+    by_neighbour_.emplace(*key, index);
+    const auto known = kernel_neighbours_.find({key->address, key->ifindex});
     // A failure of the past is asked about again, and packets wait for the answer.
     if (known != kernel_neighbours_.end() && (known->second.message.nud & NUD_FAILED) == 0)
       apply(index, known->second.message);
@@ -163,7 +169,10 @@ void Neighbours::apply(const NeighbourMessage& message) {
     kernel_neighbours_.erase(key);
   else
     kernel_neighbours_[key] = KernelNeighbour{message, dump_number_};
-  if (const NextHopIndex index = table_->find(key); index != kNoNextHop) apply(index, message);
+  for (auto at = by_neighbour_.lower_bound(key); at != by_neighbour_.end(); ++at) {
+    if (at->first.address != key.address || at->first.ifindex != key.ifindex) break;
+    apply(at->second, message);
+  }
 }
 
 void Neighbours::apply(NextHopIndex index, const NeighbourMessage& message) {
@@ -229,6 +238,8 @@ void Neighbours::publish_routes() {
   }
   const RouteTable* old = route_table_.exchange(new RouteTable(routes), std::memory_order_acq_rel);
   retired_.push_back({rte_rcu_qsbr_start(rcu_), old, kNoNextHop});
+  for (const NextHopIndex index : live_)
+    if (std::exchange(meta_[index].pinned, false)) meta_[index].used_ms = now_ms_;
   epoch_.fetch_add(1, std::memory_order_acq_rel);
 }
 
@@ -239,6 +250,7 @@ void Neighbours::sweep(Clock now_ms) {
     if (used_[index].exchange(0, std::memory_order_relaxed) != 0) meta.used_ms = now_ms;
     const bool idle = now_ms - meta.used_ms >= kIdleMs;
     if (idle && !meta.pinned) {
+      by_neighbour_.erase(table_->key(index));
       table_->release(index);
       epoch_.fetch_add(1, std::memory_order_acq_rel);
       retired_.push_back({rte_rcu_qsbr_start(rcu_), nullptr, index});

@@ -57,8 +57,8 @@ class Neighbours {
 
   // ---- the main lcore
   // As lookup(), but makes the entry and has the kernel resolve it. kNoNextHop: no route, or the table is
-  // full. `pinned`: whoever asked keeps the index (a PE's slot), so the entry stays for good; else it is
-  // forgotten when it was not marked as used for kIdleMs.
+  // full. `pinned`: whoever asked keeps the index (a PE's slot), so the entry stays until the routes change,
+  // when it must be asked for again; else it is forgotten when it was not marked as used for kIdleMs.
   NextHopIndex resolve(const rserpool::IpAddress& destination, bool pinned);
   int fd() const { return socket_.fd(); }
   void on_readable();
@@ -102,6 +102,8 @@ class Neighbours {
   };
 
   const NeighbourInterface* interface_of(uint32_t ifindex) const;
+  // By which next hop; nullopt: there is no way.
+  std::optional<NextHopTable::Key> hop_towards(const rserpool::IpAddress& destination) const;
   void start_dump();
   void handle(const nlmsghdr* message);
   void apply(const NeighbourMessage& message);
@@ -120,6 +122,7 @@ class Neighbours {
   std::unique_ptr<std::atomic<uint8_t>[]> used_;
   std::vector<Meta> meta_;
   std::vector<NextHopIndex> live_;
+  std::map<NextHopTable::Key, NextHopIndex> by_neighbour_;  // those of one neighbour stand together
   std::atomic<const RouteTable*> route_table_{nullptr};
   std::atomic<uint32_t> epoch_{1};
 

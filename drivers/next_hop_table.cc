@@ -18,6 +18,7 @@ struct HashKey {
   uint8_t address[16] = {};
   uint32_t family = 0;
   uint32_t ifindex = 0;
+  uint32_t mtu = 0;
 };
 
 HashKey hash_key(const NextHopTable::Key& key) {
@@ -25,6 +26,7 @@ HashKey hash_key(const NextHopTable::Key& key) {
   std::memcpy(made.address, key.address.data(), key.address.size());
   made.family = static_cast<uint32_t>(key.address.family());
   made.ifindex = key.ifindex;
+  made.mtu = key.mtu;
   return made;
 }
 
@@ -78,7 +80,7 @@ NextHopIndex NextHopTable::acquire(const Key& key, uint16_t port_id, const MacAd
   std::memset(entry.ether_addresses, 0, sizeof entry.ether_addresses);
   std::memcpy(entry.ether_addresses + 6, source.data(), source.size());
   entry.port_id = port_id;
-  entry.mtu = mtu;
+  entry.mtu = key.mtu != 0 ? std::min(key.mtu, mtu) : mtu;
   entry.state.store(NextHop::incomplete, std::memory_order_release);
   const HashKey made = hash_key(key);
   if (rte_hash_add_key_data(hash_, &made, data_of(index)) != 0) {

@@ -17,14 +17,15 @@ namespace poolgate::drivers {
 using MacAddress = std::array<uint8_t, 6>;
 std::string to_string(const MacAddress& mac);  // 02:00:00:00:00:01
 
-// The neighbours that packets leave by, (interface, address) -> NextHop. One writer, the main lcore; workers
-// read without locks. Entries are not moved, and an index stays its neighbour's until release() and a grace
-// period.
+// The neighbours that packets leave by, (interface, address, the route's MTU) -> NextHop. One writer, the
+// main lcore; workers read without locks. Entries are not moved, and an index stays its neighbour's until
+// release() and a grace period.
 class NextHopTable {
  public:
   struct Key {
     rserpool::IpAddress address;
     uint32_t ifindex = 0;  // of the port's TAP twin
+    uint16_t mtu = 0;  // that the route says, which may differ between routes by one neighbour; 0: nothing
     auto operator<=>(const Key&) const = default;
   };
 
@@ -42,6 +43,7 @@ class NextHopTable {
 
   // ---- the main lcore
   // The entry of `key`, made (incomplete) if there is none; kNoNextHop when the table is full.
+  // `mtu`: the interface's.
   NextHopIndex acquire(const Key& key, uint16_t port_id, const MacAddress& source, uint16_t mtu);
   void resolve(NextHopIndex index, const MacAddress& destination);
   void set_state(NextHopIndex index, NextHop::State state);

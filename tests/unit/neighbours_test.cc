@@ -65,6 +65,8 @@ class NeighboursTest : public ::testing::Test {
     return static_cast<NextHop::State>(neighbours_->table()[index].state.load());
   }
 
+  uint16_t mtu(NextHopIndex index) { return index == kNoNextHop ? 0 : neighbours_->table()[index].mtu; }
+
   std::unique_ptr<Tap> tap_;
   rte_rcu_qsbr* rcu_ = nullptr;
   std::unique_ptr<Neighbours> neighbours_;
@@ -233,6 +235,82 @@ TEST_F(NeighboursTest, an_index_is_not_given_out_again_while_a_worker_may_hold_i
   EXPECT_NE(neighbours_->resolve(ip("192.0.2.9"), false), kNoNextHop);
   rte_rcu_qsbr_thread_offline(rcu_, 0);
   rte_rcu_qsbr_thread_unregister(rcu_, 0);
+}
+
+TEST_F(NeighboursTest, a_hop_carries_what_its_route_says_also_on_link) {
+  ASSERT_EQ(run("ip route add 203.0.113.0/24 dev pg-n0 mtu 1400; ip -6 route add 2001:db8:9::/64 dev pg-n0 "
+                "mtu 1300"),
+            0);
+  ASSERT_TRUE(
+      follow([&] { return neighbours_->way(ip("203.0.113.1")) && neighbours_->way(ip("2001:db8:9::1")); }));
+  EXPECT_EQ(mtu(neighbours_->resolve(ip("203.0.113.1"), false)), 1400);
+  EXPECT_EQ(mtu(neighbours_->resolve(ip("2001:db8:9::1"), false)), 1300);
+  EXPECT_EQ(mtu(neighbours_->resolve(ip("192.0.2.7"), false)), 1500);
+}
+
+TEST_F(NeighboursTest, more_than_the_port_carries_is_the_ports) {
+  ASSERT_EQ(run("ip route add 203.0.113.0/24 via 192.0.2.254 mtu 9000"), 0);
+  ASSERT_TRUE(follow([&] { return neighbours_->way(ip("203.0.113.1")).has_value(); }));
+  EXPECT_EQ(mtu(neighbours_->resolve(ip("203.0.113.1"), false)), 1500);
+}
+
+TEST_F(NeighboursTest, of_two_routes_through_one_gateway_each_has_its_own_mtu) {
+  ASSERT_EQ(run("ip route add 203.0.113.0/24 via 192.0.2.254 mtu 1400 && ip route add 198.18.0.0/24 via "
+                "192.0.2.254"),
+            0);
+  ASSERT_TRUE(follow([&] { return neighbours_->way(ip("198.18.0.1")).has_value(); }));
+  const NextHopIndex narrow = neighbours_->resolve(ip("203.0.113.1"), true);
+  const NextHopIndex wide = neighbours_->resolve(ip("198.18.0.1"), true);
+  EXPECT_EQ(mtu(narrow), 1400);
+  EXPECT_EQ(mtu(wide), 1500);
+  EXPECT_EQ(neighbours_->lookup(ip("203.0.113.9")), narrow);
+  EXPECT_EQ(neighbours_->lookup(ip("198.18.0.9")), wide);
+  // Both are the gateway, whatever becomes of it.
+  ASSERT_EQ(run("ip neigh replace 192.0.2.254 lladdr 02:00:00:00:00:fe nud reachable dev pg-n0"), 0);
+  ASSERT_TRUE(follow([&] { return state(narrow) == NextHop::resolved && state(wide) == NextHop::resolved; }));
+  ASSERT_EQ(run("ip neigh replace 192.0.2.254 nud failed dev pg-n0"), 0);
+  EXPECT_TRUE(
+      follow([&] { return state(narrow) == NextHop::unreachable && state(wide) == NextHop::unreachable; }));
+}
+
+TEST_F(NeighboursTest, a_changed_mtu_is_that_of_who_resolves_anew_and_no_packet_waits_for_it) {
+  ASSERT_EQ(run("ip route add 203.0.113.0/24 via 192.0.2.254 && ip -6 route add 2001:db8:9::/64 via "
+                "2001:db8::fe && "
+                "ip neigh replace 192.0.2.254 lladdr 02:00:00:00:00:fe nud reachable dev pg-n0"),
+            0);
+  ASSERT_TRUE(
+      follow([&] { return neighbours_->way(ip("203.0.113.1")) && neighbours_->way(ip("2001:db8:9::1")); }));
+  const NextHopIndex before = neighbours_->resolve(ip("203.0.113.1"), true);
+  EXPECT_EQ(mtu(before), 1500);
+  EXPECT_EQ(mtu(neighbours_->resolve(ip("2001:db8:9::1"), true)), 1500);
+  ASSERT_TRUE(follow([&] { return state(before) == NextHop::resolved; }));
+
+  NextHopIndex now = before;
+  neighbours_->on_routes([&] { now = neighbours_->resolve(ip("203.0.113.1"), true); });
+  const uint32_t epoch = neighbours_->epoch();
+  ASSERT_EQ(run("ip route change 203.0.113.0/24 via 192.0.2.254 mtu 1400"), 0);
+  ASSERT_TRUE(follow([&] { return mtu(now) == 1400; }));
+  EXPECT_EQ(state(now), NextHop::resolved);
+  EXPECT_NE(neighbours_->epoch(), epoch);
+  EXPECT_EQ(neighbours_->lookup(ip("203.0.113.1")), now);
+  ASSERT_EQ(run("ip -6 route change 2001:db8:9::/64 via 2001:db8::fe mtu 1300"), 0);
+  ASSERT_TRUE(follow([&] { return mtu(neighbours_->resolve(ip("2001:db8:9::1"), true)) == 1300; }));
+  ASSERT_EQ(run("ip route change 203.0.113.0/24 via 192.0.2.254"), 0);
+  EXPECT_TRUE(follow([&] { return mtu(now) == 1500; }));
+}
+
+TEST_F(NeighboursTest, what_nobody_pinned_again_after_a_change_of_routes_is_forgotten) {
+  ASSERT_EQ(run("ip route add 203.0.113.0/24 via 192.0.2.254"), 0);
+  ASSERT_TRUE(follow([&] { return neighbours_->way(ip("203.0.113.1")).has_value(); }));
+  const NextHopIndex before = neighbours_->resolve(ip("203.0.113.1"), true);
+  NextHopIndex now = before;
+  neighbours_->on_routes([&] { now = neighbours_->resolve(ip("203.0.113.1"), true); });
+  ASSERT_EQ(run("ip route change 203.0.113.0/24 via 192.0.2.254 mtu 1400"), 0);
+  ASSERT_TRUE(follow([&] { return mtu(now) == 1400; }));
+  EXPECT_NE(state(before), NextHop::unused) << "a worker may still hold it";
+  neighbours_->tick(now_ms_ += Neighbours::kIdleMs + 1000);
+  EXPECT_EQ(state(before), NextHop::unused);
+  EXPECT_NE(state(now), NextHop::unused);
 }
 
 }  // namespace
