@@ -3,6 +3,7 @@
 #include <map>
 
 #include "controlplane/config/check.h"
+#include "controlplane/config/dataplane_needs.h"
 
 namespace poolgate::config {
 
@@ -48,6 +49,34 @@ void check_ports(const Config& c, const toml::table& root, ErrorList& errors) {
     }
     check_ipip_source(c, i, root, errors);
   }
+}
+
+// What an address of ours is; "": nothing that is known here.
+std::string use_of(const Config& c, const IpAddress& address) {
+  for (const Port& port : c.ports)
+    for (const Prefix& own : port.addresses)
+      if (own.address == address) return "an address of port \"" + port.name + "\"";
+  for (const Service& service : c.services)
+    if (std::find(service.vips.begin(), service.vips.end(), address) != service.vips.end())
+      return "a VIP of service \"" + service.name + "\"";
+  for (const auto& [own, port] : c.registrar.tcp_listen)
+    if (own == address) return "in registrar.tcp_listen";
+  return "";
+}
+
+// An SNAT address is its services' for all ports of their protocols.
+std::string wrong_snat(const Config& c, const Service& service) {
+  for (const IpAddress& address : service.snat)
+    if (const std::string use = use_of(c, address); !use.empty())
+      return "service \"" + service.name + "\": " + address.to_string() + " is " + use +
+             ", too: what comes to it would be taken for servers' answers";
+  return "";
+}
+
+void check_snat(const Config& c, const toml::table& root, ErrorList& errors) {
+  for (size_t i = 0; i < c.services.size(); ++i)
+    if (const std::string wrong = wrong_snat(c, c.services[i]); !wrong.empty())
+      errors.add(place(root, "service", i), "service.snat", wrong);
 }
 
 // The stack sends from the ports' addresses only.
@@ -97,9 +126,19 @@ void check_handles(const Config& c, const toml::table& root, ErrorList& errors) 
 
 void check_addresses(const Config& c, const toml::table& root, ErrorList& errors) {
   check_ports(c, root, errors);
+  check_snat(c, root, errors);
   check_endpoint(c, root, errors);
   check_peers(c, root, errors);
   check_handles(c, root, errors);
+}
+
+Result<bool> suits_what_runs(const Config& read, const Config& runs) {
+  Config mixed = read;
+  mixed.ports = runs.ports;
+  for (const Service& service : mixed.services)
+    if (const std::string wrong = wrong_snat(mixed, service); !wrong.empty())
+      return Error{read.file + ": service.snat: " + wrong};
+  return true;
 }
 
 }  // namespace poolgate::config

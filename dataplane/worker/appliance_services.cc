@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "controlplane/config/dataplane_needs.h"
 #include "dataplane/worker/appliance.h"
 #include "drivers/route_table.h"
 
@@ -148,6 +149,7 @@ void Appliance::free_old_services() {
 Result<bool> Appliance::reload() {
   auto read = config::load(config_.file);
   if (!read) return read.error();
+  if (auto suits = config::suits_what_runs(*read, config_); !suits) return suits.error();
   if (auto published = publish_services(*read); !published) return published.error();
   config_.routes = read->routes;
   if (auto moved = move_routes(config_.routes); !moved) spdlog::error("{}", moved.error().text);

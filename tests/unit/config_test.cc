@@ -321,6 +321,48 @@ TEST(Config, snat_without_nat_or_of_another_family_is_refused) {
             std::string::npos);
 }
 
+// Whatever comes to an SNAT address in the service's protocol is a server's answer, or dropped.
+TEST(Config, an_snat_address_that_is_something_else_of_ours_is_refused) {
+  const auto with = [](const std::string& snat, const std::string& before = "") {
+    return error_of(before +
+                    "[[port]]\nname=\"pu\"\ndevice=\"d\"\naddresses=[\"10.0.2.1/24\"]\n"
+                    "[[service]]\nname=\"a\"\nvips=[\"192.0.2.1\"]\nprotocol=\"tcp\"\nport=80\npool=\"A\"\n"
+                    "[[service]]\nname=\"b\"\nvips=[\"192.0.2.2\"]\nprotocol=\"udp\"\nport=53\npool=\"B\"\n"
+                    "mode=\"nat\"\nsnat=[\"10.0.2.201\", \"" +
+                    snat + "\"]\n");
+  };
+  EXPECT_EQ(with("10.0.2.202"), "no error");
+  EXPECT_EQ(
+      with("10.0.2.1"),
+      "f.toml:11: service.snat: service \"b\": 10.0.2.1 is an address of port \"pu\", too: what comes to it "
+      "would be taken for servers' answers");
+  EXPECT_NE(with("192.0.2.1").find("\"b\": 192.0.2.1 is a VIP of service \"a\", too"), std::string::npos);
+  EXPECT_NE(with("192.0.2.2").find("\"b\": 192.0.2.2 is a VIP of service \"b\", too"), std::string::npos);
+  EXPECT_NE(with("10.0.2.3", "[registrar]\ntcp_listen=[\"10.0.2.3:3863\"]\n")
+                .find("\"b\": 10.0.2.3 is in registrar.tcp_listen, too"),
+            std::string::npos);
+  EXPECT_EQ(with("10.0.2.201").find("too:"), std::string::npos);
+}
+
+TEST(Config, what_a_reload_brings_is_held_against_the_ports_that_run) {
+  const auto of = [](const char* own, const char* snat) {
+    return *parse(std::string("[[port]]\nname=\"pu\"\ndevice=\"d\"\naddresses=[\"") + own +
+                      "/24\"]\n"
+                      "[[service]]\nname=\"b\"\nvips=[\"192.0.2.2\"]\nprotocol=\"udp\"\nport=53\npool=\"B\"\n"
+                      "mode=\"nat\"\nsnat=[\"" +
+                      snat + "\"]\n",
+                  "f.toml");
+  };
+  const Config runs = of("10.0.2.1", "10.0.2.201");
+  EXPECT_TRUE(suits_what_runs(of("10.0.2.1", "10.0.2.202"), runs).ok());
+  const auto refused = suits_what_runs(of("10.0.2.9", "10.0.2.1"), runs);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(
+      refused.error().text,
+      "f.toml: service.snat: service \"b\": 10.0.2.1 is an address of port \"pu\", too: what comes to it "
+      "would be taken for servers' answers");
+}
+
 TEST(Config, a_file_that_cannot_be_read_says_why) {
   auto r = load("/nonexistent/poolgate.toml");
   ASSERT_FALSE(r);
