@@ -12,6 +12,7 @@ namespace {
 constexpr uint32_t kHalfOpenMs = 15'000;  // three INITs or SYNs of a patient client
 constexpr uint32_t kClosingMs = 60'000;
 constexpr uint32_t kClosedMs = 3'000;
+constexpr uint16_t kCookieMs = 60'000;  // Valid.Cookie.Life (RFC 9260 §16)
 constexpr uint32_t kDefaultIdleMs = 3'600'000, kDefaultUdpIdleMs = 60'000;
 
 // The whole table once in this time, and at most so many entries in one call.
@@ -50,6 +51,15 @@ bool Redirector::Impl::is_stranded(const Session& s) const {
   return service != nullptr && !Chooser::current(*service, s.key.family).candidates.empty();
 }
 
+// No COOKIE ECHO can follow it any more. Its time wraps after 65 s: within the rest the walk comes by twice.
+void Redirector::Impl::forget_init(SessionIndex i) {
+  Session& s = sessions.at(i);
+  if (s.key.protocol != wire::kSctp || s.tag_c_pending == 0 || s.state == State::half_open) return;
+  if (static_cast<uint16_t>(static_cast<uint16_t>(now_ms) - s.pending_ms) < kCookieMs) return;
+  s.tag_c_pending = 0;
+  announce_away(i);  // copies may be used again
+}
+
 void Redirector::Impl::age() {
   sessions.alive(now_ms);
   const uint32_t end = sessions.end();
@@ -73,6 +83,7 @@ void Redirector::Impl::age() {
     Session& s = sessions.at(i);
     if (others != nullptr) age_notices(i);
     if (s.kind != session::Kind::session) continue;
+    forget_init(i);
     const auto is_over = [&] {
       const auto idle = static_cast<int32_t>(now_ms - s.last_seen_ms);
       return idle > 0 && static_cast<uint32_t>(idle) >= timeout_ms(s);

@@ -168,6 +168,7 @@ struct Redirector::Impl {
   // ---- sctp_flow.cc, tcp_flow.cc: what a packet does to its session
   void confirm(SessionIndex i);
   void restarted(SessionIndex i, uint32_t tag);
+  ReplacedTags::Tags tags_of(SessionIndex i) const;
   [[gnu::cold]] void other_tag(SessionIndex i, uint32_t tag);
   Verdict track_sctp(Packet& packet, SessionIndex i, bool from_pe);
   Verdict sctp_control(Packet& packet, SessionIndex i, bool from_pe);
@@ -263,6 +264,7 @@ struct Redirector::Impl {
   void catch_up();
   void abort_some(unsigned budget, bool first);
   Verdict dead_pe(Packet& packet, SessionIndex i, bool from_pe);
+  bool goes_back(SessionIndex i);
 
   // ---- passive.cc: what is noticed of PEs
   void watch(const Packet& packet, SessionIndex i);
@@ -273,6 +275,7 @@ struct Redirector::Impl {
 
   // ---- ageing.cc
   void age();
+  void forget_init(SessionIndex i);
   bool is_stranded(const Session& s) const;
   uint32_t timeout_ms(const Session& s) const;
 

@@ -13,6 +13,16 @@ namespace poolgate::redirect {
 namespace {
 // Sessions looked at in one call, told or not.
 constexpr unsigned kMaxSteps = 512;
+
+// All its chunks are here and sound.
+bool is_whole(const Packet& packet) {
+  if (packet.partial || (packet.mbuf->nb_segs > 1 && rte_pktmbuf_linearize(packet.mbuf) != 0)) return false;
+  sctp::Chunks chunks(packet.l4(), packet.l4_readable());
+  sctp::ChunkView chunk;
+  while (chunks.next(chunk)) {
+  }
+  return !chunks.bad();
+}
 }  // namespace
 
 // Copies what changed of the PE slots since the last time. Never waits.
@@ -65,8 +75,8 @@ void Redirector::Impl::abort_some(unsigned budget, bool first) {
         if (!first && !aborts[s.service % kMaxServices].take(now_us, rate)) return;
         end_session(i);
         count(s.service, &ServiceCounters::aborted);
-        session_ended(i);  // moves `next` on
-        continue;
+        if (!goes_back(i)) session_ended(i);
+        continue;  // either has moved `next` on
       }
       dying[d].next = s.next_of_pe;
     }
@@ -74,6 +84,13 @@ void Redirector::Impl::abort_some(unsigned budget, bool first) {
     dying[d] = dying.back();
     dying.pop_back();
   }
+}
+
+// Who began it anew at the PE that died may not have been its client, whose own PE lives (replaced_tags.h).
+bool Redirector::Impl::goes_back(SessionIndex i) {
+  const uint32_t tag = replaced_tags.lives_elsewhere(i, sessions.at(i).pe, now_ms);
+  if (tag != 0) other_tag(i, tag);
+  return tag != 0;
 }
 
 // A packet of a session whose PE was found dead since it began, or has lost the session's address.
@@ -96,11 +113,23 @@ Verdict Redirector::Impl::dead_pe(Packet& packet, SessionIndex i, bool from_pe) 
     return Verdict::consumed;
   }
   const uint8_t* p = packet.l4();
-  const bool init = packet.info.flow.protocol == wire::kSctp && packet.l4_readable() > wire::kSctpHeader &&
-                    p[12] == sctp::kInit;
+  const bool sctp = packet.info.flow.protocol == wire::kSctp;
+  const bool init = sctp && packet.l4_readable() > wire::kSctpHeader && p[12] == sctp::kInit;
   const bool syn = packet.info.flow.protocol == wire::kTcp && (p[13] & 0x12) == 0x02;
+  if (sctp && !init) {
+    // Nobody else's packet ends it, nor one that gets no answer: its client is told with its own tag.
+    const uint32_t tag = sctp::verification_tag(p);
+    if (s.tag_p != 0 && tag != s.tag_p) other_tag(i, tag);
+    if (s.deaths == lines[s.pe].deaths) return Verdict::forward;
+    if ((s.tag_p != 0 && tag != s.tag_p) || !is_whole(packet)) {
+      drop(packet.mbuf, DropReason::pe_dead);
+      return Verdict::consumed;
+    }
+  }
   const ServiceIndex index = s.service;
-  session_ended(i);
+  const bool back = sctp && goes_back(i);
+  if (init && back) return Verdict::forward;
+  if (!back) session_ended(i);
   if (udp || init || syn) return Verdict::renew;
   count(index, &ServiceCounters::aborted);
   refuse(packet, index, DropReason::pe_dead, false);

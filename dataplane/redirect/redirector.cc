@@ -36,7 +36,8 @@ Redirector::Impl::Impl(const RedirectorOptions& options, std::unique_ptr<session
       hops(*owned_hops),
       refusals(kMaxServices),
       aborts(kMaxServices),
-      random_state(static_cast<uint32_t>(options.random_seed | 1)) {}
+      random_state(static_cast<uint32_t>(options.random_seed | 1)),
+      replaced_tags(lines) {}
 
 Redirector::Redirector() : service_counters_(std::make_unique<ServiceCounters[]>(kMaxServices)) {}
 Redirector::~Redirector() = default;
@@ -144,6 +145,7 @@ void Redirector::service_timers(uint64_t now_us, Output& out) {
   if (impl_->services == nullptr) return;
   if (!impl_->dying.empty()) impl_->abort_some(kMaxGenerated, false);
   impl_->age();
+  impl_->replaced_tags.sweep(impl_->now_ms);
   impl_->look_at_watched();
 }
 
@@ -287,6 +289,7 @@ void Redirector::Impl::session_ended(SessionIndex i) {
   for (auto& d : dying) {
     if (d.next == i) d.next = sessions.at(i).next_of_pe;
   }
+  replaced_tags.forget(i);
   count(sessions.at(i).service, &ServiceCounters::sessions, static_cast<uint64_t>(-1));
   sessions.erase(i);
 }

@@ -105,8 +105,8 @@ Verdict Redirector::Impl::sctp_control(Packet& packet, SessionIndex i, bool from
           if (s.tag_p != tag) set_tag_p(i, tag);
           s.last_seen_ms = now_ms;
           if (s.tag_c != 0) confirm(i);
-        } else if (s.tag_c_pending != 0 && tag != s.tag_p) {
-          if (succeed(i)) restarted(i, tag);
+        } else if (tag != s.tag_p) {
+          restarted(i, tag);
         }
         break;
       case sctp::kCookieAck:
@@ -135,10 +135,27 @@ Verdict Redirector::Impl::sctp_control(Packet& packet, SessionIndex i, bool from
   return Verdict::forward;
 }
 
-// By a COOKIE ECHO with this tag (RFC 9260 §5.2.2): what its INIT announced holds from here on.
+ReplacedTags::Tags Redirector::Impl::tags_of(SessionIndex i) const {
+  const Session& s = sessions.at(i);
+  return {s.tag_p, s.tag_c, s.pe, s.deaths};
+}
+
+// By a COOKIE ECHO with this tag (RFC 9260 §5.2.2): what its INIT announced holds from here on. Of one
+// without an INIT the next packet with its tag says whether it is the client's, and the one before it was
+// not.
 void Redirector::Impl::restarted(SessionIndex i, uint32_t tag) {
   Session& s = sessions.at(i);
-  replaced_tags.replace(i, {s.tag_p, s.tag_c}, now_ms);
+  const ReplacedTags::Tags before = tags_of(i);
+  if (s.tag_c_pending == 0) {
+    ReplacedTags::Tags its = before;
+    its.p = tag;
+    replaced_tags.propose(i, its, before, s.last_seen_ms, now_ms);
+    if (s.state == State::closed) sessions.set_state(i, State::closing);  // as after an ABORT in a dispute
+    return;
+  }
+  if (!succeed(i)) return;
+  replaced_tags.replace(i, before, s.last_seen_ms, now_ms);
+  replaced_tags.hold(i, s.pe);
   set_tag_p(i, tag);
   s.tag_c = s.tag_c_pending;
   s.tag_c_pending = 0;
@@ -150,8 +167,10 @@ void Redirector::Impl::restarted(SessionIndex i, uint32_t tag) {
 // The client's packet has another tag than its session: maybe that of an association that seemed replaced.
 void Redirector::Impl::other_tag(SessionIndex i, uint32_t tag) {
   Session& s = sessions.at(i);
-  ReplacedTags::Tags tags{s.tag_p, s.tag_c};
-  if (s.state == State::half_open || !replaced_tags.restore(i, tag, tags, now_ms)) return;
+  ReplacedTags::Tags tags = tags_of(i);
+  if (s.state == State::half_open || !replaced_tags.restore(i, tag, tags, s.last_seen_ms, now_ms)) return;
+  if (tags.pe != s.pe && tags.deaths == lines[tags.pe].deaths) move(i, tags.pe);
+  replaced_tags.hold(i, s.pe);
   set_tag_p(i, tags.p);
   s.tag_c = tags.c;
   s.last_seen_ms = now_ms;
@@ -170,6 +189,7 @@ void Redirector::Impl::sctp_init_from_client(Packet& packet, SessionIndex i, con
   if ((s.flags & session::kNat) != 0) nat_learn_client(packet, i);
   if (s.state != State::half_open) {
     s.tag_c_pending = init.tag;
+    s.pending_ms = static_cast<uint16_t>(now_ms);
     return;
   }
   s.tag_c = init.tag;

@@ -57,9 +57,8 @@ Verdict Redirector::Impl::init_to_successor(Packet& packet, SessionIndex i, uint
     session_ended(i);
     return Verdict::renew;
   }
-  const bool first = s.tag_c_pending == 0;
   s.tag_c_pending = tag;
-  if (first) announce_away(i);  // no copies any more: succeed() asks when the last packet came
+  announce_away(i);  // no copies any more: succeed() asks when the last packet came
   s.pending_ms = static_cast<uint16_t>(now_ms);
   return opens_at(packet, s, to);
 }
@@ -73,6 +72,7 @@ bool Redirector::Impl::succeed(SessionIndex i) {
   const auto since_init = static_cast<uint16_t>(static_cast<uint16_t>(now_ms) - s.pending_ms);
   if (now_ms - s.last_seen_ms < since_init) return false;
   move(i, to);
+  count(s.service, &ServiceCounters::new_sessions);
   return true;
 }
 
@@ -81,7 +81,6 @@ void Redirector::Impl::move(SessionIndex i, pool::PeSlotIndex to) {
     if (d.next == i) d.next = sessions.at(i).next_of_pe;
   }
   sessions.move_to_pe(i, to);
-  count(sessions.at(i).service, &ServiceCounters::new_sessions);
 }
 
 // A SYN (RFC 9293 §3.10.7.4), likewise: the acknowledgement of the new PE's answer decides. Until then no
@@ -106,7 +105,9 @@ void Redirector::Impl::acked_after_syn(SessionIndex i, uint32_t sequence) {
   if (!anew) return;
   s.tag_c = sequence;
   const pool::PeSlotIndex to = successor(i);
-  if (to != pool::kNoPeSlot) move(i, to);
+  if (to == pool::kNoPeSlot) return;
+  move(i, to);
+  count(s.service, &ServiceCounters::new_sessions);
 }
 
 }  // namespace poolgate::redirect

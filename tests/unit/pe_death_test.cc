@@ -112,6 +112,62 @@ TEST_F(PeDeath, the_rest_is_paced_but_who_sends_is_told_at_once) {
   EXPECT_TRUE(rig->pass_ms(50).empty());
 }
 
+// Whoever knows a client's ports can send in its name. And what gets no answer tells nobody.
+TEST_F(PeDeath, RFC_9260_8_5_1_a_packet_without_its_tag_or_without_an_answer_does_not_end_what_was_not_told) {
+  Bytes bad = chunk(4, 0, Bytes(8));
+  bad[3] = 200;  // longer than the packet
+  const auto cut = [this](unsigned n) {
+    Bytes frame = sctp(client(n), tag(n), data_chunk(std::string(64, 'x')));
+    frame.resize(frame.size() - 32);
+    set16(frame, 14 + 2, static_cast<unsigned>(frame.size()) - 14);
+    set16(frame, 14 + 6, 0x2000);  // more fragments
+    set16(frame, 14 + 10, 0);
+    set16(frame, 14 + 10, internet_checksum(slice(frame, 14, 20)));
+    return frame;
+  };
+  const std::vector<std::function<Bytes(unsigned)>> packets{
+      [](unsigned n) { return sctp(client(n), 0x7777, data_chunk()); },
+      [](unsigned n) { return sctp(client(n), 0x7777, chunk(kAbort, 0, {})); },
+      [&](unsigned n) { return sctp(client(n), tag(n), bad); },
+      cut,
+  };
+  for (const auto& packet : packets) {
+    describe().abort_rate = 1000;
+    begin();
+    std::vector<unsigned> lost;
+    for (unsigned n = 1; n <= 2 * (redirect::kMaxGenerated + 1); ++n) {
+      if (associate(n) == 11) lost.push_back(n);
+    }
+    rig->pe_down(11);
+    std::set<unsigned> told;
+    for (const auto& f : rig->burst({})) told.insert(f.to_port() - 40000);
+    std::erase_if(lost, [&](unsigned n) { return told.contains(n); });
+    ASSERT_EQ(lost.size(), 1u);
+    const uint64_t before = rig->redirector->session_stats().sessions;
+    EXPECT_TRUE(rig->send(packet(lost[0])).empty());
+    EXPECT_EQ(rig->dropped(DropReason::pe_dead), 1u);
+    EXPECT_EQ(rig->redirector->session_stats().sessions, before);
+    const auto late = rig->pass_ms(200);
+    ASSERT_EQ(late.size(), 1u);
+    EXPECT_EQ(late[0].chunk_type(), kAbort);
+    EXPECT_EQ(late[0].tag(), tag(lost[0]));
+    EXPECT_EQ(late[0].to_port(), client(lost[0]).from_port);
+  }
+}
+
+TEST_F(PeDeath, an_INIT_over_an_association_that_was_not_told_yet_goes_to_a_live_PE) {
+  describe().abort_rate = 1;
+  begin();
+  std::vector<unsigned> lost;
+  for (unsigned n = 1; n <= 2 * (redirect::kMaxGenerated + 1); ++n) {
+    if (associate(n) == 11) lost.push_back(n);
+  }
+  rig->pe_down(11);
+  for (const auto& f : rig->burst({})) std::erase(lost, f.to_port() - 40000u);
+  ASSERT_EQ(lost.size(), 1u);
+  EXPECT_EQ(pe_of(rig->send(sctp(client(lost[0]), 0, init_chunk(5))).at(0)), 12u);
+}
+
 TEST_F(PeDeath, a_tcp_client_gets_a_reset_with_the_sequence_that_it_expects) {
   describe(config::Protocol::tcp);
   begin();

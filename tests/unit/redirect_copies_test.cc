@@ -166,6 +166,27 @@ TEST(Copies, an_init_to_a_successor_ends_them_as_the_old_associations_next_packe
   EXPECT_EQ(a.sender(data_chunk()), 0u);
 }
 
+// Whoever knows the ports can send one in the client's name.
+TEST(Copies, an_INIT_that_no_COOKIE_ECHO_followed_ends_them_for_no_longer_than_a_cookie_lives) {
+  Associated a;
+  a.w->send(0, sctp(a.c.first, 0, init_chunk(0x99)));
+  a.w->pass_ms(130'000);  // what was told has been told again
+  EXPECT_EQ(a.sender(data_chunk()), 1u);
+}
+
+TEST(Copies, nor_does_one_to_a_successor) {
+  Associated a;
+  a.w->send(0, sctp(a.c.first, 0, init_chunk(0x98)));
+  std::vector<PeSpec> rest;
+  for (const unsigned pe : {11u, 12u, 13u})
+    if (pe != a.pe) rest.push_back({pe, pe == 11 ? "10.0.0.11" : pe == 12 ? "10.0.0.12" : "10.0.0.13", 3868});
+  a.w->rig.set_pool(rest);
+  a.w->send(0, sctp(a.c.first, 0, init_chunk(0x99)));
+  EXPECT_EQ(a.sender(data_chunk()), 0u);
+  a.w->pass_ms(63'000);
+  EXPECT_EQ(a.sender(data_chunk()), 1u);
+}
+
 TEST(Copies, their_use_keeps_a_session_that_its_owner_sees_nothing_of) {
   Associated a([](WorkersRig& r) { r.rig.config.services[0].idle_timeout_s = 40; });
   for (unsigned s = 0; s < 120; ++s) {

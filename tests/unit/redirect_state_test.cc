@@ -124,6 +124,31 @@ TEST(SctpState, forged_init_and_cookie_echo_do_not_move_a_live_association_off_a
   EXPECT_EQ(pe_of(rig->send(sctp(client(), kTp, data_chunk())).at(0)), before);
 }
 
+// RFC 9260 §16: Valid.Cookie.Life is 60 s. Its time is kept in 16 bits of milliseconds.
+TEST(SctpState, RFC_9260_5_1_5_nor_does_a_cookie_echo_after_its_cookies_life) {
+  const auto rig = make();
+  establish(*rig);
+  const uint32_t before = only(*rig).pe_id, other = before == 11 ? 12 : 11;
+  rig->set_pool({{other, ("10.0.0." + std::to_string(other)).c_str(), 3868}});
+  rig->send(sctp(client(), 0, init_chunk(0x66)));
+  rig->tick(50'000);
+  rig->send(sctp(client(), kTp, data_chunk()));
+  rig->pass_ms(65'536);
+  rig->send(sctp(client(), 0xbeef, cookie_echo()));
+  EXPECT_EQ(only(*rig).pe_id, before);
+  EXPECT_EQ(only(*rig).tag_p, kTp);
+}
+
+TEST(SctpState, RFC_9260_5_1_5_a_cookie_echo_within_it_counts) {
+  const auto rig = make();
+  establish(*rig);
+  rig->send(sctp(client(), 0, init_chunk(0x66)));
+  rig->pass_ms(59'000);
+  rig->send(sctp(client(), 0xbeef, cookie_echo()));
+  EXPECT_EQ(only(*rig).tag_p, 0xbeefu);
+  EXPECT_EQ(only(*rig).tag_c, 0x66u);
+}
+
 TEST(SctpState, an_init_that_its_pe_never_confirmed_is_chosen_for_again_once_that_left) {
   for (const config::Mode mode : {config::Mode::l2, config::Mode::nat}) {
     const auto rig = make(config::Protocol::sctp, [mode](Rig& r) { r.config.services[0].mode = mode; });
