@@ -195,7 +195,7 @@ const uint8_t* Redirector::Impl::nat_vip_of(const ServiceEntry& service, pool::P
 }
 
 // The PE's INIT ACK: its further addresses become the service's further VIPs, each the one that belongs to
-// it, if that is free.
+// it, if that is free. An INIT has no tag that would prove it the PE's: of that, those that it has registered.
 void Redirector::Impl::nat_learn_pe(Packet& packet, SessionIndex i) {
   const ServiceEntry* service = service_of(sessions.at(i));
   sctp::Chunks chunks(packet.l4(), packet.l4_readable());
@@ -235,7 +235,8 @@ void Redirector::Impl::nat_learn_pe(Packet& packet, SessionIndex i) {
   }
 
   unsigned keys = keys_of(i);
-  for (size_t look = 0; look < size_t{2} * ack.n; ++look) {
+  const size_t looks = chunk.type == sctp::kInitAck ? 2 : 1;
+  for (size_t look = 0; look < looks * ack.n; ++look) {
     const bool own_vips = look < ack.n;  // first
     const size_t a = own_vips ? look : look - ack.n;
     const uint8_t family = ack.addresses[a].family, *address = ack.addresses[a].bytes;

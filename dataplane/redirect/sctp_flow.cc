@@ -21,6 +21,19 @@ bool is_end(uint8_t chunk) {
          chunk == sctp::kShutdownComplete;
 }
 
+// Of a PE that has no association with the client, or not yet, these may come, too.
+bool has_association(uint8_t chunk) {
+  return chunk != sctp::kInit && chunk != sctp::kInitAck && chunk != sctp::kCookieEcho &&
+         chunk != sctp::kAbort && chunk != sctp::kError && chunk != sctp::kShutdownComplete &&
+         chunk != sctp::kAuth;
+}
+
+// What an INIT or INIT ACK names, and where it came from (RFC 9260 §5.1.2).
+void add_source(const Packet& packet, sctp::InitView& init) {
+  init.addresses[init.n < init.kMaxAddresses ? init.n++ : init.n - 1] = {packet.info.flow.family,
+                                                                         packet.source()};
+}
+
 }  // namespace
 
 Verdict Redirector::Impl::track_sctp(Packet& packet, SessionIndex i, bool from_pe) {
@@ -34,7 +47,7 @@ Verdict Redirector::Impl::track_sctp(Packet& packet, SessionIndex i, bool from_p
     const bool data = type == sctp::kData || type == sctp::kIData;
     const bool lone = (type == sctp::kSack || type == sctp::kHeartbeat || type == sctp::kHeartbeatAck) &&
                       ((wire::get16(p + 14) + 3u) & ~3u) + wire::kSctpHeader >= packet.info.l4_length;
-    if ((data || lone) && (s.state != State::half_open || from_pe)) {
+    if ((data || lone) && s.state != State::half_open) {
       const uint32_t own = from_pe ? s.tag_c : s.tag_p;
       if (own == 0 || tag == own)
         s.last_seen_ms = now_ms;
@@ -52,6 +65,7 @@ Verdict Redirector::Impl::sctp_control(Packet& packet, SessionIndex i, bool from
     return Verdict::consumed;
   }
   Session& s = sessions.at(i);
+  const bool nat = (s.flags & session::kNat) != 0;
   if (from_pe && s.state == State::half_open) passive.answered(lines[s.pe]);
   const uint32_t tag = sctp::verification_tag(packet.l4());
   if (!from_pe && tag != s.tag_p && tag != 0 && packet.l4_readable() > wire::kSctpHeader &&
@@ -61,15 +75,15 @@ Verdict Redirector::Impl::sctp_control(Packet& packet, SessionIndex i, bool from
   if (own != 0 && tag == own) {
     s.last_seen_ms = now_ms;
     // Picked up by its COOKIE ECHO: a second packet with the same tag.
-    if (s.state == State::half_open && !from_pe) confirm(i);
+    if (s.state == State::half_open && !nat) confirm(i);
   }
   sctp::Chunks chunks(packet.l4(), packet.l4_readable(), packet.partial);
   sctp::ChunkView chunk;
   unsigned n = 0, auth = 0;  // auth: AUTH chunks in front of all others
   for (; chunks.next(chunk); ++n) {
+    if (from_pe) chunk_from_pe(i, tag, chunk.type, n == auth);
     switch (chunk.type) {
       case sctp::kInit: {
-        if (from_pe) break;
         sctp::InitView init;
         if (!sctp::parse_init(chunk, init)) {
           drop(packet.mbuf, DropReason::sctp_chunk);
@@ -79,12 +93,15 @@ Verdict Redirector::Impl::sctp_control(Packet& packet, SessionIndex i, bool from
           drop(packet.mbuf, DropReason::sctp_init_bundled);
           return Verdict::consumed;
         }
+        if (from_pe) {  // its server associates with the client (§5.2.1, §5.2.2)
+          nat_learn_pe(packet, i);
+          return Verdict::forward;
+        }
         if (s.state == State::closed) {
           session_ended(i);
           return Verdict::renew;
         }
-        init.addresses[init.n < init.kMaxAddresses ? init.n++ : init.n - 1] = {packet.info.flow.family,
-                                                                               packet.source()};
+        add_source(packet, init);
         if (s.state != State::half_open && (s.flags & session::kNat) == 0) pending_inits.note(i, init);
         if ((s.tag_c | s.tag_p) != 0) {  // not the INIT that it was just made for
           const pool::PeSlotIndex to = successor(i);
@@ -94,7 +111,10 @@ Verdict Redirector::Impl::sctp_control(Packet& packet, SessionIndex i, bool from
         return Verdict::forward;
       }
       case sctp::kInitAck:
-        if (from_pe && n == 0 && tag != 0 && (tag == s.tag_c || tag == s.tag_c_pending))
+        if (n != 0 || !chunks.last() || tag == 0) break;
+        if (!from_pe)
+          init_ack_from_client(packet, i, chunk);
+        else if (tag == s.tag_c || tag == s.tag_c_pending)
           nat_learn_pe(packet, i);
         break;
       case sctp::kCookieEcho:
@@ -104,13 +124,13 @@ Verdict Redirector::Impl::sctp_control(Packet& packet, SessionIndex i, bool from
           // Without its INIT it is not established before something else confirms the tag.
           if (s.tag_p != tag) set_tag_p(i, tag);
           s.last_seen_ms = now_ms;
-          if (s.tag_c != 0) confirm(i);
+          if (s.tag_c != 0 && !nat) confirm(i);
         } else if (tag != s.tag_p) {
-          restarted(i, tag);
+          cookie_echo_from_client(i, tag);
         }
         break;
       case sctp::kCookieAck:
-        if (from_pe && tag == s.tag_c) replaced_tags.settle(i);
+        if (!from_pe && n == auth && tag != 0) cookie_ack_from_client(i, tag);
         break;
       case sctp::kAuth:
         if (n == 0) auth = 1;
@@ -140,20 +160,24 @@ ReplacedTags::Tags Redirector::Impl::tags_of(SessionIndex i) const {
   return {s.tag_p, s.tag_c, s.pe, s.deaths};
 }
 
-// By a COOKIE ECHO with this tag (RFC 9260 §5.2.2): what its INIT announced holds from here on. Of one
-// without an INIT the next packet with its tag says whether it is the client's, and the one before it was
-// not.
-void Redirector::Impl::restarted(SessionIndex i, uint32_t tag) {
-  Session& s = sessions.at(i);
+// With another tag than its session's (RFC 9260 §5.2.2). Of one without an INIT the next packet with its tag
+// says whether it is the client's, and the one before it was not.
+void Redirector::Impl::cookie_echo_from_client(SessionIndex i, uint32_t tag) {
+  const Session& s = sessions.at(i);
   const ReplacedTags::Tags before = tags_of(i);
-  if (s.tag_c_pending == 0) {
-    ReplacedTags::Tags its = before;
-    its.p = tag;
-    replaced_tags.propose(i, its, before, s.last_seen_ms, now_ms);
-    if (s.state == State::closed) sessions.set_state(i, State::closing);  // as after an ABORT in a dispute
+  if (s.tag_c_pending != 0) {
+    if (succeed(i)) restarted(i, tag, before);
     return;
   }
-  if (!succeed(i)) return;
+  ReplacedTags::Tags its = before;
+  its.p = tag;
+  replaced_tags.propose(i, its, before, s.last_seen_ms, now_ms);
+  if (s.state == State::closed) sessions.set_state(i, State::closing);  // as after an ABORT in a dispute
+}
+
+// What the INIT announced holds from here on.
+void Redirector::Impl::restarted(SessionIndex i, uint32_t tag, const ReplacedTags::Tags& before) {
+  Session& s = sessions.at(i);
   replaced_tags.replace(i, before, s.last_seen_ms, now_ms);
   replaced_tags.hold(i, s.pe);
   set_tag_p(i, tag);
@@ -196,6 +220,57 @@ void Redirector::Impl::sctp_init_from_client(Packet& packet, SessionIndex i, con
   s.last_seen_ms = now_ms;
   learn_hop(packet, s);
   if ((s.flags & session::kNat) == 0) learn_addresses(i, init);
+}
+
+// `nat`: whether the PE took a COOKIE ECHO is seen, and decides (RFC 9260 §5.1): until then what somebody
+// sent in a client's name is half-open. `first`: nothing but AUTH is in front of it. Half-open, tag_c_pending
+// says of which tag_c the PE has a cookie.
+void Redirector::Impl::chunk_from_pe(SessionIndex i, uint32_t tag, uint8_t chunk, bool first) {
+  Session& s = sessions.at(i);
+  if (tag == 0) return;
+  if (s.state != State::half_open) {
+    if (tag == s.tag_c && has_association(chunk)) replaced_tags.settle(i);
+    return;
+  }
+  // Without its INIT, the answer to its COOKIE ECHO says the client's tag.
+  if (s.tag_c == 0 && s.tag_p != 0 && chunk == sctp::kCookieAck && first) s.tag_c = tag;
+  if (tag != s.tag_c) return;
+  if (chunk == sctp::kCookieEcho) s.tag_c_pending = tag;
+  if (s.tag_p == 0 || !has_association(chunk)) return;
+  s.tag_c_pending = 0;
+  s.last_seen_ms = now_ms;
+  confirm(i);
+}
+
+// To an INIT of the PE's, whose tag its packet has: the client's COOKIE ACK decides, as the PE's cookie does
+// (RFC 9260 §5.2.1, §5.2.2). In direct return both are all that is seen of that.
+void Redirector::Impl::init_ack_from_client(Packet& packet, SessionIndex i, const sctp::ChunkView& chunk) {
+  Session& s = sessions.at(i);
+  sctp::InitView ack;
+  // Of the association that there is: both sides' INITs have met, and it began with the client's.
+  if (s.state != State::half_open && sctp::verification_tag(packet.l4()) == s.tag_p) return;
+  if (!sctp::parse_init(chunk, ack)) return;
+  add_source(packet, ack);
+  const bool first = s.state != State::half_open && s.tag_c_pending == 0;
+  if (s.state != State::half_open && (s.flags & session::kNat) == 0) pending_inits.note(i, ack);
+  sctp_init_from_client(packet, i, ack);
+  s.pending_ms = static_cast<uint16_t>(now_ms);  // as of an INIT (succession.cc)
+  if (first) announce_away(i);
+}
+
+// The PE's cookie is the association (RFC 9260 §5.2.4 A, B, D). It is the session's PE's, whoever takes new
+// ones.
+void Redirector::Impl::cookie_ack_from_client(SessionIndex i, uint32_t tag) {
+  Session& s = sessions.at(i);
+  if (s.state != State::half_open) {
+    if (s.tag_c_pending != 0 && tag != s.tag_p) restarted(i, tag, tags_of(i));
+    return;
+  }
+  if (s.tag_p != tag) set_tag_p(i, tag);
+  s.last_seen_ms = now_ms;
+  if (s.tag_c == 0 || ((s.flags & session::kNat) != 0 && s.tag_c_pending != s.tag_c)) return;
+  s.tag_c_pending = 0;
+  confirm(i);
 }
 
 // The addresses in an INIT become further keys, for each VIP that the service has of the family: an
