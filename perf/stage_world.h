@@ -87,7 +87,7 @@ inline void packet(rte_mbuf* m, const Client& c, unsigned address, uint8_t type,
   chunk[1] = 3;
   put16(chunk + 2, length);
 }
-inline constexpr uint8_t kDataChunk = 0, kCookieEcho = 10;
+inline constexpr uint8_t kDataChunk = 0, kInit = 1, kCookieEcho = 10, kCookieAck = 11;
 
 inline uint64_t random_word() {
   static uint64_t s = 88172645463325252;
@@ -149,7 +149,8 @@ class World {
     uint32_t idle_timeout_s = 0;
   };
   explicit World(const Options& given)
-      : hops_(std::make_unique<drivers::NextHop[]>(kPes)),
+      : mode_(given.mode),
+        hops_(std::make_unique<drivers::NextHop[]>(kPes)),
         pool_(table_options(given.workers), given.mode, given.pe_port, given.idle_timeout_s) {
     const unsigned workers = given.workers;
     for (unsigned i = 0; i < kPes; ++i) hops_[i].state = drivers::NextHop::resolved;
@@ -199,6 +200,7 @@ class World {
     return handover_->homes().of(key, nullptr);
   }
   redirect::Redirector& stage(unsigned worker) { return *stages_[worker]; }
+  config::Mode mode() const { return mode_; }
 
  private:
   static pool::PoolTableOptions table_options(unsigned workers) {
@@ -220,6 +222,7 @@ class World {
     return n;
   }
 
+  const config::Mode mode_;
   std::unique_ptr<drivers::NextHop[]> hops_;
   ServedPool pool_;
   std::unique_ptr<redirect::Handover> handover_;
@@ -228,20 +231,36 @@ class World {
   std::vector<std::unique_ptr<redirect::Output>> outputs_;
 };
 
+// Makes of a COOKIE ECHO that has left, in `nat`, its PE's COOKIE ACK: client and PE have one tag here.
+inline void cookie_ack(rte_mbuf* m) {
+  auto* p = rte_pktmbuf_mtod(m, uint8_t*);
+  const uint32_t client = raw32(p + 26), ports = raw32(p + 34);
+  put_raw32(p + 26, raw32(p + 30));
+  put_raw32(p + 30, client);
+  put_raw32(p + 34, ports << 16 | ports >> 16);
+  p[46] = kCookieAck;
+}
+
 // Clients 0 to flows - 1 of the first worker, by one address each, in bursts by way of these kBurst mbufs.
 inline void associate(World& world, rte_mbuf** mbufs, uint32_t flows, uint64_t now_us = kNow) {
+  const bool nat = world.mode() == config::Mode::nat;
   for (uint32_t first = 0; first < flows; first += kBurst) {
-    for (const bool opening : {true, false}) {
+    for (const uint8_t what : {kInit, kCookieEcho, kCookieAck}) {
+      if (what == kCookieAck && !nat) continue;
       for (unsigned i = 0; i < kBurst; ++i) {
         const Client c(std::min(first + i, flows - 1));
-        opening ? init(mbufs[i], c, 0) : packet(mbufs[i], c, 0, kCookieEcho);
+        if (what == kCookieAck)
+          cookie_ack(mbufs[i]);
+        else
+          what == kInit ? init(mbufs[i], c, 0) : packet(mbufs[i], c, 0, kCookieEcho);
       }
       if (world.burst(0, mbufs, kBurst, now_us) == kBurst) continue;
       std::fprintf(stderr, "associate: a packet of clients %u and on was not forwarded\n", first);
       std::abort();
     }
   }
-  if (world.stage(0).session_stats().sessions == flows) return;
+  const auto stats = world.stage(0).session_stats();
+  if (stats.sessions == flows && stats.half_open == 0) return;
   std::fprintf(stderr, "associate: not %u associations\n", flows);
   std::abort();
 }

@@ -164,7 +164,7 @@ bool Redirector::Impl::copy_to_far(Session& alias) {
   alias.far_source = key.destination;
   alias.far_destination = key.source;
   alias.far_ports = key.destination_port | uint32_t{key.source_port} << 16;
-  alias.last_seen_ms = now_ms;
+  alias.last_seen_ms = s.last_seen_ms;  // the packet may yet have another tag
   alias.state = State::established;
   return true;
 }

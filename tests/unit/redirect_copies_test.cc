@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // What a worker sends on by itself of another one's associations, by the copies that their owners tell of,
 // and that nothing is lost by it: the owner goes on deciding what its association is, and how long.
+#include "tests/unit/cookie_ack.h"
 #include "tests/unit/multihomed_client.h"
 
 namespace poolgate::test {
@@ -113,7 +114,9 @@ TEST(Copies, nat_is_the_owners_alone) {
                       [](WorkersRig& r) { r.rig.config.services[0].mode = config::Mode::nat; });
   const Multihomed c = multihomed(*w, 0, 1);
   w->send(0, c.init());
-  w->send(0, sctp(c.first, kTp, cookie_echo()));
+  const auto echo = w->send(0, sctp(c.first, kTp, cookie_echo()));
+  ASSERT_EQ(echo.size(), 1u);
+  w->send(0, cookie_ack(echo[0].frame, kTc));
   const auto first = w->send(0, sctp(c.first, kTp, data_chunk()));
   const auto second = w->send(1, sctp(c.second, kTp, data_chunk()));
   ASSERT_EQ(first.size() + second.size(), 2u);

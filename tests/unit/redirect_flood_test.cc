@@ -4,6 +4,7 @@
 
 #include <deque>
 
+#include "tests/unit/cookie_ack.h"
 #include "tests/unit/redirect_rig.h"
 
 namespace poolgate::test {
@@ -12,7 +13,7 @@ namespace {
 using redirect::DropReason;
 using rserpool::TransportType;
 
-constexpr uint32_t kTp = 0x0a0b0c0d;
+constexpr uint32_t kTp = 0x0a0b0c0d, kTc = 7;
 constexpr unsigned kEstablished = 100, kQuota = 500;
 
 uint64_t cpu_ns() {
@@ -46,6 +47,9 @@ class Flood : public ::testing::TestWithParam<Case> {
         const auto sent = rig.send(f);
         ASSERT_EQ(sent.size(), 1u);
         pes[n] = pe_of(sent[0]);
+        if (GetParam().mode == config::Mode::nat && sent[0].protocol() == 132 && sent[0].chunk_type() == 10) {
+          ASSERT_EQ(rig.send(cookie_ack(sent[0], kTc)).size(), 1u);
+        }
       }
     }
     ASSERT_EQ(rig.redirector->session_stats().half_open, 0u);
@@ -59,7 +63,7 @@ class Flood : public ::testing::TestWithParam<Case> {
     if (GetParam().protocol == config::Protocol::tcp) return tcp(f, kSyn, 1, 0);
     Bytes list;
     for (unsigned i = 0; i < GetParam().addresses; ++i) add(list, address_parameter(random_address()));
-    return sctp(f, 0, init_chunk(7, list));
+    return sctp(f, 0, init_chunk(kTc, list));
   }
   static Bytes confirming(const Flow& f) {
     return GetParam().protocol == config::Protocol::tcp ? tcp(f, kAck, 2, 9) : sctp(f, kTp, cookie_echo());

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Fragments: the first teaches, the others follow, in every mode; the table is bounded.
+#include "tests/unit/cookie_ack.h"
 #include "tests/unit/redirect_rig.h"
 
 namespace poolgate::test {
@@ -193,7 +194,7 @@ TEST_F(RedirectFragment, sctp_data_follows_its_association_but_not_where_nat_cha
   for (const uint16_t pe_port : {uint16_t{3868}, uint16_t{5001}}) {
     begin(config::Protocol::sctp, config::Mode::nat, pe_port);
     rig->send(sctp(client, 0, init_chunk(7)));
-    rig->send(sctp(client, 9, cookie_echo()));
+    rig->send(cookie_ack(rig->send(sctp(client, 9, cookie_echo())).at(0), 7));
     const auto got = rig->burst(cut(sctp(client, 9, data_chunk(std::string(1500, 'd'))), 3));
     if (pe_port == 3868) {
       ASSERT_EQ(got.size(), 3u);
@@ -213,7 +214,9 @@ TEST_F(RedirectFragment, sctp_control_chunks_in_front_of_data_that_is_cut_count_
     rig->send(sctp(client, 0, init_chunk(7)));
     Bytes echo = cookie_echo();
     add(echo, data_chunk(std::string(1000, 'd')));
-    EXPECT_EQ(rig->burst(cut(sctp(client, 9, echo), 3)).size(), 3u);
+    const auto echoed = rig->burst(cut(sctp(client, 9, echo), 3));
+    ASSERT_EQ(echoed.size(), 3u);
+    if (mode == config::Mode::nat) rig->send(cookie_ack(echoed[0], 7));
     Bytes sack = chunk(3, 0, Bytes(12));
     add(sack, data_chunk(std::string(1000, 'd')));
     const auto got = rig->burst(cut(sctp(client, 9, sack), 4));

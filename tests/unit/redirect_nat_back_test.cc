@@ -21,10 +21,16 @@ std::unique_ptr<Rig> make(const RestartFiles* files = nullptr) {
   rig->start();
   return rig;
 }
-// Of the PE's packets, the second leaves by the copy that the first has made.
-void establish(Rig& rig) {
+const Bytes kCookieAck = chunk(11, 0, {});
+
+void begin(Rig& rig) {
   rig.send(sctp(kThere, 0, init_chunk(kTc)));
   rig.send(sctp(kThere, kTp, cookie_echo()));
+}
+// Of the PE's packets, the second leaves by the copy that the first has made.
+void establish(Rig& rig) {
+  begin(rig);
+  ASSERT_EQ(rig.send(sctp(kBack, kTc, kCookieAck)).size(), 1u);
   for (int i = 0; i < 2; ++i) ASSERT_EQ(rig.send(sctp(kBack, kTc, data_chunk())).size(), 1u);
 }
 SessionView only(const Rig& rig) {
@@ -41,6 +47,112 @@ void pe_speaks(Rig& rig, unsigned ms, uint32_t tag) {
     rig.pass_ms(2000);
   }
 }
+
+// ---- what establishes it
+
+TEST(NatBack, RFC_9260_5_1_a_COOKIE_ECHO_that_the_PE_does_not_take_is_half_open_for_15_s_and_in_the_quota) {
+  const auto rig = make();
+  begin(*rig);
+  rig->send(sctp(kThere, kTp, data_chunk()));
+  EXPECT_STREQ(only(*rig).state, "half-open");
+  EXPECT_EQ(only(*rig).tag_p, kTp);
+  EXPECT_EQ(rig->redirector->session_stats().half_open, 1u);
+  rig->pass_ms(18'000);
+  EXPECT_EQ(sessions(*rig), 0u);
+}
+
+TEST(NatBack, RFC_9260_5_1_what_the_PE_says_of_its_association_establishes_it_and_nothing_else) {
+  struct Said {
+    Bytes chunks;
+    uint32_t tag;
+    const char* state;
+  };
+  Bytes bundled = kCookieAck, authenticated = chunk(15, 0, Bytes(12, 1));
+  add(bundled, data_chunk());
+  add(authenticated, kCookieAck);
+  for (const Said& said : {Said{kCookieAck, kTc, "established"},
+                           {bundled, kTc, "established"},
+                           {authenticated, kTc, "established"},
+                           {data_chunk(), kTc, "established"},
+                           {chunk(3, 0, Bytes(12)), kTc, "established"},
+                           {chunk(4, 0, parameter(1, Bytes(8))), kTc, "established"},
+                           {chunk(7, 0, Bytes(4)), kTc, "closing"},
+                           {kCookieAck, kTc + 1, "half-open"},
+                           {kCookieAck, 0, "half-open"},
+                           {data_chunk(), kTc + 1, "half-open"},
+                           {data_chunk(), kTp, "half-open"},
+                           {init_chunk(kTp, {}, 2), kTc, "half-open"},
+                           {init_chunk(kTp), 0, "half-open"},
+                           {cookie_echo(), kTc, "half-open"},
+                           {chunk(9, 0, parameter(3, Bytes(4))), kTc, "half-open"},
+                           {chunk(14, 1, {}), kTc, "half-open"},
+                           {chunk(6, 0, {}), kTc, "closed"}}) {
+    SCOPED_TRACE(std::to_string(said.chunks.at(0)) + " tag " + std::to_string(said.tag));
+    const auto rig = make();
+    begin(*rig);
+    EXPECT_EQ(rig->send(sctp(kBack, said.tag, said.chunks)).size(), 1u) << "all is the client's to judge";
+    EXPECT_STREQ(only(*rig).state, said.state);
+    EXPECT_EQ(only(*rig).tag_p, kTp);
+    EXPECT_EQ(only(*rig).tag_c, kTc);
+  }
+}
+
+TEST(NatBack, before_the_COOKIE_ECHO_the_PE_establishes_nothing) {
+  const auto rig = make();
+  rig->send(sctp(kThere, 0, init_chunk(kTc)));
+  for (const Bytes& said : {kCookieAck, data_chunk()}) rig->send(sctp(kBack, kTc, said));
+  EXPECT_STREQ(only(*rig).state, "half-open");
+  rig->send(sctp(kThere, kTp, cookie_echo()));
+  EXPECT_STREQ(only(*rig).state, "half-open");
+  rig->send(sctp(kBack, kTc, kCookieAck));
+  EXPECT_STREQ(only(*rig).state, "established");
+}
+
+TEST(NatBack, of_several_COOKIE_ECHOs_the_last_one_before_the_answer_counts) {
+  const auto rig = make();
+  begin(*rig);
+  for (const uint32_t tag : {kTp + 1, kTp + 2})
+    EXPECT_EQ(rig->send(sctp(kThere, tag, cookie_echo())).size(), 1u);
+  rig->send(sctp(kBack, kTc, kCookieAck));
+  EXPECT_STREQ(only(*rig).state, "established");
+  EXPECT_EQ(only(*rig).tag_p, kTp + 2);
+  rig->send(sctp(kThere, kTp, cookie_echo()));
+  EXPECT_EQ(only(*rig).tag_p, kTp + 2);
+}
+
+TEST(NatBack, RFC_9260_5_1_a_COOKIE_ACK_that_is_lost_on_either_side_of_us_comes_again) {
+  for (const bool behind : {false, true}) {
+    const auto rig = make();
+    begin(*rig);
+    if (behind) rig->send(sctp(kBack, kTc, kCookieAck));
+    EXPECT_EQ(rig->send(sctp(kThere, kTp, cookie_echo())).size(), 1u);
+    const auto again = rig->send(sctp(kBack, kTc, kCookieAck));
+    ASSERT_EQ(again.size(), 1u);
+    EXPECT_EQ(again[0].to(), kThere.from);
+    EXPECT_STREQ(only(*rig).state, "established");
+    EXPECT_EQ(only(*rig).tag_p, kTp);
+    rig->pass_ms(8'000);
+    EXPECT_EQ(sessions(*rig), 1u);
+  }
+}
+
+// Its INIT went by another appliance: two packets with one tag are no proof, the PE's answer is.
+TEST(NatBack, what_a_COOKIE_ECHO_began_is_established_by_the_PEs_COOKIE_ACK_which_says_the_clients_tag) {
+  const auto rig = make();
+  rig->send(sctp(kThere, kTp, cookie_echo()));
+  rig->send(sctp(kThere, kTp, data_chunk()));
+  for (const Bytes& said : {data_chunk(), chunk(6, 1, {}), chunk(8, 0, {})}) {
+    rig->send(sctp(kBack, kTc + 9, said));
+    EXPECT_STREQ(only(*rig).state, "half-open");
+  }
+  rig->send(sctp(kBack, kTc, kCookieAck));
+  EXPECT_STREQ(only(*rig).state, "established");
+  EXPECT_EQ(only(*rig).tag_c, kTc);
+  pe_speaks(*rig, 20'000, kTc);
+  EXPECT_EQ(sessions(*rig), 1u);
+}
+
+// ---- and keeps it
 
 TEST(NatBack, a_session_lives_while_its_pe_alone_speaks_and_no_longer) {
   const auto rig = make();
@@ -65,6 +177,7 @@ TEST(NatBack, RFC_9260_5_2_2_after_a_restart_of_the_client_its_new_tag_counts_an
     establish(*rig);
     rig->send(sctp(kThere, 0, init_chunk(kTc + 7)));
     rig->send(sctp(kThere, kTp + 7, cookie_echo()));
+    rig->send(sctp(kBack, kTc + 7, kCookieAck));
     pe_speaks(*rig, 16'000, old ? kTc : kTc + 7);
     EXPECT_EQ(sessions(*rig), old ? 0u : 1u);
   }

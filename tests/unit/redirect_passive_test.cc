@@ -102,6 +102,7 @@ TEST_P(Passive, what_it_says_to_clients_that_it_serves_already_is_no_answer_to_n
                   static_cast<uint16_t>(at_pe[0].from_port())};
   rig->send(is_tcp ? tcp(back, kSyn | kAck, 7, 101) : sctp(back, 0xc000 + 50, init_chunk(0xd001, {}, 2)));
   rig->send(is_tcp ? tcp(client(50), kAck, 101, 8) : sctp(client(50), 0xd001, cookie_echo()));
+  if (!is_tcp) rig->send(sctp(back, 0xc000 + 50, chunk(11, 0, {})));
   for (unsigned n = 1; n <= 4; ++n) {
     open(n);
     const auto served = rig->send(is_tcp ? tcp(back, kAck, 8, 101) : sctp(back, 0xc000 + 50, data_chunk()));

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // A PE of several addresses: which packet goes by which, and where to when one of them is dead.
+#include "tests/unit/cookie_ack.h"
 #include "tests/unit/redirect_rig.h"
 
 namespace poolgate::test {
@@ -33,6 +34,7 @@ class RedirectPaths : public ::testing::TestWithParam<Mode> {
     Bytes listed;
     for (const auto& address : client) add(listed, address_parameter(address));
     EXPECT_EQ(hop_of(client[0], vip, 0, init_chunk(kTc, listed)), hop_of(client[0], vip, kTp, cookie_echo()));
+    if (GetParam() == Mode::nat) rig.send(cookie_ack(*last, kTc));
   }
   // The last byte of the address of the next hop that such a packet leaves by.
   unsigned hop_of(const IpAddress& client, const IpAddress& vip, uint32_t tag, const Bytes& chunks) {

@@ -235,6 +235,7 @@ TEST(SnatFamiliesOfWorkers, both_families_find_the_session_wherever_they_arrive)
     const Flow from_pe{kP1, kS1, kPePort, port}, from_pe6{kP6, kS6, kPePort, port};
     w->send((n + 1) % 3, sctp(from_pe, kTc, init_chunk(kTp, addresses({kP1, kP6}), 2)));
     w->send(n % 3, sctp(v4, kTp, cookie_echo()));
+    w->send((n + 1) % 3, sctp(from_pe, kTc, chunk(11, 0, {})));
     for (unsigned at = 0; at < 3; ++at) {
       const auto there = w->send(at, sctp(v6, kTp, data_chunk()));
       ASSERT_EQ(there.size(), 1u);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // What packets do to their session: SCTP's tags and states (RFC 9260 §5.2, §8.5.1), TCP's, quotas, ageing.
+#include "tests/unit/cookie_ack.h"
 #include "tests/unit/two_pes.h"
 
 namespace poolgate::test {
@@ -209,6 +210,11 @@ class SharedAddress : public ::testing::TestWithParam<config::Mode> {
     rig = make(config::Protocol::sctp, [](Rig& r) { r.config.services[0].mode = GetParam(); });
     b.from_port = a.from_port;
   }
+  void confirm(const Flow& f, uint32_t tp, uint32_t tc) {
+    const auto echo = rig->send(sctp(f, tp, cookie_echo()));
+    ASSERT_EQ(echo.size(), 1u);
+    if (GetParam() == config::Mode::nat) rig->send(cookie_ack(echo[0], tc));
+  }
   std::unique_ptr<Rig> rig;
   Flow a = client(1), b = client(2);
 };
@@ -219,7 +225,7 @@ TEST_P(SharedAddress, of_a_live_association_an_init_is_judged_by_its_pe_and_so_i
   for (unsigned round = 0; round < 2; ++round) {
     a.from_port = b.from_port = static_cast<uint16_t>(41000 + round);
     const unsigned pe = pe_of(rig->send(init(a, kTc)).at(0));
-    rig->send(sctp(a, kTp, cookie_echo()));
+    confirm(a, kTp, kTc);
     EXPECT_EQ(pe_of(rig->send(init(b, 0x99)).at(0)), pe);
     const auto echo = rig->send(sctp(b, 0xbeef, cookie_echo()));
     ASSERT_EQ(echo.size(), 1u);
@@ -232,8 +238,8 @@ TEST_P(SharedAddress, of_a_live_association_an_init_is_judged_by_its_pe_and_so_i
 TEST_P(SharedAddress, two_clients_that_begin_at_once_end_each_for_itself) {
   rig->send(init(a, kTc));
   const unsigned pe = pe_of(rig->send(init(b, 0x99)).at(0));
-  rig->send(sctp(a, kTp, cookie_echo()));
-  rig->send(sctp(b, 0xbeef, cookie_echo()));
+  confirm(a, kTp, kTc);
+  confirm(b, 0xbeef, 0x99);
   EXPECT_EQ(rig->redirector->session_stats().sessions, 2u);
   rig->send(sctp(a, kTp, chunk(6, 0, {})));
   rig->pass_ms(6000);
