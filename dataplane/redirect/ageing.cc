@@ -82,7 +82,10 @@ void Redirector::Impl::age() {
     if (!sessions.valid(i)) continue;  // also a line of IPv6 addresses, whose bytes a client chooses
     Session& s = sessions.at(i);
     if (others != nullptr) age_notices(i);
-    if (s.kind != session::Kind::session) continue;
+    if (s.kind != session::Kind::session) {
+      if (sessions.valid(i)) age_key(i);  // not one of another worker's that was just forgotten
+      continue;
+    }
     forget_init(i);
     const auto is_over = [&] {
       const auto idle = static_cast<int32_t>(now_ms - s.last_seen_ms);

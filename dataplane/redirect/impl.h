@@ -167,18 +167,23 @@ struct Redirector::Impl {
 
   // ---- sctp_flow.cc, tcp_flow.cc: what a packet does to its session
   void confirm(SessionIndex i);
-  void cookie_echo_from_client(SessionIndex i, uint32_t tag);
-  void restarted(SessionIndex i, uint32_t tag, const ReplacedTags::Tags& before);
+  void cookie_echo_from_client(const Packet& packet, SessionIndex i, uint32_t tag);
+  void restarted(const Packet& packet, SessionIndex i, uint32_t tag, const ReplacedTags::Tags& before);
   ReplacedTags::Tags tags_of(SessionIndex i) const;
   [[gnu::cold]] void other_tag(SessionIndex i, uint32_t tag);
   Verdict track_sctp(Packet& packet, SessionIndex i, bool from_pe);
   Verdict sctp_control(Packet& packet, SessionIndex i, bool from_pe);
   void chunk_from_pe(SessionIndex i, uint32_t tag, uint8_t chunk, bool first);
   void init_ack_from_client(Packet& packet, SessionIndex i, const sctp::ChunkView& chunk);
-  void cookie_ack_from_client(SessionIndex i, uint32_t tag);
+  void cookie_ack_from_client(const Packet& packet, SessionIndex i, uint32_t tag);
   void sctp_init_from_client(Packet& packet, SessionIndex i, const sctp::InitView& init);
   void learn_addresses(SessionIndex i, const sctp::InitView& init);
   Verdict track_tcp(Packet& packet, SessionIndex i, bool from_pe);
+
+  // ---- client_keys.cc: its further addresses, when an association begins anew
+  void compare_keys(SessionIndex i, SessionIndex entry, const sctp::InitView& init);
+  void restore_keys(SessionIndex i);
+  void age_key(SessionIndex alias);
 
   // ---- succession.cc: the next association or connection on the ports of one whose PE takes no new ones
   pool::PeSlotIndex successor(SessionIndex i) const;

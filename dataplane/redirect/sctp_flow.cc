@@ -127,11 +127,11 @@ Verdict Redirector::Impl::sctp_control(Packet& packet, SessionIndex i, bool from
           s.last_seen_ms = now_ms;
           if (s.tag_c != 0 && !nat) confirm(i);
         } else if (tag != s.tag_p) {
-          cookie_echo_from_client(i, tag);
+          cookie_echo_from_client(packet, i, tag);
         }
         break;
       case sctp::kCookieAck:
-        if (!from_pe && n == auth && tag != 0) cookie_ack_from_client(i, tag);
+        if (!from_pe && n == auth && tag != 0) cookie_ack_from_client(packet, i, tag);
         break;
       case sctp::kAuth:
         if (n == 0) auth = 1;
@@ -163,11 +163,11 @@ ReplacedTags::Tags Redirector::Impl::tags_of(SessionIndex i) const {
 
 // With another tag than its session's (RFC 9260 §5.2.2). Of one without an INIT the next packet with its tag
 // says whether it is the client's, and the one before it was not.
-void Redirector::Impl::cookie_echo_from_client(SessionIndex i, uint32_t tag) {
+void Redirector::Impl::cookie_echo_from_client(const Packet& packet, SessionIndex i, uint32_t tag) {
   const Session& s = sessions.at(i);
   const ReplacedTags::Tags before = tags_of(i);
   if (s.tag_c_pending != 0) {
-    if (succeed(i)) restarted(i, tag, before);
+    if (succeed(i)) restarted(packet, i, tag, before);
     return;
   }
   ReplacedTags::Tags its = before;
@@ -177,7 +177,8 @@ void Redirector::Impl::cookie_echo_from_client(SessionIndex i, uint32_t tag) {
 }
 
 // What the INIT announced holds from here on.
-void Redirector::Impl::restarted(SessionIndex i, uint32_t tag, const ReplacedTags::Tags& before) {
+void Redirector::Impl::restarted(const Packet& packet, SessionIndex i, uint32_t tag,
+                                 const ReplacedTags::Tags& before) {
   Session& s = sessions.at(i);
   replaced_tags.replace(i, before, s.last_seen_ms, now_ms);
   replaced_tags.hold(i, s.pe);
@@ -186,7 +187,10 @@ void Redirector::Impl::restarted(SessionIndex i, uint32_t tag, const ReplacedTag
   s.tag_c_pending = 0;
   s.last_seen_ms = now_ms;
   confirm(i);
-  if (sctp::InitView init; pending_inits.take(i, s.tag_c, init)) learn_addresses(i, init);
+  sctp::InitView init;
+  if (!pending_inits.take(i, s.tag_c, init)) return;
+  compare_keys(i, packet.entry, init);
+  learn_addresses(i, init);
 }
 
 // The client's packet has another tag than its session: maybe that of an association that seemed replaced.
@@ -197,6 +201,7 @@ void Redirector::Impl::other_tag(SessionIndex i, uint32_t tag) {
   if (tags.pe != s.pe && tags.deaths == lines[tags.pe].deaths) move(i, tags.pe);
   replaced_tags.hold(i, s.pe);
   set_tag_p(i, tags.p);
+  restore_keys(i);
   s.tag_c = tags.c;
   s.last_seen_ms = now_ms;
   confirm(i);
@@ -233,8 +238,8 @@ void Redirector::Impl::chunk_from_pe(SessionIndex i, uint32_t tag, uint8_t chunk
     if (tag == s.tag_c && has_association(chunk)) replaced_tags.settle(i);
     return;
   }
-  // Without its INIT, the answer to its COOKIE ECHO says the client's tag.
-  if (s.tag_c == 0 && s.tag_p != 0 && chunk == sctp::kCookieAck && first) s.tag_c = tag;
+  // The answer to the COOKIE ECHO says the client's tag: also without its INIT, or after one that was forged.
+  if (s.tag_p != 0 && chunk == sctp::kCookieAck && first) s.tag_c = tag;
   if (tag != s.tag_c) return;
   if (chunk == sctp::kCookieEcho) s.tag_c_pending = tag;
   if (s.tag_p == 0 || !has_association(chunk)) return;
@@ -261,10 +266,10 @@ void Redirector::Impl::init_ack_from_client(Packet& packet, SessionIndex i, cons
 
 // The PE's cookie is the association (RFC 9260 §5.2.4 A, B, D). It is the session's PE's, whoever takes new
 // ones.
-void Redirector::Impl::cookie_ack_from_client(SessionIndex i, uint32_t tag) {
+void Redirector::Impl::cookie_ack_from_client(const Packet& packet, SessionIndex i, uint32_t tag) {
   Session& s = sessions.at(i);
   if (s.state != State::half_open) {
-    if (s.tag_c_pending != 0 && tag != s.tag_p) restarted(i, tag, tags_of(i));
+    if (s.tag_c_pending != 0 && tag != s.tag_p) restarted(packet, i, tag, tags_of(i));
     return;
   }
   if (s.tag_p != tag) set_tag_p(i, tag);
@@ -275,19 +280,25 @@ void Redirector::Impl::cookie_ack_from_client(SessionIndex i, uint32_t tag) {
 }
 
 // The addresses in an INIT become further keys, for each VIP that the service has of the family: an
-// association goes over any pair of them. Those of a restart come to the ones that there were. Within this
-// worker; bounded.
+// association goes over any pair of them. Those of a restart come to the ones that there were, and what is
+// none of its own keeps no other out. Within this worker; bounded.
 void Redirector::Impl::learn_addresses(SessionIndex i, const sctp::InitView& init) {
-  constexpr unsigned kMaxAliases = 15;
+  constexpr unsigned kMaxAliases = 15, kMaxWithOthers = 2 * kMaxAliases;
   const ServiceEntry* service = service_of(sessions.at(i));
   if (service == nullptr) return;
   const session::FlowKey& flow = sessions.at(i).key;
-  unsigned aliases = 0;
-  for (SessionIndex a = sessions.at(i).aliases; a != session::kNone; a = sessions.at(a).aliases) ++aliases;
+  const bool restarts = replaced_tags.disputed(i, now_ms);
+  const uint32_t tag_p = sessions.at(i).tag_p;
+  unsigned aliases = 0, all = 0;
+  for (SessionIndex a = sessions.at(i).aliases; a != session::kNone; a = sessions.at(a).aliases) {
+    ++all;
+    if (!restarts || sessions.at(a).not_of != tag_p) ++aliases;
+  }
   for (size_t a = 0; a < init.n; ++a) {
     for (const auto& vip : service->settings.vips) {
       const uint8_t family = init.addresses[a].family;
-      if (static_cast<uint8_t>(vip.family()) != family || aliases >= kMaxAliases) continue;
+      if (static_cast<uint8_t>(vip.family()) != family || aliases >= kMaxAliases || all >= kMaxWithOthers)
+        continue;
       session::FlowKey key = flow;
       uint8_t both[32];
       if (family == 4 && flow.family == 4) {
@@ -306,8 +317,10 @@ void Redirector::Impl::learn_addresses(SessionIndex i, const sctp::InitView& ini
       const SessionIndex made = sessions.insert_alias(i, key, hash, both, 0);
       if (made == session::kNone) continue;
       sessions.at(made).vip = static_cast<uint16_t>(vip_number(*service, family, vip.data()));
+      if (restarts) sessions.at(made).named_by = tag_p;
       announce(sessions.at(i).aliases);  // the one just added
       ++aliases;
+      ++all;
     }
   }
 }

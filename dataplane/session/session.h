@@ -64,8 +64,12 @@ struct alignas(64) Session {
   union {
     uint32_t tag_p = 0;  // SCTP: in packets to the PE (0: not known). TCP: the client's last ACK
     uint32_t far_pe;     // of a far alias: slot of the PE
+    uint32_t not_of;  // of another alias in direct return: tag_p of an association that has no such address
   };
-  uint32_t tag_c = 0;  // SCTP: in packets to the client. TCP: the client's next sequence number, or 0
+  union {
+    uint32_t tag_c = 0;  // SCTP: in packets to the client. TCP: the client's next sequence number, or 0
+    uint32_t named_by;  // as not_of: of the one that came with this address (client_keys.cc); both 0: settled
+  };
   union {
     uint32_t tag_c_pending = 0;  // of an INIT that no COOKIE ECHO has confirmed. TCP: 1 after the PE's RST;
                                  // half-open, the sequence number of who connects anew (succession.cc);

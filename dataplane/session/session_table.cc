@@ -235,6 +235,15 @@ void SessionTable::give(SessionIndex i) {
   e.key.family == 6 ? pool_.give_wide(i, side) : pool_.give(i, side);
 }
 
+void SessionTable::erase_alias(SessionIndex alias) {
+  Session& s = entries_[entries_[alias].session];
+  SessionIndex* link = &s.aliases;
+  while (*link != alias) link = &entries_[*link].aliases;
+  *link = entries_[alias].aliases;
+  if (s.state == State::half_open) half_open_lines_ -= lines_of(entries_[alias]);
+  give(alias);
+}
+
 void SessionTable::erase_aliases(SessionIndex session) {
   for (SessionIndex a = entries_[session].aliases; a != kNone;) {
     const SessionIndex next = entries_[a].aliases;

@@ -66,7 +66,8 @@ class SessionTable {
   // A key whose session is worker `owner`'s. Not kept over a restart.
   SessionIndex insert_remote(const FlowKey& key, uint32_t hash, const uint8_t* v6, uint16_t owner);
   void erase_remote(SessionIndex alias) { give(alias); }
-  void erase(SessionIndex session);  // with its aliases
+  void erase(SessionIndex session);      // with its aliases
+  void erase_alias(SessionIndex alias);  // one that is not remote
   void erase_aliases(SessionIndex session);
   void move_to_pe(SessionIndex session, pool::PeSlotIndex pe);
   void set_state(SessionIndex session, State state);

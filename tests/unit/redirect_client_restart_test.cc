@@ -3,6 +3,7 @@
 // besides is learnt with the COOKIE ECHO, and not before. Every association here has another one's port and
 // tag, so that no packet is found by its tag.
 #include "dataplane/redirect/pending_inits.h"
+#include "dataplane/redirect/replaced_tags.h"
 #include "tests/unit/multihomed_client.h"
 #include "tests/unit/two_pes.h"
 
@@ -87,6 +88,127 @@ TEST_F(ClientRestart, at_another_PE_as_its_own_has_left_they_are_learnt_there) {
   EXPECT_EQ(data(kNew, kNewTp), other);
 }
 
+class RestartedElsewhere : public ::testing::Test {
+ protected:
+  RestartedElsewhere() : rig(two_pes::make()) {
+    rig->config.services[0].abort_rate = 1000;
+    pe = pe_of(rig->send(init(kClient, kOldTc, {kClient, kOther})).at(0));
+    rig->send(sctp(kClient, kOldTp, cookie_echo()));
+  }
+  // Where it goes; 0: it is refused.
+  unsigned data(const Flow& f, uint32_t tp) {
+    const auto got = rig->send(sctp(f, tp, data_chunk()));
+    return got.size() == 1 && got[0].chunk_type() == 0 ? pe_of(got[0]) : 0;
+  }
+  void restart(const std::vector<Flow>& named, const Flow& from = kClient) {
+    rig->send(init(from, kNewTc, named));
+    rig->send(sctp(from, kNewTp, cookie_echo()));
+  }
+  void end_of_dispute() { rig->pass_ms(redirect::ReplacedTags::kDisputeMs + 3000); }
+  // Lines in use: the session's and its further keys'.
+  uint64_t keys() const { return rig->redirector->session_stats().used; }
+  std::unique_ptr<Rig> rig;
+  unsigned pe = 0;
+};
+
+TEST_F(RestartedElsewhere, RFC_9260_5_2_4_an_address_that_its_INIT_does_not_list_is_its_no_more) {
+  restart({kNew});
+  EXPECT_EQ(keys(), 3u) << "which of the two goes on is not known yet";
+  data(kClient, kNewTp);
+  end_of_dispute();
+  EXPECT_EQ(keys(), 2u);
+  EXPECT_EQ(data(kNew, kNewTp), pe);
+  EXPECT_EQ(data(kClient, kNewTp), pe);
+  // Another client has it now: it is a choice of its own.
+  const uint64_t before = rig->redirector->session_stats().sessions;
+  rig->send(init(kOther, 7));
+  EXPECT_EQ(rig->redirector->session_stats().sessions, before + 1);
+}
+
+TEST_F(RestartedElsewhere, nor_are_those_of_a_forged_INIT_once_the_client_goes_on) {
+  restart({kNew});
+  data(kClient, kOldTp);
+  end_of_dispute();
+  EXPECT_EQ(keys(), 2u);
+  EXPECT_EQ(data(kOther, kOldTp), pe);
+  EXPECT_EQ(data(kNew, 0x4444), 0u);
+}
+
+// Nobody knows the client's other address without its INIT: its tag is not the session's at the moment.
+TEST_F(RestartedElsewhere, a_forged_restart_does_not_cut_off_the_clients_other_addresses) {
+  restart({});
+  EXPECT_EQ(data(kOther, kOldTp), pe) << "not an ABORT that its client believes";
+  EXPECT_EQ(two_pes::only(*rig).tag_p, kOldTp);
+  end_of_dispute();
+  EXPECT_EQ(keys(), 2u);
+}
+
+TEST_F(RestartedElsewhere, the_key_by_which_its_COOKIE_ECHO_came_stays) {
+  rig->send(init(kClient, kNewTc, {kNew}));
+  rig->send(sctp(kOther, kNewTp, cookie_echo()));
+  end_of_dispute();
+  EXPECT_EQ(keys(), 3u);
+}
+
+TEST_F(RestartedElsewhere, the_sessions_own_key_stays_though_it_is_not_listed) {
+  restart({kOther}, kOther);
+  end_of_dispute();
+  EXPECT_EQ(keys(), 2u);
+  EXPECT_EQ(data(kClient, kNewTp), pe);
+}
+
+TEST_F(RestartedElsewhere, what_a_second_restart_lists_again_stays) {
+  restart({kNew});
+  rig->send(init(kClient, 0x55, {kOther}));
+  rig->send(sctp(kClient, 0x5555, cookie_echo()));
+  end_of_dispute();
+  EXPECT_EQ(keys(), 2u);
+  EXPECT_EQ(two_pes::only(*rig).tag_p, 0x5555u);
+  rig->send(init(kNew, 7));
+  EXPECT_EQ(rig->redirector->session_stats().sessions, 2u);
+}
+
+TEST_F(RestartedElsewhere, of_IPv6_too) {
+  const auto v6 = [](const char* address) { return Flow{ip(address), ip("2001:db8::1"), kPort, 3868}; };
+  rig->set_pool({{21, "fd00::15", 3868}});
+  const Flow first = v6("2001:db8:c::1"), second = v6("2001:db8:c::2"), third = v6("2001:db8:c::3");
+  rig->send(init(first, 1, {second}));
+  rig->send(sctp(first, 2, cookie_echo()));
+  rig->send(init(first, 3, {third}));
+  rig->send(sctp(first, 4, cookie_echo()));
+  end_of_dispute();
+  EXPECT_EQ(data(third, 4), 21u);
+  EXPECT_EQ(data(first, 4), 21u);
+  rig->send(init(second, 7));
+  EXPECT_EQ(rig->redirector->session_stats().sessions, 3u);
+}
+
+// As many addresses as it may have, and as many others: none is kept out.
+TEST_F(RestartedElsewhere, those_that_it_had_keep_no_new_one_out) {
+  const auto many = [](unsigned first) {
+    std::vector<Flow> flows;
+    for (unsigned n = first; n < first + 7; ++n)
+      flows.push_back(from(("203.0.113." + std::to_string(n)).c_str()));
+    return flows;
+  };
+  uint32_t tag = 0x100;
+  for (unsigned first = 20; first < 200; first += 7, ++tag) {
+    rig->send(init(kClient, tag, many(first)));
+    rig->send(sctp(kClient, 0x7000 + tag, cookie_echo()));
+    end_of_dispute();
+    EXPECT_EQ(keys(), 8u);
+  }
+  for (const Flow& f : many(20)) EXPECT_EQ(data(f, 0x4444), 0u);
+  // In one dispute: bounded.
+  for (unsigned first = 20; first < 200; first += 7, ++tag) {
+    rig->send(init(kClient, tag, many(first)));
+    rig->send(sctp(kClient, 0x7000 + tag, cookie_echo()));
+    EXPECT_LE(keys(), 31u);
+  }
+  end_of_dispute();
+  EXPECT_LE(keys(), 8u);
+}
+
 // More INITs than there is room for: such a restart is found by its tag, as before.
 TEST_F(ClientRestart, RFC_9260_5_2_in_a_flood_of_INITs_associations_restart_all_the_same) {
   for (unsigned n = 20; n < 20 + 2 * redirect::PendingInits::kPlaces; ++n) {
@@ -101,6 +223,21 @@ TEST_F(ClientRestart, RFC_9260_5_2_in_a_flood_of_INITs_associations_restart_all_
   rig->send(sctp(kClient, 0xabcd, cookie_echo()));
   EXPECT_EQ(data(kClient, 0xabcd), pe);
   EXPECT_EQ(data(kNew, 0xabcd), pe) << "by its tag, which nobody else has";
+}
+
+TEST(ClientRestartOfWorkers, an_address_that_it_has_no_more_is_forgotten_where_it_is_at_home) {
+  const auto w = workers::make(3);
+  const workers::Multihomed m = workers::multihomed(*w, 0, 1);
+  w->send(0, init(m.first, kOldTc, {m.first, m.second}));
+  w->send(0, sctp(m.first, kOldTp, cookie_echo()));
+  EXPECT_EQ(w->workers[1]->session_stats().used, 1u);
+  w->send(0, init(m.first, kNewTc, {m.first}));
+  w->send(0, sctp(m.first, kNewTp, cookie_echo()));
+  w->send(0, sctp(m.first, kNewTp, data_chunk()));
+  w->pass_ms(redirect::ReplacedTags::kDisputeMs + 3000);
+  EXPECT_EQ(w->workers[0]->session_stats().used, 1u);
+  EXPECT_EQ(w->workers[1]->session_stats().used, 0u);
+  EXPECT_EQ(w->sessions(), 1u);
 }
 
 TEST(ClientRestartOfWorkers, its_new_address_is_known_where_it_is_at_home) {

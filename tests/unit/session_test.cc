@@ -227,6 +227,43 @@ TEST_F(SessionTableTest, aliases_lead_to_their_session_and_go_with_it) {
   EXPECT_EQ(table->used(), 0u);
 }
 
+TEST_F(SessionTableTest, an_alias_goes_alone_and_leaves_the_others) {
+  for (const uint8_t family : {4, 6}) {
+    for (const bool half_open : {true, false}) {
+      open(4096);
+      const SessionIndex s = insert(key(1, family)), beside = insert(key(9, family));
+      if (!half_open) table->set_state(s, State::established);
+      const uint32_t used = table->used(), lines_half_open = table->half_open_lines();
+      std::vector<Key> keys;
+      for (uint32_t n = 2; n < 6; ++n) {
+        keys.push_back(key(n, n % 2 == 0 ? 4 : 6));
+        ASSERT_NE(table->insert_alias(s, keys.back().flow, keys.back().hash, keys.back().v6.data(), 0),
+                  kNone);
+      }
+      for (const unsigned gone :
+           {1u, 0u, 3u, 2u}) {  // in the middle, the last of the list, its first, the rest
+        table->erase_alias(find(keys[gone]));
+        keys[gone].number = 0;
+        unsigned listed_aliases = 0;
+        for (SessionIndex a = table->at(s).aliases; a != kNone; a = table->at(a).aliases) ++listed_aliases;
+        unsigned left = 0;
+        for (const Key& k : keys) {
+          EXPECT_EQ(find(k) != kNone, k.number != 0);
+          if (k.number == 0) continue;
+          EXPECT_EQ(table->session_of(find(k)), s);
+          ++left;
+        }
+        EXPECT_EQ(listed_aliases, left);
+      }
+      EXPECT_EQ(table->used(), used);
+      EXPECT_EQ(table->half_open_lines(), lines_half_open);
+      EXPECT_EQ(find(key(1, family)), s);
+      EXPECT_EQ(find(key(9, family)), beside);
+      EXPECT_EQ(listed(0), 2u);
+    }
+  }
+}
+
 TEST_F(SessionTableTest, a_tag_finds_one_several_or_none) {
   using Match = SessionTable::TagMatch;
   const SessionIndex a = insert(key(1)), b = insert(key(2));
