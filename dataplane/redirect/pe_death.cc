@@ -88,9 +88,10 @@ void Redirector::Impl::abort_some(unsigned budget, bool first) {
 
 // Who began it anew at the PE that died may not have been its client, whose own PE lives (replaced_tags.h).
 bool Redirector::Impl::goes_back(SessionIndex i) {
-  const uint32_t tag = replaced_tags.lives_elsewhere(i, sessions.at(i).pe, now_ms);
+  const pool::PeSlotIndex dead = sessions.at(i).pe;
+  const uint32_t tag = replaced_tags.lives_elsewhere(i, dead, now_ms);
   if (tag != 0) other_tag(i, tag);
-  return tag != 0;
+  return sessions.at(i).pe != dead;
 }
 
 // A packet of a session whose PE was found dead since it began, or has lost the session's address.
@@ -113,10 +114,10 @@ Verdict Redirector::Impl::dead_pe(Packet& packet, SessionIndex i, bool from_pe) 
     return Verdict::consumed;
   }
   const uint8_t* p = packet.l4();
-  const bool sctp = packet.info.flow.protocol == wire::kSctp;
-  const bool init = sctp && packet.l4_readable() > wire::kSctpHeader && p[12] == sctp::kInit;
+  const bool is_sctp = packet.info.flow.protocol == wire::kSctp;
+  const bool init = is_sctp && packet.l4_readable() > wire::kSctpHeader && p[12] == sctp::kInit;
   const bool syn = packet.info.flow.protocol == wire::kTcp && (p[13] & 0x12) == 0x02;
-  if (sctp && !init) {
+  if (is_sctp && !init) {
     // Nobody else's packet ends it, nor one that gets no answer: its client is told with its own tag.
     const uint32_t tag = sctp::verification_tag(p);
     if (s.tag_p != 0 && tag != s.tag_p) other_tag(i, tag);
@@ -127,7 +128,7 @@ Verdict Redirector::Impl::dead_pe(Packet& packet, SessionIndex i, bool from_pe) 
     }
   }
   const ServiceIndex index = s.service;
-  const bool back = sctp && goes_back(i);
+  const bool back = is_sctp && goes_back(i);
   if (init && back) return Verdict::forward;
   if (!back) session_ended(i);
   if (udp || init || syn) return Verdict::renew;

@@ -287,7 +287,7 @@ void Redirector::Impl::learn_addresses(SessionIndex i, const sctp::InitView& ini
   const ServiceEntry* service = service_of(sessions.at(i));
   if (service == nullptr) return;
   const session::FlowKey& flow = sessions.at(i).key;
-  const bool restarts = replaced_tags.disputed(i, now_ms);
+  const bool restarts = sessions.at(i).state != State::half_open && replaced_tags.disputed(i, now_ms);
   const uint32_t tag_p = sessions.at(i).tag_p;
   unsigned aliases = 0, all = 0;
   for (SessionIndex a = sessions.at(i).aliases; a != session::kNone; a = sessions.at(a).aliases) {
