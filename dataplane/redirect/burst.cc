@@ -226,7 +226,7 @@ inline bool Redirector::Impl::redirect_plain(Burst& b, rte_mbuf* mbuf, const Pac
   Session& s = remote ? alias : sessions.at(alias.session);
   // Where the client is, is for the owner to know.
   if (s.state == State::established &&
-      (remote || comes_from_there(b, s, rte_pktmbuf_mtod(mbuf, uint8_t*), mbuf->port)) &&
+      (remote || comes_from_there(b, alias, rte_pktmbuf_mtod(mbuf, uint8_t*), mbuf->port)) &&
       send_plain(b, mbuf, info, s, alias))
     return true;
   if (!remote) return false;

@@ -107,10 +107,10 @@ void Redirector::Impl::teach(const FragmentKey& id, const PacketInfo& info, Sess
   way.pe = way.from_pe ? s.pe : way_of(entry);
   way.deaths = way.pe == s.pe ? s.deaths : lines[way.pe].deaths;
   way.service = s.service;
-  way.client_hop = s.client_hop;
   way.flags = s.flags;
   way.hash = info.hash;
   const SessionIndex other = sessions.at(entry).counterpart;
+  way.client_hop = way.from_pe ? hop_to(other) : uint16_t{0};
   if ((s.flags & session::kNat) == 0) return;
   const bool keeps_source = !way.from_pe && (s.flags & session::kSnat) == 0;
   if (other == session::kNone ||

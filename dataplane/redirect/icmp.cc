@@ -117,7 +117,7 @@ bool Redirector::Impl::icmp_error(Packet& packet) {
   if ((s.flags & session::kNat) != 0 && !icmp_rewrite(packet, quote.addresses, quote.l4, quote.l4_length))
     return true;
   if (to_client_side) {
-    to_client(packet, s.client_hop);
+    to_client(packet, hop_to(sessions.at(packet.entry).counterpart));
     return true;
   }
   unsigned mtu;
@@ -171,10 +171,10 @@ bool Redirector::Impl::tunnel_too_big(Packet& packet, uint8_t* quoted, size_t le
     return true;
   }
   drops.add(DropReason::too_big);  // by the router
-  if (s.client_hop != 0 && may_send_icmp_error()) {
+  if (const uint16_t hop = hop_to(packet.entry); hop != 0 && may_send_icmp_error()) {
     const size_t n = family == 6 ? 16 : 4;
     ReplyPath path;
-    path.hop = hops[s.client_hop];
+    path.hop = hops[hop];
     path.family = family;
     std::memcpy(path.to, quote.addresses, n);
     std::memcpy(path.from, quote.addresses + n, n);

@@ -163,7 +163,15 @@ struct Redirector::Impl {
   pool::PeSlotIndex choose(Packet& packet, const ServiceEntry& service);
   SessionIndex insert(Packet& packet, const ServiceEntry& service, pool::PeSlotIndex pe);
   void empty_pool(Packet& packet, const ServiceEntry& service);
+
+  // ---- client_hops.cc: where the client is
+  uint16_t hop_of(const Packet& packet, uint16_t likely);
   void learn_hop(const Packet& packet, Session& s);
+  void learn_hop_of_sctp(const Packet& packet, Session& s);
+  uint16_t hop_to(SessionIndex near) const;
+  uint16_t hop_back(const Packet& packet, const Session& s) const;
+  SessionIndex reachable_by(SessionIndex i) const;
+  void forget_hops(const RedirectorOptions& options);
 
   // ---- sctp_flow.cc, tcp_flow.cc: what a packet does to its session
   void confirm(SessionIndex i);
@@ -289,7 +297,7 @@ struct Redirector::Impl {
   uint32_t timeout_ms(const Session& s) const;
 
   // Where the client is gets looked at about once a second; in `nat` always, as the PE's packets move the
-  // time on, too.
+  // time on, too. `s`: the packet's key; an alias has the time of the last look, in `nat` none.
   bool client_hop_is_due(const Session& s) const {
     return (((now_ms ^ s.last_seen_ms) >> 10) != 0) | (s.client_hop == 0) | ((s.flags & session::kNat) != 0);
   }

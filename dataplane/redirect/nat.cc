@@ -152,7 +152,8 @@ bool Redirector::Impl::nat_rewrite(Packet& packet, SessionIndex i, bool from_pe)
 // than that.
 bool Redirector::Impl::copy_to_far(Session& alias) {
   const Session& s = sessions.at(alias.session);
-  if (s.deaths != lines[s.pe].deaths || s.state != State::established || s.client_hop == 0 ||
+  const uint16_t hop = hop_to(alias.counterpart);
+  if (s.deaths != lines[s.pe].deaths || s.state != State::established || hop == 0 ||
       alias.counterpart == session::kNone || (s.key.protocol == wire::kSctp && s.tag_c == 0))
     return false;
   const session::FlowKey& key = sessions.at(alias.counterpart).key;
@@ -160,7 +161,7 @@ bool Redirector::Impl::copy_to_far(Session& alias) {
   alias.deaths = s.deaths;
   alias.service = s.service;
   alias.tag_c = s.tag_c;
-  alias.client_hop = s.client_hop;
+  alias.client_hop = hop;
   alias.far_source = key.destination;
   alias.far_destination = key.source;
   alias.far_ports = key.destination_port | uint32_t{key.source_port} << 16;

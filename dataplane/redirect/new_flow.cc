@@ -253,19 +253,6 @@ SessionIndex Redirector::Impl::insert(Packet& packet, const ServiceEntry& servic
   return i;
 }
 
-void Redirector::Impl::learn_hop(const Packet& packet, Session& s) {
-  // Mostly where the one before came from.
-  const uint16_t before = s.client_hop;
-  const uint16_t likely = before != 0 ? before : last_hop;
-  if (likely != 0 && packet.info.vlan_tci == 0 && hops.is(likely, packet.frame(), packet.mbuf->port))
-      [[likely]]
-    s.client_hop = likely;
-  else
-    s.client_hop = last_hop =
-        hops.learn(ClientHops::of_frame(packet.frame(), packet.mbuf->port, packet.info.vlan_tci));
-  if (s.client_hop != before && (s.flags & session::kNat) != 0) sessions.forget_copies(sessions.index_of(s));
-}
-
 // No room for a session, or the service knows none for what is in the middle: the PE that rendezvous gives,
 // packet by packet. Direct return only: `nat` cannot undo what it has not noted.
 void Redirector::Impl::steer(Packet& packet, const ServiceEntry& service) {

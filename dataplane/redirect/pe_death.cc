@@ -69,7 +69,7 @@ void Redirector::Impl::abort_some(unsigned budget, bool first) {
           s.deaths != lines[dying[d].pe].deaths || (has_lost_address(s) && s.state != State::half_open);
       // A UDP flow has nobody to tell: its next datagram chooses again (dead_pe).
       if (over && rule == config::OnPeDeath::abort && s.key.protocol != wire::kUdp &&
-          s.state != State::closed && s.client_hop != 0) {
+          s.state != State::closed && reachable_by(i) != session::kNone) {
         const uint32_t rate = service != nullptr ? service->settings.abort_rate / slots.workers() + 1 : 1000;
         if (generated >= budget) return;
         if (!first && !aborts[s.service % kMaxServices].take(now_us, rate)) return;

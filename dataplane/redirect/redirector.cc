@@ -78,16 +78,10 @@ Result<std::unique_ptr<Redirector>> Redirector::create(const RedirectorOptions& 
 }
 
 void Redirector::Impl::take_over(const RedirectorOptions& options) {
-  const auto is_ours = [&](uint16_t hop) {
-    return options.hop_is_ours != nullptr &&
-           options.hop_is_ours(hops[hop].port_id, hops[hop].ether_addresses + 6);
-  };
-  std::vector<bool> ours(size_t{hops.used()} + 1);
-  for (uint32_t hop = 1; hop < ours.size(); ++hop) ours[hop] = is_ours(static_cast<uint16_t>(hop));
+  forget_hops(options);
   for (SessionIndex i = session::kFirst; i < sessions.end(); ++i) {
     Session& s = sessions.at(i);
     if (!sessions.valid(i) || s.kind != session::Kind::session) continue;
-    if (s.client_hop >= ours.size() || !ours[s.client_hop]) s.client_hop = 0;
     count(s.service, &ServiceCounters::sessions);
     // Its PE was found dead, and nobody was left to say so.
     if ((s.deaths != lines[s.pe].deaths || has_lost_address(s)) &&
@@ -204,8 +198,7 @@ void Redirector::Impl::hit(Packet& packet, SessionIndex entry) {
   if (s->deaths != lines[s->pe].deaths) [[unlikely]]
     verdict = dead_pe(packet, i, from_pe);
   if (verdict == Verdict::forward) {
-    if (client_hop_is_due(*s) && !from_pe) [[unlikely]]
-      learn_hop(packet, *s);
+    const bool due = !from_pe && client_hop_is_due(sessions.at(entry));
     switch (packet.info.flow.protocol) {
       case wire::kSctp: {
         // DATA comes last in a packet: a packet that begins with it changes no state (RFC 9260 §6.10).
@@ -224,18 +217,21 @@ void Redirector::Impl::hit(Packet& packet, SessionIndex entry) {
       default:
         s->last_seen_ms = now_ms;
     }
+    if (due && verdict == Verdict::forward) [[unlikely]]
+      packet.info.flow.protocol == wire::kSctp ? learn_hop_of_sctp(packet, *s) : learn_hop(packet, *s);
   }
   if (verdict != Verdict::forward) [[unlikely]] {
     if (verdict == Verdict::renew) miss(packet);
     return;
   }
   pool::PeLine& line = lines[from_pe ? s->pe : way_of(entry)];
+  const uint16_t hop = from_pe ? hop_back(packet, *s) : uint16_t{0};
   if (unsigned mtu; !from_pe && !fits(packet, line, s->flags, mtu)) [[unlikely]]
     return too_big(packet, mtu);
   count_packet(line, s->service, packet.mbuf->pkt_len);
   if (s->flags & session::kNat) [[unlikely]] {
     if (!nat_rewrite(packet, i, from_pe)) return;
-    if (from_pe) return to_client(packet, s->client_hop);
+    if (from_pe) return to_client(packet, hop);
   }
   to_pe(packet, line, s->flags);
 }

@@ -114,13 +114,14 @@ void Redirector::Impl::refuse(Packet& packet, ServiceIndex index, DropReason rea
 // Without a packet of the client's to answer: by what the session knows.
 bool Redirector::Impl::end_session(SessionIndex i) {
   const Session& s = sessions.at(i);
-  if (s.client_hop == 0) return false;
+  const SessionIndex by = reachable_by(i);
+  if (by == session::kNone) return false;
   ReplyPath path;
-  path.hop = hops[s.client_hop];
-  path.family = s.key.family;
-  const size_t size = s.key.family == 6 ? 16 : 4;
-  std::memcpy(path.to, sessions.addresses(i), size);
-  std::memcpy(path.from, sessions.addresses(i) + size, size);
+  path.hop = hops[sessions.at(by).client_hop];
+  path.family = sessions.at(by).key.family;
+  const size_t size = path.family == 6 ? 16 : 4;
+  std::memcpy(path.to, sessions.addresses(by), size);
+  std::memcpy(path.from, sessions.addresses(by) + size, size);
   path.from_port = s.key.destination_port;
   path.to_port = s.key.source_port;
   uint8_t frame[kMaxReply];

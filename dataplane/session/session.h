@@ -87,9 +87,10 @@ struct alignas(64) Session {
     uint32_t far_ports;                   // of a far alias: the source's in the low half
   };
   SessionIndex aliases = kNone;  // first of the session's; of an alias: the next
-  uint16_t client_hop = 0;       // where the client's packets came from; 0: not known
+  uint16_t client_hop = 0;       // where the client's packets with this key came from; 0: not known
   union {
     uint16_t pending_ms = 0;  // when tag_c_pending came: low bits of the clock of last_seen_ms
+    uint16_t pending_hop;     // `nat`: where its INIT came from, as client_hop
     uint16_t owner;           // of a remote alias: the worker whose session it is
     uint16_t vip;             // of another alias in direct return: the number of its VIP in its service
   };

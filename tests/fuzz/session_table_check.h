@@ -38,8 +38,10 @@ inline std::optional<std::string> broken_rule(const session::SessionTable& table
       if (!is_session(s.session)) return at("an alias has a session", i);
       const session::Session& whole = table.at(s.session);
       const bool copy = (s.flags & session::kFromPe) != 0 && s.state == session::State::established;
+      const uint16_t near_hop = table.at(s.counterpart).client_hop;
+      const uint16_t hop = near_hop != 0 ? near_hop : whole.client_hop;
       if (copy && (whole.state != s.state || whole.pe != s.far_pe || whole.service != s.service ||
-                   whole.client_hop != s.client_hop || (s.key.protocol == kSctp && whole.tag_c != s.tag_c)))
+                   hop != s.client_hop || (s.key.protocol == kSctp && whole.tag_c != s.tag_c)))
         return at("a copy says what its session does", i);
       ++aliases;
       continue;

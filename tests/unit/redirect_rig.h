@@ -40,6 +40,15 @@ struct PeSpec {
   std::vector<const char*> further = {};  // addresses
 };
 
+// Between clients and us: the last byte of its MAC address, and the port that it is at.
+struct Router {
+  uint8_t mac;
+  uint16_t port;
+  bool gets(const Frame& f) const { return f.port == port && f.bytes.at(5) == mac; }
+};
+// That of all frames but those of send_by().
+inline constexpr Router kRouter{kClientMac[5], 3};
+
 // The next hop of 10.0.0.N and fd00::N is number N, on port N % 4, with MAC 02:00:00:00:01:N. Others have
 // none, but 10.9.x.x, which is behind the router 10.0.0.9 (off-link).
 class Rig {
@@ -126,7 +135,7 @@ class Rig {
     redirector->set_services(services.get());
   }
 
-  static rte_mbuf* mbuf(const Bytes& frame, uint16_t port = 3) {
+  static rte_mbuf* mbuf(const Bytes& frame, uint16_t port = kRouter.port) {
     rte_mbuf* m = rte_pktmbuf_alloc(mbuf_pool());
     std::memcpy(rte_pktmbuf_append(m, static_cast<uint16_t>(frame.size())), frame.data(), frame.size());
     m->port = port;
@@ -141,6 +150,12 @@ class Rig {
     return collect();
   }
   std::vector<Frame> send(const Bytes& frame) { return burst({frame}); }
+  std::vector<Frame> send_by(const Router& router, Bytes frame) {
+    frame.at(11) = router.mac;
+    rte_mbuf* m = mbuf(frame, router.port);
+    redirector->process(&m, 1, now_us, out);
+    return collect();
+  }
 
   // What the last call left behind.
   std::vector<Frame> collect() {
