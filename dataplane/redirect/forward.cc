@@ -27,7 +27,8 @@ void Redirector::Impl::to_pe(Packet& packet, const pool::PeLine& to, uint8_t fla
   const Tunnel tunnel = tunnel_of(flags);
   if (const unsigned outer = tunnel_overhead(tunnel, pe.family); packet.ip_length() + outer > hop.mtu)
       [[unlikely]]
-    return in_pieces(packet, to, flags, hop.mtu > outer ? hop.mtu - outer : 0);
+    return in_pieces(packet, hop.mtu > outer ? hop.mtu - outer : 0,
+                     [&](Packet& piece) { to_pe(piece, to, flags); });
   if (tunnel != Tunnel::none) {
     switch (encapsulate(mbuf, packet.info, tunnel, pe, tunnel_sources[hop.port_id], outer_id)) {
       case Encapsulated::done:
@@ -72,6 +73,10 @@ bool set_vlan(rte_mbuf* mbuf, bool tagged, uint16_t tci) {
 void Redirector::Impl::to_client(Packet& packet, uint16_t client_hop) {
   const ClientHop& hop = hops[client_hop];
   if (client_hop == 0 || hop.port_id >= kMaxPorts) return drop(packet.mbuf, DropReason::no_next_hop);
+  if (unsigned mtu = 0; packet.ip_length() > port_mtus[hop.port_id]) [[unlikely]] {
+    if (!fits_back(packet, client_hop, mtu)) return drop(packet.mbuf, DropReason::too_big);
+    return in_pieces(packet, mtu, [&](Packet& piece) { to_client(piece, client_hop); });
+  }
   const bool tagged = packet.info.l3_offset > wire::kEtherHeader;
   if (tagged || hop.vlan_tci != 0) {
     if (!set_vlan(packet.mbuf, tagged, hop.vlan_tci)) return drop(packet.mbuf, DropReason::no_mbuf);

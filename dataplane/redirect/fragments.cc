@@ -140,7 +140,9 @@ void Redirector::Impl::further_fragment(Packet& packet) {
   }
   pool::PeLine& line = lines[way->pe];
   if (line.deaths != way->deaths) return drop(packet.mbuf, DropReason::pe_dead);
-  if (unsigned mtu; !way->from_pe && !fits(packet, line, way->flags, mtu)) return too_big(packet, mtu);
+  if (unsigned mtu;
+      way->from_pe ? !fits_back(packet, way->client_hop, mtu) : !fits(packet, line, way->flags, mtu))
+    return too_big(packet, mtu);
   count_packet(line, way->service, packet.mbuf->pkt_len);
   if ((way->flags & session::kNat) != 0) {
     const size_t n = 2 * packet.address_size();

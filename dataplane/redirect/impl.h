@@ -136,8 +136,13 @@ struct Redirector::Impl {
   // ---- too_big.cc
   // False: more than the way to the PE carries, and not to be cut; `mtu`: what the client may send.
   bool fits(const Packet& packet, const pool::PeLine& pe, uint8_t flags, unsigned& mtu) const;
+  bool fits_back(const Packet& packet, uint16_t client_hop, unsigned& mtu) const;  // to the client
   void too_big(Packet& packet, unsigned mtu);
-  void in_pieces(Packet& packet, const pool::PeLine& pe, uint8_t flags, unsigned mtu);
+  // Cuts the packet, which is gone then, and gives each piece to `send`.
+  template <typename Send>
+  void in_pieces(Packet& packet, unsigned mtu, const Send& send);
+  static constexpr unsigned kMaxPieces = 16;
+  unsigned cut(Packet& packet, unsigned mtu, rte_mbuf** pieces, PacketInfo* infos);
   bool may_send_icmp_error();  // or pass one on; false: counted as icmp_rate
 
   // ---- fragments.cc
@@ -324,6 +329,7 @@ struct Redirector::Impl {
   const drivers::NextHop* const next_hops;
   const uint32_t max_next_hops;
   const TunnelSources tunnel_sources;
+  const PortMtus port_mtus;
   DropCounters& drops;
   ServiceCounters* const counters;
   std::unique_ptr<session::SessionTable> owned_sessions;
@@ -366,5 +372,16 @@ struct Redirector::Impl {
   uint32_t pressure_until_ms = 0;
   bool pressure = false;
 };
+
+template <typename Send>
+void Redirector::Impl::in_pieces(Packet& packet, unsigned mtu, const Send& send) {
+  rte_mbuf* pieces[kMaxPieces];
+  PacketInfo infos[kMaxPieces];
+  const unsigned n = cut(packet, mtu, pieces, infos);
+  for (unsigned i = 0; i < n; ++i) {
+    Packet piece{pieces[i], infos[i]};
+    send(piece);
+  }
+}
 
 }  // namespace poolgate::redirect

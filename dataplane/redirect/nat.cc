@@ -178,7 +178,8 @@ bool Redirector::Impl::nat_back(rte_mbuf* mbuf, const PacketInfo& info, Session&
     return false;
   pool::PeLine& line = lines[alias.far_pe];
   const ClientHop& hop = hops[alias.client_hop];
-  if (hop.vlan_tci != 0 || hop.port_id >= kMaxPorts) [[unlikely]]
+  if (hop.vlan_tci != 0 || hop.port_id >= kMaxPorts ||
+      info.l4_length + wire::kIpv4Header > port_mtus[hop.port_id]) [[unlikely]]
     return false;
   auto* frame = rte_pktmbuf_mtod(mbuf, uint8_t*);
   const uint8_t* p = frame + kPlainTransport;

@@ -13,6 +13,15 @@
 #include "dataplane/redirect/wire.h"
 
 namespace poolgate::redirect {
+namespace {
+
+PortMtus known_mtus(PortMtus mtus) {
+  for (uint16_t& mtu : mtus) mtu = mtu != 0 ? mtu : UINT16_MAX;
+  return mtus;
+}
+
+}  // namespace
+
 Redirector::Impl::Impl(const RedirectorOptions& options, std::unique_ptr<session::SessionTable> table,
                        std::unique_ptr<ClientHops> client_hops, ServiceCounters* service_counters)
     : worker(options.worker),
@@ -23,6 +32,7 @@ Redirector::Impl::Impl(const RedirectorOptions& options, std::unique_ptr<session
       next_hops(options.next_hops),
       max_next_hops(options.max_next_hops),
       tunnel_sources(options.tunnel_sources),
+      port_mtus(known_mtus(options.port_mtus)),
       drops(*options.drops),
       counters(service_counters),
       owned_sessions(std::move(table)),
@@ -226,7 +236,7 @@ void Redirector::Impl::hit(Packet& packet, SessionIndex entry) {
   }
   pool::PeLine& line = lines[from_pe ? s->pe : way_of(entry)];
   const uint16_t hop = from_pe ? hop_back(packet, *s) : uint16_t{0};
-  if (unsigned mtu; !from_pe && !fits(packet, line, s->flags, mtu)) [[unlikely]]
+  if (unsigned mtu; from_pe ? !fits_back(packet, hop, mtu) : !fits(packet, line, s->flags, mtu)) [[unlikely]]
     return too_big(packet, mtu);
   count_packet(line, s->service, packet.mbuf->pkt_len);
   if (s->flags & session::kNat) [[unlikely]] {

@@ -62,6 +62,9 @@ struct Output {
   rte_mbuf* exception[kMaxBurst];
 };
 
+// By port id, in bytes of IP; 0: not known.
+using PortMtus = std::array<uint16_t, kMaxPorts>;
+
 struct RedirectorOptions {
   unsigned worker = 0;
   uint32_t sessions = 1'000'000;
@@ -79,6 +82,7 @@ struct RedirectorOptions {
   const drivers::NextHop* next_hops = nullptr;  // the drivers' table, indexed by NextHopIndex
   uint32_t max_next_hops = 0;
   TunnelSources tunnel_sources;        // for services of ipip and gue
+  PortMtus port_mtus{};                // for what `nat` sends to clients
   DropCounters* drops = nullptr;       // the worker's; must outlive the redirector
   uint64_t random_seed = 0;            // 0: from the kernel
   const Handover* handover = nullptr;  // to the other workers that receive; nullptr: there is none

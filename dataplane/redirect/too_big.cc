@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // A client's packet that is larger than the way to its PE carries: the client is told what fits (RFC 1191 §4,
 // RFC 8201 §4; outer headers taken off: RFC 2003 §5.1, RFC 2473 §7.1), or, where IPv4 lets it be cut, it goes
-// in pieces, each in an outer packet of its own.
+// in pieces, each in an outer packet of its own. In `nat` the same of a PE's and its client's port.
 #include <algorithm>
 
 #include "dataplane/redirect/checksum.h"
@@ -13,8 +13,7 @@ namespace poolgate::redirect {
 namespace {
 
 constexpr uint32_t kIcmpErrorRate = 1000;  // a second, of all workers
-constexpr unsigned kMaxPieces = 16;
-constexpr uint16_t kMinIpv6Mtu = 1280;  // RFC 8200 §5: nobody goes below
+constexpr uint16_t kMinIpv6Mtu = 1280;     // RFC 8200 §5: nobody goes below
 
 bool may_be_cut(const Packet& packet) {
   const uint8_t* ip = packet.l3();
@@ -39,6 +38,13 @@ bool Redirector::Impl::fits(const Packet& packet, const pool::PeLine& to, uint8_
   return packet.ip_length() <= mtu || may_be_cut(packet);
 }
 
+bool Redirector::Impl::fits_back(const Packet& packet, uint16_t client_hop, unsigned& mtu) const {
+  const uint16_t port = hops[client_hop].port_id;
+  if (client_hop == 0 || port >= kMaxPorts) return true;  // to_client() says so
+  mtu = port_mtus[port];
+  return packet.ip_length() <= mtu || may_be_cut(packet);
+}
+
 void Redirector::Impl::too_big(Packet& packet, unsigned mtu) {
   drops.add(DropReason::too_big);
   if (may_send_icmp_error()) {
@@ -54,8 +60,9 @@ void Redirector::Impl::too_big(Packet& packet, unsigned mtu) {
   rte_pktmbuf_free(packet.mbuf);
 }
 
-// RFC 791 §3.2. Frees the packet, which may be a fragment itself.
-void Redirector::Impl::in_pieces(Packet& packet, const pool::PeLine& pe, uint8_t flags, unsigned mtu) {
+// RFC 791 §3.2. Frees the packet, which may be a fragment itself. Returns how many pieces it made; 0: it was
+// dropped.
+unsigned Redirector::Impl::cut(Packet& packet, unsigned mtu, rte_mbuf** pieces, PacketInfo* infos) {
   using namespace wire;
   const uint8_t* ip = packet.l3();
   // The first piece has the header as it is, the others one without the options that are the first's alone.
@@ -69,19 +76,26 @@ void Redirector::Impl::in_pieces(Packet& packet, const pool::PeLine& pe, uint8_t
   const size_t first_step = room(header), step = room(further_header);
   const size_t payload = packet.info.l4_length,
                link = packet.info.l3_offset;  // with a VLAN tag, if it has one
-  if (first_step == 0 || (payload - std::min(payload, first_step) + step - 1) / step + 1 > kMaxPieces ||
-      generated + kMaxPieces > kMaxGenerated)
-    return drop(packet.mbuf, DropReason::too_big);
+  const size_t needed =
+      first_step == 0 ? SIZE_MAX : 1 + (payload - std::min(payload, first_step) + step - 1) / step;
+  // The packet's own place is one of them.
+  if (needed > kMaxPieces || generated + needed - 1 > kMaxGenerated) {
+    drop(packet.mbuf, DropReason::too_big);
+    return 0;
+  }
   const unsigned before = get16(ip + 6) & 0x3fffu;  // of a fragment: its offset, and whether more follow
+  unsigned made = 0;
   for (size_t at = 0, n = 0; at < payload; at += n) {
     const uint8_t* from_header = at == 0 ? ip : further;
     const size_t own = at == 0 ? header : further_header;
     n = std::min(at == 0 ? first_step : step, payload - at);
     const size_t length = own + n;
     rte_mbuf* piece = mempool == nullptr ? nullptr : rte_pktmbuf_alloc(mempool);
+    if (piece != nullptr) pieces[made++] = piece;
     if (piece == nullptr || link + length > rte_pktmbuf_tailroom(piece)) {
-      if (piece != nullptr) rte_pktmbuf_free(piece);
-      return drop(packet.mbuf, DropReason::no_mbuf);
+      for (unsigned i = 0; i < made; ++i) rte_pktmbuf_free(pieces[i]);
+      drop(packet.mbuf, DropReason::no_mbuf);
+      return 0;
     }
     auto* frame = reinterpret_cast<uint8_t*>(rte_pktmbuf_append(piece, static_cast<uint16_t>(link + length)));
     std::memcpy(frame, packet.frame(), link);
@@ -95,15 +109,14 @@ void Redirector::Impl::in_pieces(Packet& packet, const pool::PeLine& pe, uint8_t
     const auto from = static_cast<uint32_t>(packet.info.l4_offset + at);
     const void* bytes = rte_pktmbuf_read(packet.mbuf, from, static_cast<uint32_t>(n), to + own);
     if (bytes != nullptr && bytes != to + own) std::memcpy(to + own, bytes, n);
-    PacketInfo info = packet.info;
+    PacketInfo& info = infos[made - 1] = packet.info;
     info.kind = PacketKind::fragment;
     info.l4_offset = static_cast<decltype(info.l4_offset)>(link + own);
     info.l4_length = static_cast<uint16_t>(n);
-    ++generated;
-    Packet part{piece, info};
-    to_pe(part, pe, flags);
   }
+  generated += made - 1;
   rte_pktmbuf_free(packet.mbuf);
+  return made;
 }
 
 }  // namespace poolgate::redirect

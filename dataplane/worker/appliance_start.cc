@@ -331,6 +331,7 @@ Result<bool> Appliance::start_workers() {
     options.pools = pools_.get();
     options.neighbours = neighbours_.get();
     options.tunnel_sources = tunnel_sources();
+    for (const auto& twin : twins_) options.port_mtus[twin.port.port_id] = twin.port.mtu;
     options.doorbell = &doorbell_;
     options.forwarding = &forwarding_;
     auto worker = Worker::create(options);

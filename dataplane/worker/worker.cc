@@ -61,6 +61,7 @@ Result<std::unique_ptr<Worker>> Worker::create(const WorkerOptions& options) {
   redirect.next_hops = options.neighbours->table().data();
   redirect.max_next_hops = options.neighbours->table().capacity();
   redirect.tunnel_sources = options.tunnel_sources;
+  redirect.port_mtus = options.port_mtus;
   redirect.drops = &worker->drops_;
   redirect.handover = options.handover;
   auto redirector = redirect::Redirector::create(redirect);

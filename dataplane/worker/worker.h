@@ -45,6 +45,7 @@ struct WorkerOptions {
   pool::PoolTable* pools = nullptr;
   const drivers::Neighbours* neighbours = nullptr;
   redirect::TunnelSources tunnel_sources;
+  redirect::PortMtus port_mtus{};
   Doorbell* doorbell = nullptr;
   const redirect::Handover* handover = nullptr;   // to the other workers that receive
   const std::atomic<bool>* forwarding = nullptr;  // false: packets stay in the device (testpmd's `stop`)

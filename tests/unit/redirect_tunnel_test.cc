@@ -167,6 +167,27 @@ TEST_P(EveryTunnel, RFC_1191_4_RFC_4443_3_2_what_does_not_fit_is_answered_with_t
   EXPECT_EQ(rig->dropped(DropReason::icmp_rate), 300u - answered);
 }
 
+// RFC 791 §3.2. As many as a call can leave behind, whatever the largest number of pieces could be.
+TEST_P(EveryTunnel, a_whole_burst_of_datagrams_that_must_be_cut_in_two_goes_out) {
+  const Case c = GetParam();
+  if (c.inner_v6) return;
+  const auto rig = make(c, config::Protocol::udp);
+  const auto burst_of = [&](size_t payload) {
+    Bytes large = udp(client(false), std::string(payload, 'q'));
+    set16(large, 20, 0);
+    set16(large, 24, 0);
+    set16(large, 24, internet_checksum(slice(large, 14, 20)));
+    return std::vector<Bytes>(64, large);
+  };
+  const auto pieces = rig->burst(burst_of(1500 - 28));
+  EXPECT_EQ(pieces.size(), 128u);
+  for (const Frame& f : pieces) EXPECT_LE(f.bytes.size(), 1514u);
+  EXPECT_EQ(rig->dropped(DropReason::too_big), 0u);
+  rig->hop(21).mtu = 800;
+  EXPECT_EQ(rig->burst(burst_of(1600)).size(), 32u * 3) << "of three each, no more than there is room for";
+  EXPECT_EQ(rig->dropped(DropReason::too_big), 32u);
+}
+
 // A router behind our next hop: its word is about our packet, and comes to us.
 Bytes too_big_about(const Bytes& outer, const IpAddress& to, unsigned mtu, size_t quoted) {
   const IpAddress router = ip(to.is_v6() ? "2001:db8:f::1" : "198.51.100.250");
