@@ -29,6 +29,8 @@ void Redirector::Impl::to_pe(Packet& packet, const pool::PeLine& to, uint8_t fla
       [[unlikely]]
     return in_pieces(packet, hop.mtu > outer ? hop.mtu - outer : 0,
                      [&](Packet& piece) { to_pe(piece, to, flags); });
+  sent_to = static_cast<pool::PeSlotIndex>(&to - lines);
+  sent_as = flags;
   if (tunnel != Tunnel::none) {
     switch (encapsulate(mbuf, packet.info, tunnel, pe, tunnel_sources[hop.port_id], outer_id)) {
       case Encapsulated::done:

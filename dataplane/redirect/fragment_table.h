@@ -32,6 +32,7 @@ struct FragmentWay {
   uint16_t client_hop = 0;
   uint8_t flags = 0;  // the session's
   bool from_pe = false;
+  bool steered = false;         // no session's
   uint8_t handed_to = kNobody;  // the worker that the first one was handed to
   static constexpr uint8_t kNobody = UINT8_MAX;
 };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Fragments to a service, and in `nat` from a PE: the first goes as the whole packet would have gone, and
-// teaches the way that the others then take. What comes before its first fragment is dropped.
+// teaches the way that the others then take, also where it had no session's key. What comes before its first
+// fragment is dropped.
 #include "dataplane/redirect/checksum.h"
 #include "dataplane/redirect/impl.h"
 #include "dataplane/redirect/wire.h"
@@ -86,6 +87,9 @@ void Redirector::Impl::first_fragment(Packet& packet) {
   uint8_t addresses[32];
   std::memcpy(addresses, whole.addresses(), 2 * whole.address_size());
   SessionIndex entry = sessions.find(info.flow, info.hash, addresses);
+  const ServiceIndex service =
+      entry == session::kNone ? services->classify(whole.frame(), info).service : kNoService;
+  sent_to = pool::kNoPeSlot;
   if (others != nullptr) others->last_given_to = FragmentWay::kNobody;
   entry == session::kNone ? miss(whole) : hit(whole, entry);
   if (others != nullptr && others->last_given_to != FragmentWay::kNobody) {
@@ -94,7 +98,20 @@ void Redirector::Impl::first_fragment(Packet& packet) {
     return;
   }
   entry = sessions.find(info.flow, info.hash, addresses);
-  if (entry != session::kNone) teach(id, info, entry, addresses);
+  if (entry != session::kNone) return teach(id, info, entry, addresses);
+  if (sent_to == pool::kNoPeSlot) return;
+  // Without a key: it was found by its tag, or steered.
+  if (whole.entry != session::kNone && sessions.valid(whole.entry))
+    return teach(id, info, whole.entry, addresses);
+  FragmentWay& way = fragments.place(id, now_ms);
+  way.handed_to = FragmentWay::kNobody;
+  way.steered = true;
+  way.from_pe = false;
+  way.pe = sent_to;
+  way.deaths = lines[sent_to].deaths;
+  way.service = service;
+  way.flags = sent_as;
+  way.hash = info.hash;
 }
 
 void Redirector::Impl::teach(const FragmentKey& id, const PacketInfo& info, SessionIndex entry,
@@ -107,6 +124,7 @@ void Redirector::Impl::teach(const FragmentKey& id, const PacketInfo& info, Sess
   way.pe = way.from_pe ? s.pe : way_of(entry);
   way.deaths = way.pe == s.pe ? s.deaths : lines[way.pe].deaths;
   way.service = s.service;
+  way.steered = false;
   way.flags = s.flags;
   way.hash = info.hash;
   const SessionIndex other = sessions.at(entry).counterpart;
@@ -143,7 +161,10 @@ void Redirector::Impl::further_fragment(Packet& packet) {
   if (unsigned mtu;
       way->from_pe ? !fits_back(packet, way->client_hop, mtu) : !fits(packet, line, way->flags, mtu))
     return too_big(packet, mtu);
-  count_packet(line, way->service, packet.mbuf->pkt_len);
+  if (way->steered)
+    count(way->service, &ServiceCounters::steered);
+  else
+    count_packet(line, way->service, packet.mbuf->pkt_len);
   if ((way->flags & session::kNat) != 0) {
     const size_t n = 2 * packet.address_size();
     if (packet.info.flow.family == 4) {

@@ -346,6 +346,9 @@ struct Redirector::Impl {
   uint32_t random_state;
   std::unique_ptr<Peers> others;  // null: this worker is the only one that receives
   uint16_t outer_id = 0;          // IPv4 ID of the last tunnel packet that may be fragmented
+  // Where the last packet that left for a PE went: fragments without a key follow their first (fragments.cc).
+  pool::PeSlotIndex sent_to = pool::kNoPeSlot;
+  uint8_t sent_as = 0;  // the flags that to_pe() had
 
   PendingInits pending_inits;
   ReplacedTags replaced_tags;

@@ -144,11 +144,12 @@ INSTANTIATE_TEST_SUITE_P(
 
 class RedirectFragment : public ::testing::Test {
  protected:
-  void begin(config::Protocol protocol, config::Mode mode = config::Mode::l2, uint16_t pe_port = 3868) {
+  void begin(config::Protocol protocol, config::Mode mode = config::Mode::l2, uint16_t pe_port = 3868,
+             config::Selection selection = config::Selection::policy) {
     rig = std::make_unique<Rig>(protocol == config::Protocol::udp   ? TransportType::udp
                                 : protocol == config::Protocol::tcp ? TransportType::tcp
                                                                     : TransportType::sctp);
-    rig->service(protocol, mode);
+    rig->service(protocol, mode).selection = selection;
     rig->redirector_options.tunnel_sources.fill({ip("10.0.0.254"), ip("fd00::fe")});
     rig->set_pool({{21, "10.0.0.21", pe_port}});
     rig->start();
@@ -262,6 +263,64 @@ TEST_F(RedirectFragment, RFC_1858_one_that_overlaps_the_transport_header_is_drop
   EXPECT_TRUE(rig->send(overlap).empty());
   EXPECT_EQ(rig->dropped(DropReason::fragment), 1u);
   EXPECT_EQ(rig->send(pieces[1]).size(), 1u);
+}
+
+// Whose first fragment went without a key of its own: by its tag, or by rendezvous.
+TEST_F(RedirectFragment, those_of_an_association_that_was_found_by_its_tag_follow_the_first) {
+  for (const config::Mode mode : {config::Mode::l2, config::Mode::ipip, config::Mode::nat}) {
+    SCOPED_TRACE(to_string(mode));
+    begin(config::Protocol::sctp, mode);
+    rig->send(sctp(client, 0, init_chunk(7)));
+    rig->send(sctp(client, 9, cookie_echo()));
+    Flow stranger = client;
+    stranger.from = ip("198.18.0.1");
+    const Bytes sent = sctp(stranger, 9, data_chunk(std::string(1400, 'd')));
+    const auto got = rig->burst(cut(sent, 3));
+    ASSERT_EQ(got.size(), 3u);
+    for (const Frame& f : got) EXPECT_EQ(f.destination_mac(), (Bytes{2, 0, 0, 0, 1, 21}));
+    const Frame whole{0, join(got, mode == config::Mode::ipip ? 34 : 14)};
+    EXPECT_EQ(whole.from(), stranger.from);
+    EXPECT_EQ(whole.to(), mode == config::Mode::nat ? ip("10.0.0.21") : client.to);
+    EXPECT_TRUE(whole.checksums_right());
+    EXPECT_EQ(rig->dropped(DropReason::fragment), 0u);
+  }
+}
+
+TEST_F(RedirectFragment, those_of_a_steered_packet_follow_the_first_until_its_pe_dies) {
+  for (const config::Mode mode : {config::Mode::l2, config::Mode::gue}) {
+    SCOPED_TRACE(to_string(mode));
+    begin(config::Protocol::sctp, mode, 3868, config::Selection::rendezvous);
+    rig->set_pool({{21, "10.0.0.21", 3868}, {22, "10.0.0.22", 3868}, {23, "10.0.0.23", 3868}});
+    const auto steered = [&] {
+      return rig->redirector->counters(rig->services->services()[0].index).steered.load();
+    };
+    for (unsigned n = 1; n <= 8; ++n) {
+      Flow f = client;
+      f.from_port = static_cast<uint16_t>(40000 + n);
+      const Bytes sent = sctp(f, 9, data_chunk(std::string(1400, 'd')));
+      const auto got = rig->burst(cut(sent, n));
+      ASSERT_EQ(got.size(), 3u);
+      for (const Frame& piece : got) EXPECT_EQ(pe_of(piece), pe_of(got[0]));
+      EXPECT_EQ(steered(), 3 * n);
+      EXPECT_EQ(slice(join(got, mode == config::Mode::gue ? 46 : 14), 34, 1400), slice(sent, 34, 1400));
+    }
+    EXPECT_EQ(rig->redirector->session_stats().sessions, 0u);
+    const auto pieces = cut(sctp(client, 9, data_chunk(std::string(1400, 'd'))), 99);
+    const auto first = rig->send(pieces[0]);
+    ASSERT_EQ(first.size(), 1u);
+    rig->pe_down(pe_of(first[0]));
+    EXPECT_TRUE(rig->send(pieces[1]).empty());
+    EXPECT_EQ(rig->dropped(DropReason::pe_dead), 1u);
+  }
+}
+
+// Nothing goes where nothing went.
+TEST_F(RedirectFragment, those_of_a_packet_that_was_refused_or_dropped_follow_nothing) {
+  begin(config::Protocol::sctp);
+  const auto pieces = cut(sctp(client, 9, data_chunk(std::string(1400, 'd'))), 3);
+  EXPECT_TRUE(rig->burst(pieces).empty());
+  EXPECT_EQ(rig->dropped(DropReason::session_unknown), 1u);
+  EXPECT_EQ(rig->dropped(DropReason::fragment), 2u);
 }
 
 TEST_F(RedirectFragment, fragments_to_no_service_are_the_kernels) {
