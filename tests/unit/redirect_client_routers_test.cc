@@ -2,6 +2,7 @@
 // A client whose addresses are behind different routers: what goes to an address leaves by the router that
 // its packets come by, and only the association's own packets say which that is.
 #include "dataplane/session/session_table.h"
+#include "tests/fuzz/session_table_check.h"
 #include "tests/unit/icmp_builder.h"
 #include "tests/unit/nat_association.h"
 
@@ -20,6 +21,10 @@ const Bytes kSack = chunk(3, 0, Bytes(12));
 // A client of C1 behind kRouter and C2 behind kOther, and a PE of two addresses, and one of IPv6.
 class ClientRouters : public NatAssociation {
  protected:
+  void TearDown() override {
+    if (rig.redirector == nullptr) return;
+    EXPECT_EQ(broken_rule(rig.redirector->session_table(), rig.pools->slots().capacity()), std::nullopt);
+  }
   void associate(uint16_t pe_port = kPePort) {
     rig.service(config::Protocol::sctp, config::Mode::nat).vips = {kVip, kVip2, kVip6};
     rig.set_pool({{21, "10.0.0.21", pe_port, 1, channel::PeState::up, {"10.0.0.22", "fd00::15"}}});
