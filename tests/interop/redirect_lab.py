@@ -28,7 +28,10 @@ MODES = {4: {"l2": Mode(1, "l2", 4), "ipip": Mode(2, "ipip", 4), "gue": Mode(3, 
          6: {"l2": Mode(1, "l2", 6), "ipip": Mode(2, "ipip", 6), "gue": Mode(3, "gue", 6), "nat": Mode(4, "nat", 6),
              "routed": Mode(5, "nat", 6), "ipip-6in4": Mode(6, "ipip", 4), "gue-6in4": Mode(7, "gue", 4)}}
 SHARE_OF_MODE = 0.0125  # seconds: 80 messages a second together, whatever the modes, as guests without KVM are slow
-PLAIN = 9  # of a server without us: its port, and its client's, as a mode's
+# As a mode's number: of a server without us, and of services with rules of their own. These are nat before the servers and in the
+# pool of `routed`, so that nothing else runs for them, but for the one whose pool nobody is in.
+OTHERS = {"plain": 9, "hold": 10, "drain": 11, "empty": 12}
+RULES = {"hold": 'on_pe_death = "hold"', "drain": 'on_pe_death = "drain"'}
 # What a server's kernel takes out of a tunnel, by the families inside and outside, comes out of these devices.
 TUNNELS = {(4, 4): ("tunl0",), (6, 4): ("sit0",), (6, 6): ("pg2", "pg3")}
 BRIDGES = {"client": ("br-pu", "br-pu2"), "pe1": ("br-pe", "br-pe2"), "pe2": ("br-pe", "br-pe2")}
@@ -109,12 +112,13 @@ class Asker:
 
     def __init__(self, host, mode):
         self.host, self.mode, self.log = host, mode, f"ask-{mode}"
+        self.service = OTHERS.get(mode) or MODES[host.family][mode].number
+        self.port = 4000 + self.service
 
     def spec(self):
-        family = self.host.family
-        number = PLAIN if self.mode == "plain" else MODES[family][self.mode].number
+        family, number = self.host.family, self.service
         to, port = (addresses(family, "pe1")[0], 5000) if self.mode == "plain" else (VIPS[family][0], 7000)
-        return f"/share/{self.log}%{4000 + number}%{to}%{port + number}%{len(MODES[family]) * SHARE_OF_MODE}"
+        return f"/share/{self.log}%{self.port}%{to}%{port + number}%{len(MODES[family]) * SHARE_OF_MODE}"
 
     def records(self):
         lines = self.host.read(self.log).splitlines(keepends=True)[1:]
@@ -161,7 +165,7 @@ class RedirectLab:
     def __init__(self, family=4, workers=1):
         """`workers`: of those that receive; from two on the endpoint has one of its own."""
         self.lab, self.family, self.workers = Lab("pgk-"), family, workers
-        self.modes, self.vips = MODES[family], VIPS[family]
+        self.modes, self.vips, self.near = MODES[family], VIPS[family], "l2"  # near: whose resolutions the data plane answers
         self.hosts, self.askers = {}, {}
 
     def __enter__(self):
@@ -233,22 +237,28 @@ keepalive_timeout_ms = 10000
         for n, name in enumerate(("pu", "pe", "pe2", "pu2")):
             text += (f'[[port]]\nname = "{name}"\ndevice = "net_af_packet{n},iface=app{n},framecnt=1024"\ntap = "pg-{name}"\n'
                      f'addresses = ["10.0.{n + 1}.1/24", "fd00:{n + 1}::1/64"]\n')
+        snat = ("10.0.2.201", "10.0.3.201") if self.family == 4 else ("fd00:2::201", "fd00:3::201")  # addresses of ours, one a path
         for name, (n, mode, _) in self.modes.items():
-            nat = mode == "nat"  # on another port than the servers', and from addresses of ours, one a path
-            snat = ("10.0.2.201", "10.0.3.201") if self.family == 4 else ("fd00:2::201", "fd00:3::201")
-            text += f"""[[service]]
+            text += self.service(name, n, mode, name, f'snat = ["{snat[0]}", "{snat[1]}"]' if name == "nat" else "")
+        for name, rule in RULES.items():
+            text += self.service(name, OTHERS[name], "nat", "routed", rule)
+        text += self.service("empty", OTHERS["empty"], "nat", "nobody")
+        return text + f'[[pool]]\nhandle = "{self.near}"\nanswer_on_worker = true\n'
+
+    def service(self, name, number, mode, pool, more=""):
+        """In nat on another port than the servers'."""
+        return f"""[[service]]
 name = "{name}"
 vips = ["{self.vips[0]}", "{self.vips[1]}"]
 protocol = "sctp"
-port = {7000 + n}
-pool = "{name}"
+port = {7000 + number}
+pool = "{pool}"
 mode = "{mode}"
-prober = "{'sctp' if nat else 'heartbeat'}"
+prober = "{'sctp' if mode == 'nat' else 'heartbeat'}"
 probe_interval_ms = 200
 probe_count = 5
-{f'snat = ["{snat[0]}", "{snat[1]}"]' if name == 'nat' else ''}
+{more}
 """
-        return text
 
     def is_nat(self, mode):
         return self.modes[mode].mode == "nat"
@@ -263,6 +273,11 @@ probe_count = 5
         except AssertionError:  # it has no element
             return {}
         return {f"pe{int(row['pe'], 16)}": row for row in shown[f"pool {mode}"]}
+
+    def counts(self, service):
+        """How many of its clients were told that their server is dead, and how many that none serves them."""
+        row = self.show("service", service)["services"][0]
+        return row["aborted"], row["refused"]
 
     def sessions(self, mode):
         return [s for s in self.show("session", "all")["sessions"] if s["service"] == mode]
@@ -306,18 +321,29 @@ probe_count = 5
     def start_servers(self, pe, agents=True):
         """Unmodified programs, each with an agent beside it. In direct return they serve on the VIPs."""
         host = self.hosts[pe]
-        specs, commands = [f"/share/serve-plain%{5000 + PLAIN}%{','.join(host.own_addresses())}"], ""
-        for mode, (_, _, underlay) in self.modes.items():
-            own, registrar = addresses(underlay, pe), "10.0.2.1:3863" if underlay == 4 else "[fd00:2::1]:3863"
-            port, served = self.server_port(mode), own if self.is_nat(mode) else self.vips
-            asked = f"[{served[0]}]" if self.family == 6 else served[0]
-            specs.append(f"/share/serve-{mode}%{port}%{','.join(served)}")
-            if agents:
-                commands += (f"setsid {AGENT} register --registrar {registrar} --sctp kernel --pool {mode} --id 0x{pe[2]} "
-                             f"--transport sctp --port {port} --address {own[0]} --address {own[1]} --lifetime 600s --probe sctp "
-                             f"--probe-to {asked}:{port} --probe-interval 1s --probe-timeout 10s --probe-fall 1 "
-                             f"</dev/null >/share/agent-{mode} 2>&1 &\n")
+        specs = [f"/share/serve-plain%{5000 + OTHERS['plain']}%{','.join(host.own_addresses())}"]
+        specs += [f"/share/serve-{mode}%{self.server_port(mode)}%{','.join(self.served_on(pe, mode))}" for mode in self.modes]
+        commands = "".join(self.agent(pe, mode) for mode in self.modes) if agents else ""
         host.run(f"{commands} setsid python3 {PROGRAM} serve {pe} {' '.join(specs)} </dev/null >/share/serve 2>&1")
+
+    def agent(self, pe, mode):
+        """The command that has it registered."""
+        underlay, port, served = self.modes[mode].underlay, self.server_port(mode), self.served_on(pe, mode)[0]
+        own, asked = addresses(underlay, pe), f"[{served}]" if self.family == 6 else served
+        return (f"setsid {AGENT} register --registrar {'10.0.2.1' if underlay == 4 else '[fd00:2::1]'}:3863 --sctp kernel --pool {mode} "
+                f"--id 0x{pe[2]} --transport sctp --port {port} --address {own[0]} --address {own[1]} --lifetime 600s --probe sctp "
+                f"--probe-to {asked}:{port} --probe-interval 1s --probe-timeout 10s --probe-fall 1 </dev/null >/share/agent-{mode} 2>&1 &\n")
+
+    def start_agent(self, pe, mode):
+        self.hosts[pe].run(self.agent(pe, mode))
+
+    def end_agent(self, pe, mode):
+        """It deregisters its server."""
+        self.hosts[pe].run(f"pkill -TERM -f '[p]oolgate-agent register .*--pool {mode} '")
+        wait_until(lambda: pe not in self.elements(mode), 60, f"{pe} to leave the pool {mode}")
+
+    def served_on(self, pe, mode):
+        return addresses(self.modes[mode].underlay, pe) if self.is_nat(mode) else self.vips
 
     def server_port(self, mode):
         return (5000 if self.is_nat(mode) else 7000) + self.modes[mode].number
@@ -355,13 +381,25 @@ probe_count = 5
 
     def begin_with(self, pe):
         """Ends what clients there are, and starts new ones that this server gets."""
-        others = [n for n in ("pe1", "pe2") if n != pe]
         self.hosts["client"].run("pkill -9 -f '[s]ctp_program.py ask'", check=False)
+        self.start_clients_with(pe, *self.modes)
+
+    def start_clients_with(self, pe, *modes):
+        """Each has an association with it then."""
+        others = [n for n in ("pe1", "pe2") if n != pe]
         self.set_pes("drain", *others)
-        self.start_clients(*self.modes)
-        for mode in self.modes:
+        self.start_clients(*modes)
+        for mode in modes:
             self.askers[mode].number()
         self.set_pes("up", *others)
+
+    def resolve(self, pool, seconds=60):
+        """Asked for by the client's kernel: {PE: (its addresses, its port)}; empty if nobody answers for so long."""
+        registrar = "10.0.1.1:3863" if self.family == 4 else "[fd00:1::1]:3863"
+        status, output = self.hosts["client"].call(f"{AGENT} resolve {pool} --registrar {registrar} --sctp kernel --json 2>/share/resolve",
+                                                   seconds)
+        elements = json.loads(output)["elements"] if status == 0 else []
+        return {f"pe{int(e['id'], 16)}": e for e in elements}
 
     def set_pes(self, state, *pes):
         for mode in self.modes:

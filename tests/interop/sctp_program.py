@@ -4,6 +4,7 @@
     sctp_program.py serve NAME LOG%PORT%ADDRESS,ADDRESS...        answers each message with NAME in front of it
     sctp_program.py ask LOCAL,LOCAL LOG%LOCAL_PORT%TO%PORT%SECONDS...
                                       keeps an association, sends a numbered message each SECONDS
+    sctp_program.py connect TO PORT   says what came of connect(): "connected", or the name of its error
 
 One process for each LOG, which begins with its pid. The client begins the next association, from the same port, as soon as
 the last one is over. After SIGTERM it waits for the answers that are due, ends its association in order (RFC 9260 9.2), and
@@ -164,8 +165,17 @@ class Client:
             select.select([self.socket], [], [], max(0.0, due - time.monotonic()))
 
 
+def connect(to, port):
+    """On a one-to-one socket, where the kernel tells an ABORT (ECONNREFUSED) from silence (ETIMEDOUT)."""
+    with socket.socket(socket.AF_INET6 if ":" in to else socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_SCTP) as s:
+        error = s.connect_ex((to, int(port)))
+    print(errno.errorcode.get(error, error) if error else "connected")
+
+
 def main():
     what, whose = sys.argv[1:3]
+    if what == "connect":
+        return connect(whose, sys.argv[3])
     for spec in sys.argv[3:]:
         log, *rest = spec.split("%")
         if os.fork() == 0:
