@@ -41,7 +41,7 @@ QUICK = """sysctl -qw net.sctp.rto_min=200 net.sctp.rto_initial=200 net.sctp.rto
   net.sctp.path_max_retrans=2 net.sctp.association_max_retrans={retrans} net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0
 for device in eth0 eth1; do sysctl -qw net.ipv4.conf.$device.rp_filter=0; ip link set $device up; done
 """
-CLIENT_SETUP = QUICK.format(retrans=8) + """
+CLIENT_SETUP = QUICK.format(retrans=16) + """
 ip addr add 10.0.1.21/24 dev eth0; ip addr add 10.0.4.21/24 dev eth1
 ip route add 192.0.2.1 via 10.0.1.1; ip route add 192.0.2.2 via 10.0.4.1
 ip route add 10.0.2.0/24 via 10.0.1.254; ip route add 10.0.3.0/24 via 10.0.4.254
