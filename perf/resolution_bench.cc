@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A handle resolution through everything but the wire: a client's endpoint, ours, the channel, a whole
-// registrar, or answered in its place; all in one thread, so that its CPU time is the cost. Beside it a bare
-// usrsctp echo of the same request and response sizes. The pool has five PEs by round robin. No CRC32c on
-// either side: the NIC's.
+// A handle resolution through everything but the wire: a client's endpoint, frames, ours as a worker's stage,
+// the channel, a whole registrar, or answered in its place; all in one thread, so that its CPU time is the
+// cost. Beside it a bare usrsctp echo of the same request and response sizes. The pool has five PEs by round
+// robin. No CRC32c on either side: the NIC's.
 #include <benchmark/benchmark.h>
 
 #include <cstdio>
 #include <cstdlib>
 
 #include "perf/bare_echo.h"
+#include "perf/bench_eal.h"
 #include "perf/paired.h"
 #include "perf/resolution_rig.h"
 
@@ -58,4 +59,7 @@ BENCHMARK_CAPTURE(p99, worker, true)->Name("resolution/worker/5PEs/p99")->Iterat
 
 }  // namespace
 
-BENCHMARK_MAIN();
+int main(int argc, char** argv) {
+  if (!perf::start_eal(argv[0])) return 1;
+  return perf::run_benchmarks(argc, argv);
+}
