@@ -72,8 +72,9 @@ Verdict Redirector::Impl::sctp_control(Packet& packet, SessionIndex i, bool from
       !is_end(packet.l4()[wire::kSctpHeader]))
     other_tag(i, tag);
   const uint32_t own = from_pe ? s.tag_c : s.tag_p, peers = from_pe ? s.tag_p : s.tag_c;
-  const bool init = packet.l4_readable() > wire::kSctpHeader && packet.l4()[wire::kSctpHeader] == sctp::kInit;
-  if (own != 0 && tag == own && !init) {  // no INIT has a tag (RFC 9260 §8.5.1 A)
+  const bool is_init =
+      packet.l4_readable() > wire::kSctpHeader && packet.l4()[wire::kSctpHeader] == sctp::kInit;
+  if (own != 0 && tag == own && !is_init) {  // no INIT has a tag (RFC 9260 §8.5.1 A)
     s.last_seen_ms = now_ms;
     // Picked up by its COOKIE ECHO: a second packet with the same tag.
     if (s.state == State::half_open && !nat) confirm(i);
