@@ -26,6 +26,7 @@ struct Header {
   // Set last, when all the rest is in place.
   uint64_t complete;
   uint64_t alive_ms;
+  uint64_t beside;  // 0: its maker did not say
 };
 constexpr uint64_t kComplete = 0x706f6f6c67617465;  // "poolgate"
 
@@ -62,7 +63,7 @@ bool populate(void* base, size_t bytes, int fd) {
 }  // namespace
 
 // Opens the file, and says in note_ why what is in it cannot be used, if so.
-Result<bool> MappedFile::open_file(const std::string& path, const Layout& layout) {
+Result<bool> MappedFile::open_file(const std::string& path, const Layout& layout, uint64_t beside) {
   fd_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
   if (fd_ < 0) return failure(path, "dataplane.session_dir");
   if (flock(fd_, LOCK_EX | LOCK_NB) != 0) return failure(path, "in use by another process");
@@ -88,13 +89,16 @@ Result<bool> MappedFile::open_file(const std::string& path, const Layout& layout
     differ("a number of entries of", found.layout.entries, layout.entries);
   else if (found.bytes != size_ || static_cast<size_t>(st.st_size) != mapped_)
     note_ = path + ": cut short or stretched: begun anew";
+  else if (found.beside != 0 && found.beside != beside)
+    note_ = path + ": has numbers of another file, which is gone or was begun anew: begun anew, too";
   else
     attached_ = true;
   if (!attached_ && ftruncate(fd_, 0) != 0) return failure(path, "truncate");
   return true;
 }
 
-Result<MappedFile> MappedFile::open(const std::string& path, size_t bytes, const Layout& layout) {
+Result<MappedFile> MappedFile::open(const std::string& path, size_t bytes, const Layout& layout,
+                                    uint64_t beside) {
   MappedFile file;
   file.size_ = bytes;
   file.mapped_ = round_up(bytes + kHeaderBytes, kHugePage);
@@ -105,7 +109,7 @@ Result<MappedFile> MappedFile::open(const std::string& path, size_t bytes, const
     base = mmap(nullptr, file.mapped_, PROT_READ | PROT_WRITE, flags | MAP_HUGETLB | MAP_POPULATE, -1, 0);
     if (base == MAP_FAILED) base = mmap(nullptr, file.mapped_, PROT_READ | PROT_WRITE, flags, -1, 0);
   } else {
-    if (auto opened = file.open_file(path, layout); !opened) return opened.error();
+    if (auto opened = file.open_file(path, layout, beside); !opened) return opened.error();
     if (!file.attached_ && ftruncate(file.fd_, static_cast<off_t>(file.mapped_)) != 0)
       return failure(path, "truncate");
     base = mmap(nullptr, file.mapped_, PROT_READ | PROT_WRITE, MAP_SHARED, file.fd_, 0);
@@ -121,8 +125,9 @@ Result<MappedFile> MappedFile::open(const std::string& path, size_t bytes, const
     if (!file.attached_) ::unlink(path.c_str());
     return error;
   }
-  if (file.attached_) return file;
   auto* header = reinterpret_cast<Header*>(file.base_);
+  header->beside = beside;
+  if (file.attached_) return file;
   header->layout = layout;
   header->bytes = bytes;
   header->generation = draw();

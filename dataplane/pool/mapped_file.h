@@ -23,8 +23,10 @@ class MappedFile {
   // `bytes` of zeroed memory, or what a former process left at `path` if its layout is equal; attached() says
   // which, and note() why not. An empty path: anonymous memory (huge pages if there are enough). Errors: a
   // file that is not one of ours (it is left as it is), one that another process holds, no room for all of
-  // it.
-  static Result<MappedFile> open(const std::string& path, size_t bytes, const Layout& layout);
+  // it. `beside`: the generation() of the file whose numbers the content has; of another one they mean
+  // nothing.
+  static Result<MappedFile> open(const std::string& path, size_t bytes, const Layout& layout,
+                                 uint64_t beside = 0);
 
   MappedFile(MappedFile&& other) noexcept;
   MappedFile& operator=(MappedFile&& other) noexcept;
@@ -44,7 +46,7 @@ class MappedFile {
 
  private:
   MappedFile() = default;
-  Result<bool> open_file(const std::string& path, const Layout& layout);
+  Result<bool> open_file(const std::string& path, const Layout& layout, uint64_t beside);
   void close();
 
   int fd_ = -1;

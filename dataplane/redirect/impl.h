@@ -319,7 +319,9 @@ struct Redirector::Impl {
     count(service, &ServiceCounters::bytes, bytes);
   }
   void take_over(const RedirectorOptions& options);  // the sessions of a former process
-  void session_ended(SessionIndex i);                // erases it, with its count
+  void drop_snat_of_others();          // of them, those whose returns come to another worker now
+  uint64_t snat_lost = 0;              // by it
+  void session_ended(SessionIndex i);  // erases it, with its count
 
   const unsigned worker;
   rte_mempool* const mempool;

@@ -64,8 +64,9 @@ Result<std::unique_ptr<Redirector>> Redirector::create(const RedirectorOptions& 
   pool::PeLine* lines = slots.lines(options.worker);
   const uint64_t seen = slots.head();
   for (pool::PeSlotIndex i = 0; i < slots.capacity(); ++i) slots.refresh(lines[i], i);
-  auto sessions = session::SessionTable::open(options.session_file, options.sessions, lines, slots.capacity(),
-                                              static_cast<uint32_t>(options.now_us / 1000));
+  auto sessions =
+      session::SessionTable::open(options.session_file, options.sessions, lines, slots.capacity(),
+                                  static_cast<uint32_t>(options.now_us / 1000), slots.generation());
   if (!sessions) return sessions.error();
   auto hops = ClientHops::open(options.client_hop_file);
   if (!hops) return hops.error();
@@ -88,6 +89,7 @@ Result<std::unique_ptr<Redirector>> Redirector::create(const RedirectorOptions& 
 }
 
 void Redirector::Impl::take_over(const RedirectorOptions& options) {
+  drop_snat_of_others();
   forget_hops(options);
   for (SessionIndex i = session::kFirst; i < sessions.end(); ++i) {
     Session& s = sessions.at(i);

@@ -113,8 +113,9 @@ struct SessionStats {
   uint64_t used = 0, capacity = 0;  // lines of 64 bytes: an alias takes one too, IPv6 two
   uint64_t half_open = 0, half_open_quota = 0;
   uint64_t reattached = 0;
-  uint64_t lost = 0;   // left half made by the process that died
-  uint64_t bytes = 0;  // of the table, all in all
+  uint64_t lost = 0;       // left half made by the process that died
+  uint64_t snat_lost = 0;  // their SNAT ports are other workers' now
+  uint64_t bytes = 0;      // of the table, all in all
 };
 
 // One session as `show session` prints it.

@@ -43,6 +43,7 @@ SessionStats Redirector::session_stats() const {
   stats.half_open_quota = impl_->half_open_quota;
   stats.reattached = table.reattached();
   stats.lost = table.lost();
+  stats.snat_lost = impl_->snat_lost;
   stats.bytes = table.bytes();
   return stats;
 }

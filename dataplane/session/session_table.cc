@@ -28,14 +28,14 @@ bool later(uint32_t ms, uint32_t than) { return static_cast<int32_t>(ms - than) 
 }  // namespace
 
 Result<std::unique_ptr<SessionTable>> SessionTable::open(const std::string& path, uint32_t capacity,
-                                                         pool::PeLine* lines, uint32_t slots,
-                                                         uint32_t now_ms) {
+                                                         pool::PeLine* lines, uint32_t slots, uint32_t now_ms,
+                                                         uint64_t elements) {
   capacity = std::clamp<uint32_t>(capacity + 2, 18, TagIndex::kMaxSession - kFirst);
   capacity -= capacity % 3;
   const Plan plan(capacity);
   const pool::MappedFile::Layout layout{
       .magic = 0x50475345535331, .version = 5, .entry_size = sizeof(Session), .entries = capacity};
-  auto file = pool::MappedFile::open(path, plan.bytes(), layout);
+  auto file = pool::MappedFile::open(path, plan.bytes(), layout, elements);
   if (!file) return file.error();
   const bool attached = file->attached();
   std::unique_ptr<SessionTable> table(new SessionTable(std::move(*file), capacity, lines, slots));

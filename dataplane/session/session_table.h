@@ -24,9 +24,10 @@ class SessionTable {
   // `capacity`: lines of 64 bytes: a session or an alias takes one, two of IPv6 take three. At most 2^24 - 4;
   // a multiple of three is made of it. `lines`: the worker's lines of the PE slots (head of each PE's list,
   // count of sessions); `slots` of them. `now_ms`: of the clock of last_seen_ms. The time between a former
-  // process's last sign of life and now counts for no session.
+  // process's last sign of life and now counts for no session. `elements`: PeSlots::generation().
   static Result<std::unique_ptr<SessionTable>> open(const std::string& path, uint32_t capacity,
-                                                    pool::PeLine* lines, uint32_t slots, uint32_t now_ms = 0);
+                                                    pool::PeLine* lines, uint32_t slots, uint32_t now_ms = 0,
+                                                    uint64_t elements = 0);
 
   const HashSecret& secret() const { return secret_; }
   Session& at(SessionIndex i) { return entries_[i]; }

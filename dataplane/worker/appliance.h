@@ -87,6 +87,7 @@ class Appliance {
   Result<bool> start_endpoint(unsigned stack);
   Result<bool> start_handover(const std::vector<unsigned>& endpoint_workers);
   std::vector<unsigned> endpoint_workers() const;
+  void remove_former_workers(unsigned from) const;
   redirect::Spread spread_over(const std::vector<uint8_t>& receivers) const;
   Result<bool> launch();
   Result<rte_mempool*> pool_on(int socket);

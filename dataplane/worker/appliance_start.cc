@@ -309,11 +309,23 @@ std::vector<unsigned> Appliance::endpoint_workers() const {
   return chosen;
 }
 
+// What a run with more workers left. Kept, it would be taken for the latest state by the next run with as
+// many.
+void Appliance::remove_former_workers(unsigned from) const {
+  for (unsigned i = from; i < redirect::Handover::kMaxWorkers; ++i) {
+    std::error_code failed;
+    if (std::filesystem::remove(state_file("sessions-" + std::to_string(i)), failed))
+      spdlog::warn("worker {} is no more: its sessions of the former run are lost", i);
+    std::filesystem::remove(state_file("clients-" + std::to_string(i)), failed);
+  }
+}
+
 Result<bool> Appliance::start_workers() {
   const config::DataPlane& settings = config_.dataplane;
   const unsigned count = static_cast<unsigned>(settings.worker_cores.size());
   const std::vector<unsigned> chosen = endpoint_workers();
   if (auto made = start_handover(chosen); !made) return made.error();
+  remove_former_workers(count);
   for (unsigned i = 0; i < count; ++i) {
     WorkerOptions options;
     const bool receives = std::find(chosen.begin(), chosen.end(), i) == chosen.end();
@@ -419,6 +431,12 @@ void Appliance::say_what_is_up() const {
     if (sessions.reattached > 0 || sessions.lost > 0)
       spdlog::info("worker {}: {} sessions of the former run go on, {} entries it left half made are lost",
                    worker->index(), sessions.reattached, sessions.lost);
+    if (sessions.snat_lost > 0)
+      spdlog::warn(
+          "worker {}: {} sessions of the former run are lost: it had another number of workers, and their "
+          "SNAT "
+          "ports are other workers' now",
+          worker->index(), sessions.snat_lost);
   }
   std::string addresses;
   for (const IpAddress& address : own_addresses_) addresses += " " + address.to_string();

@@ -33,7 +33,8 @@ class WorkerFiles {
   explicit WorkerFiles(const char* name)
       : base_("/dev/shm/poolgate-unit-" + std::string(name) + "-" + std::to_string(getpid()) + "-") {}
   ~WorkerFiles() {
-    for (const char* name : {"elements", "sessions-0", "sessions-1", "sessions-2"})
+    for (const char* name : {"elements", "sessions-0", "sessions-1", "sessions-2", "sessions-clients-0",
+                             "sessions-clients-1", "sessions-clients-2"})
       unlink((base_ + name).c_str());
   }
   void give(WorkersRig& r) const {

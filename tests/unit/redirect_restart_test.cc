@@ -41,6 +41,26 @@ TEST(Restart, sessions_go_on_with_their_pes_before_the_registrar_has_spoken) {
   EXPECT_EQ(told, lost);
 }
 
+TEST(Restart, sessions_that_name_another_elements_file_are_begun_anew_and_it_is_said) {
+  const RestartFiles files;
+  const auto with_files = [&](Rig& r) { files.give(r); };
+  const auto reattached = [&](unsigned before) {
+    const auto rig = make(config::Protocol::sctp, with_files);
+    EXPECT_EQ(rig->redirector->session_stats().reattached, before);
+    EXPECT_EQ(rig->redirector->session_file_note().empty(), before == 1);
+    if (before == 0) rig->send(sctp(client(1), 0, init_chunk(kTc)));
+    return rig->redirector->session_file_note();
+  };
+  {
+    const auto rig = make(config::Protocol::sctp, with_files);
+    rig->send(sctp(client(1), 0, init_chunk(kTc)));
+  }
+  reattached(1);
+  files.lose("-elements");
+  EXPECT_NE(reattached(0).find("-sessions: has numbers of another file"), std::string::npos);
+  reattached(1);
+}
+
 TEST(Restart, udp_flows_stay_with_their_pes_as_long_as_the_registrar_has_not_spoken) {
   const RestartFiles files;
   unsigned pe = 0;

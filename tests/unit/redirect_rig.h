@@ -228,6 +228,7 @@ class RestartFiles {
   ~RestartFiles() {
     for (const char* what : {"-elements", "-sessions", "-clients"}) unlink((base_ + what).c_str());
   }
+  void lose(const char* what) const { ASSERT_EQ(unlink((base_ + what).c_str()), 0); }
   void give(Rig& r) const {
     pool::PoolTableOptions options;
     options.resolve = [](const IpAddress& a) -> pool::Route { return {a.data()[a.is_v6() ? 15 : 3], true}; };

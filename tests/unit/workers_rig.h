@@ -36,7 +36,12 @@ class WorkersRig {
       options.worker = w;
       options.drops = drops[w].get();
       options.handover = handover.get();
-      if (!session_files.empty()) options.session_file = session_files + std::to_string(w);
+      if (!session_files.empty()) {
+        options.session_file = session_files + std::to_string(w);
+        options.client_hop_file = session_files + "clients-" + std::to_string(w);
+        options.hop_is_ours = [](uint16_t port, const uint8_t*) { return port == 3; };
+        options.now_us = rig.now_us;
+      }
       auto made = redirect::Redirector::create(options);
       ASSERT_TRUE(made.ok()) << made.error().text;
       made.value()->set_services(rig.services.get());
