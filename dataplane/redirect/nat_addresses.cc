@@ -195,7 +195,8 @@ const uint8_t* Redirector::Impl::nat_vip_of(const ServiceEntry& service, pool::P
 }
 
 // The PE's INIT ACK: its further addresses become the service's further VIPs, each the one that belongs to
-// it, if that is free. An INIT has no tag that would prove it the PE's: of that, those that it has registered.
+// it, if that is free. An INIT has no tag that would prove it the PE's: of that, those that it has
+// registered.
 void Redirector::Impl::nat_learn_pe(Packet& packet, SessionIndex i) {
   const ServiceEntry* service = service_of(sessions.at(i));
   sctp::Chunks chunks(packet.l4(), packet.l4_readable());

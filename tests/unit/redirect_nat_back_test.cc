@@ -77,7 +77,6 @@ TEST(NatBack, RFC_9260_5_1_what_the_PE_says_of_its_association_establishes_it_an
                            {chunk(3, 0, Bytes(12)), kTc, "established"},
                            {chunk(4, 0, parameter(1, Bytes(8))), kTc, "established"},
                            {chunk(7, 0, Bytes(4)), kTc, "closing"},
-                           {kCookieAck, kTc + 1, "half-open"},
                            {kCookieAck, 0, "half-open"},
                            {data_chunk(), kTc + 1, "half-open"},
                            {data_chunk(), kTp, "half-open"},
@@ -95,6 +94,16 @@ TEST(NatBack, RFC_9260_5_1_what_the_PE_says_of_its_association_establishes_it_an
     EXPECT_EQ(only(*rig).tag_p, kTp);
     EXPECT_EQ(only(*rig).tag_c, kTc);
   }
+}
+
+TEST(NatBack, RFC_9260_5_2_1_an_INIT_in_the_clients_name_does_not_keep_its_association_half_open) {
+  const auto rig = make();
+  begin(*rig);
+  rig->send(sctp(kThere, 0, init_chunk(kTc + 1)));
+  rig->send(sctp(kBack, kTc, kCookieAck));
+  EXPECT_STREQ(only(*rig).state, "established");
+  EXPECT_EQ(only(*rig).tag_c, kTc) << "as the PE says";
+  EXPECT_EQ(only(*rig).tag_p, kTp);
 }
 
 TEST(NatBack, before_the_COOKIE_ECHO_the_PE_establishes_nothing) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // A PE whose server associates with the client: anew on a live association (RFC 9260 §5.2.2, §5.2.4 A), or at
-// the same time as the client does (§5.2.1, §5.2.4 B, D). Direct return shows the client's INIT ACK and COOKIE
-// ACK alone; `nat` also the PE's INIT and COOKIE ECHO.
+// the same time as the client does (§5.2.1, §5.2.4 B, D). Direct return shows the client's INIT ACK and
+// COOKIE ACK alone; `nat` also the PE's INIT and COOKIE ECHO.
 #include "tests/unit/nat_association.h"
 #include "tests/unit/two_pes.h"
 
@@ -80,8 +80,8 @@ TEST_F(PeRestart, RFC_9260_3_3_3_4_3_what_is_no_INIT_ACK_begins_nothing) {
   }
 }
 
-// As of an INIT ACK that comes when the PE has taken the client's COOKIE ECHO: nothing waits for a COOKIE ECHO
-// of somebody else then.
+// As of an INIT ACK that comes when the PE has taken the client's COOKIE ECHO: nothing waits for a COOKIE
+// ECHO of somebody else then.
 TEST_F(PeRestart, RFC_9260_5_2_1_an_INIT_ACK_with_the_associations_own_tag_begins_nothing) {
   establish();
   send(two_pes::kTp, init_ack(kNewTc));

@@ -159,10 +159,11 @@ Seen wanted_from_pe(const Table& table, St state, const Cell& c, const Kind& k, 
     s.state = "closed";
     return s;
   }
-  // §5.1 E: whoever answers a COOKIE ECHO has taken it. Without its INIT, the COOKIE ACK says the client's
-  // tag.
+  // §5.1 E: whoever answers a COOKIE ECHO has taken it. The COOKIE ACK says the client's tag: without its
+  // INIT, or after one in its name.
   if (state == St::echoed && right && of_an_association(k)) s.state = "established";
-  if (state == St::picked_up && k.type == 11 && tag != 0) s = {"established", c.tp, tag, true};
+  if ((state == St::picked_up || state == St::echoed) && k.type == 11 && tag != 0)
+    s = {"established", c.tp, tag, true};
   if ((k.type == 7 || k.type == 8) && right && s.state == "established") s.state = "closing";
   return s;
 }
