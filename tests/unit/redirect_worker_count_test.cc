@@ -5,8 +5,6 @@
 namespace poolgate::test {
 namespace {
 
-using redirect::DropReason;
-
 struct AtPe {
   unsigned pe, port;
   auto operator<=>(const AtPe&) const = default;
