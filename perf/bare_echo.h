@@ -42,7 +42,16 @@ class BareEnd {
     if (socket_ == nullptr) std::abort();
   }
   void connect() { stack_.connect(socket_, kPath, 3863); }
-  void send() { stack_.send(socket_, association_, 0, 11, 0, payload_.data(), payload_.size()); }
+  void send() {
+    ++unsent_;
+    flush();
+  }
+  // Where the peer did not keep up, its window or our buffer was full.
+  void flush() {
+    while (unsent_ > 0 && stack_.send(socket_, association_, 0, 11, 0, payload_.data(), payload_.size()) ==
+                              POOLGATE_SCTP_SENT)
+      --unsent_;
+  }
   void take(BareEnd& from) {
     lengths_.clear();
     bytes_.clear();
@@ -81,6 +90,7 @@ class BareEnd {
   const poolgate_sctp_stack& stack_;
   struct socket* socket_ = nullptr;
   uint32_t association_ = 0;
+  uint64_t unsent_ = 0;
   std::string payload_;
   std::vector<uint8_t> buffer_;
   std::vector<size_t> sent_lengths_, lengths_;
@@ -103,6 +113,8 @@ class BareEcho {
     client_.take(server_);
     server_.read();
     client_.read();
+    server_.flush();
+    client_.flush();
     const auto now = static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(
                                                std::chrono::steady_clock::now().time_since_epoch())
                                                .count());
