@@ -52,9 +52,12 @@ bool Redirector::Impl::is_stranded(const Session& s) const {
 }
 
 // No COOKIE ECHO can follow it any more. Its time wraps after 65 s: within the rest the walk comes by twice.
+// `nat` has no copies that it would keep from use, and no time of it.
 void Redirector::Impl::forget_init(SessionIndex i) {
   Session& s = sessions.at(i);
-  if (s.key.protocol != wire::kSctp || s.tag_c_pending == 0 || s.state == State::half_open) return;
+  if (s.key.protocol != wire::kSctp || s.tag_c_pending == 0 || s.state == State::half_open ||
+      (s.flags & session::kNat) != 0)
+    return;
   if (static_cast<uint16_t>(static_cast<uint16_t>(now_ms) - s.pending_ms) < kCookieMs) return;
   s.tag_c_pending = 0;
   announce_away(i);  // copies may be used again

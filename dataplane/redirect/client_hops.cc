@@ -49,13 +49,15 @@ void Redirector::Impl::learn_hop(const Packet& packet, Session& s) {
 }
 
 // By a packet of SCTP's only the association's own say where the client is. An INIT on one that is
-// established is nobody's yet, but where it came from its INIT ACK goes (RFC 9260 §5.2.2).
+// established is nobody's yet, nor is an INIT ACK, but where it came from its answer goes (RFC 9260 §5.2.1,
+// §5.2.2).
 void Redirector::Impl::learn_hop_of_sctp(const Packet& packet, Session& s) {
   const uint8_t* p = packet.l4();
   const uint32_t tag = sctp::verification_tag(p);
   if (tag != 0 && tag == s.tag_p) return learn_hop(packet, s);
-  const bool init = packet.l4_readable() > wire::kSctpHeader && p[wire::kSctpHeader] == sctp::kInit;
-  if (init && s.state != State::half_open && (s.flags & session::kNat) != 0)
+  const bool opens = packet.l4_readable() > wire::kSctpHeader &&
+                     (p[wire::kSctpHeader] == sctp::kInit || p[wire::kSctpHeader] == sctp::kInitAck);
+  if (opens && s.state != State::half_open && (s.flags & session::kNat) != 0)
     s.pending_hop = hop_of(packet, s.pending_hop);
 }
 

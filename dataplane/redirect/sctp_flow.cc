@@ -217,16 +217,17 @@ void Redirector::Impl::confirm(SessionIndex i) {
 
 void Redirector::Impl::sctp_init_from_client(Packet& packet, SessionIndex i, const sctp::InitView& init) {
   Session& s = sessions.at(i);
-  if ((s.flags & session::kNat) != 0) nat_learn_client(packet, i);
+  const bool nat = (s.flags & session::kNat) != 0;
+  if (nat) nat_learn_client(packet, i);
   if (s.state != State::half_open) {
     s.tag_c_pending = init.tag;
-    s.pending_ms = static_cast<uint16_t>(now_ms);
+    if (!nat) s.pending_ms = static_cast<uint16_t>(now_ms);  // there it is pending_hop
     return;
   }
   s.tag_c = init.tag;
   s.last_seen_ms = now_ms;
   learn_hop(packet, s);
-  if ((s.flags & session::kNat) == 0) learn_addresses(i, init);
+  if (!nat) learn_addresses(i, init);
 }
 
 // `nat`: whether the PE took a COOKIE ECHO is seen, and decides (RFC 9260 §5.1): until then what somebody
@@ -261,7 +262,6 @@ void Redirector::Impl::init_ack_from_client(Packet& packet, SessionIndex i, cons
   const bool first = s.state != State::half_open && s.tag_c_pending == 0;
   if (s.state != State::half_open && (s.flags & session::kNat) == 0) pending_inits.note(i, ack);
   sctp_init_from_client(packet, i, ack);
-  s.pending_ms = static_cast<uint16_t>(now_ms);  // as of an INIT (succession.cc)
   if (first) announce_away(i);
 }
 

@@ -90,7 +90,7 @@ struct alignas(64) Session {
   uint16_t client_hop = 0;       // where the client's packets with this key came from; 0: not known
   union {
     uint16_t pending_ms = 0;  // when tag_c_pending came: low bits of the clock of last_seen_ms
-    uint16_t pending_hop;     // `nat`: where its INIT came from, as client_hop
+    uint16_t pending_hop;     // `nat`, instead: where its INIT came from, as client_hop
     uint16_t owner;           // of a remote alias: the worker whose session it is
     uint16_t vip;             // of another alias in direct return: the number of its VIP in its service
   };

@@ -169,6 +169,36 @@ TEST_F(ClientRouters, RFC_9260_5_2_2_an_INIT_ACK_goes_back_by_the_router_that_it
   EXPECT_TRUE(kOther.gets(data[0]));
 }
 
+// Likewise where the PE's server associates: to the client's INIT ACK it answers with COOKIE ECHO.
+TEST_F(ClientRouters, RFC_9260_5_2_1_a_COOKIE_ECHO_goes_back_by_the_router_that_its_INIT_ACK_came_by) {
+  associate();
+  constexpr uint32_t kNewTp = 0x1bb, kNewTc = 0x1aa;
+  ASSERT_EQ(rig.send(to_client(kP1, kC1, init_chunk(kNewTp, addresses({kPeSecond})), 0)).size(), 1u);
+  rig.send_by(kOther, to_pe(kC1, kVip, init_chunk(kNewTc, addresses({kC2}), 2), kNewTp));
+  const auto echo = rig.send(to_client(kP1, kC1, cookie_echo(), kNewTc));
+  ASSERT_EQ(echo.size(), 1u);
+  EXPECT_TRUE(kOther.gets(echo[0]));
+  expect_by(kRouter, kP1, kC1);
+}
+
+// At any time of the 16 bits of milliseconds that a pending INIT's time has in direct return.
+TEST_F(ClientRouters, RFC_9260_5_2_2_an_INIT_is_remembered_until_its_COOKIE_ECHO) {
+  associate();
+  for (uint32_t n = 0; n < 33; ++n) {
+    rig.tick(2'000'000);
+    const uint32_t tp = 0x200 + n, tc = 0x300 + n;
+    rig.send_by(kOther, to_pe(kC1, kVip, init_chunk(tc, addresses({kC2, kC6})), 0));
+    rig.pass_ms(50);
+    rig.send_by(kOther, to_pe(kC1, kVip, cookie_echo(), tp));
+    rig.send(to_client(kP1, kC1, chunk(11, 0, {}), tc));
+    std::vector<redirect::SessionView> views;
+    rig.redirector->dump_sessions(0, 10, views);
+    ASSERT_EQ(views.size(), 1u);
+    EXPECT_EQ(views[0].tag_p, tp) << n;
+    EXPECT_EQ(views[0].tag_c, tc) << n;
+  }
+}
+
 TEST_F(ClientRouters, an_INIT_that_comes_again_by_the_other_path_moves_only_its_own_address) {
   rig.service(config::Protocol::sctp, config::Mode::nat).vips = {kVip, kVip2};
   rig.set_pool({{21, "10.0.0.21", kPePort}});
