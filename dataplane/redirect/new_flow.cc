@@ -28,6 +28,11 @@ uint8_t flags_of(config::Mode mode) {
   return 0;
 }
 
+// Of what begins a session: SCTP's COOKIE ECHO, maybe behind its AUTH, not INIT.
+bool opens_by_cookie(const Packet& packet) {
+  return packet.info.flow.protocol == wire::kSctp && packet.l4()[wire::kSctpHeader] != sctp::kInit;
+}
+
 }  // namespace
 
 bool impossible_source(const Packet& packet) {
@@ -193,7 +198,7 @@ pool::PeSlotIndex Redirector::Impl::choose(Packet& packet, const ServiceEntry& s
   if (slots.head() != log_seen) catch_up();
   // The one packet that must go where its INIT went without a session, a COOKIE ECHO, is chosen for as that
   // INIT was (see steer()).
-  const bool cookie = flow.protocol == wire::kSctp && packet.l4()[wire::kSctpHeader] != sctp::kInit;
+  const bool cookie = opens_by_cookie(packet);
   const pool::PeSlotIndex pe =
       cookie ? chooser.steer(service, now, flow.family, packet.source(), flow.source_port)
              : chooser.choose(service, now, flow.family, packet.source(), flow.source_port);
@@ -207,9 +212,7 @@ void Redirector::Impl::start(Packet& packet, const ServiceEntry& service, pool::
   // An INIT may name many addresses: it is lines of the table that the quota keeps. Past a flood of INITs
   // there is as much for who answers what the PE said (COOKIE ECHO): a multihomed client's other paths need a
   // session.
-  const bool cookie =
-      packet.info.flow.protocol == wire::kSctp && packet.l4()[wire::kSctpHeader] != sctp::kInit;
-  const uint64_t quota = uint64_t{half_open_quota} << unsigned{cookie};
+  const uint64_t quota = uint64_t{half_open_quota} << unsigned{opens_by_cookie(packet)};
   if (confirms && (sessions.half_open() >= quota || sessions.half_open_lines() / kLinesAHalfOpen >= quota)) {
     pressure = true;
     pressure_until_ms = now_ms + kPressureMs;

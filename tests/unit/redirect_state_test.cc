@@ -110,14 +110,21 @@ TEST(SctpState, an_init_on_the_ports_of_an_association_goes_elsewhere_once_its_p
   EXPECT_EQ(rig->pass_ms(2).size(), 1u);
 }
 
+// The client of an association sends an INIT, or somebody does so in its name, and DATA as before. Its PE,
+// which is returned, has left the pool; another is there.
+uint32_t init_while_it_goes_on(Rig& rig) {
+  establish(rig);
+  const uint32_t before = only(rig).pe_id, other = before == 11 ? 12 : 11;
+  rig.set_pool({{other, ("10.0.0." + std::to_string(other)).c_str(), 3868}});
+  rig.send(sctp(client(), 0, init_chunk(0x66)));
+  rig.tick(50'000);
+  rig.send(sctp(client(), kTp, data_chunk()));
+  return before;
+}
+
 TEST(SctpState, forged_init_and_cookie_echo_do_not_move_a_live_association_off_a_draining_pe) {
   const auto rig = make();
-  establish(*rig);
-  const uint32_t before = only(*rig).pe_id, other = before == 11 ? 12 : 11;
-  rig->set_pool({{other, ("10.0.0." + std::to_string(other)).c_str(), 3868}});
-  rig->send(sctp(client(), 0, init_chunk(0x66)));
-  rig->tick(50'000);
-  rig->send(sctp(client(), kTp, data_chunk()));
+  const uint32_t before = init_while_it_goes_on(*rig);
   rig->tick(50'000);
   rig->send(sctp(client(), 0xbeef, cookie_echo()));
   EXPECT_EQ(only(*rig).pe_id, before);
@@ -128,12 +135,7 @@ TEST(SctpState, forged_init_and_cookie_echo_do_not_move_a_live_association_off_a
 // RFC 9260 §16: Valid.Cookie.Life is 60 s. Its time is kept in 16 bits of milliseconds.
 TEST(SctpState, RFC_9260_5_1_5_nor_does_a_cookie_echo_after_its_cookies_life) {
   const auto rig = make();
-  establish(*rig);
-  const uint32_t before = only(*rig).pe_id, other = before == 11 ? 12 : 11;
-  rig->set_pool({{other, ("10.0.0." + std::to_string(other)).c_str(), 3868}});
-  rig->send(sctp(client(), 0, init_chunk(0x66)));
-  rig->tick(50'000);
-  rig->send(sctp(client(), kTp, data_chunk()));
+  const uint32_t before = init_while_it_goes_on(*rig);
   rig->pass_ms(65'536);
   rig->send(sctp(client(), 0xbeef, cookie_echo()));
   EXPECT_EQ(only(*rig).pe_id, before);
