@@ -9,24 +9,12 @@
 
 namespace poolgate::redirect {
 
-namespace {
-
-bool lists(const sctp::InitView& init, uint8_t family, const uint8_t* address) {
-  for (size_t a = 0; a < init.n; ++a) {
-    const auto& known = init.addresses[a];
-    if (known.family == family && std::memcmp(known.bytes, address, family == 6 ? 16 : 4) == 0) return true;
-  }
-  return false;
-}
-
-}  // namespace
-
 // The session's association began with this INIT. `entry`: the key by which its COOKIE ECHO came.
 void Redirector::Impl::compare_keys(SessionIndex i, SessionIndex entry, const sctp::InitView& init) {
   const Session& s = sessions.at(i);
   for (SessionIndex a = s.aliases; a != session::kNone; a = sessions.at(a).aliases) {
     Session& key = sessions.at(a);
-    const bool its = a == entry || lists(init, key.key.family, sessions.addresses(a));
+    const bool its = a == entry || init.lists(key.key.family, sessions.addresses(a));
     key.not_of = its ? 0 : s.tag_p;
     if (its && key.named_by != 0) key.named_by = s.tag_p;
   }
@@ -52,7 +40,12 @@ void Redirector::Impl::age_key(SessionIndex alias) {
     key.not_of = key.named_by = 0;
     return;
   }
-  if (others != nullptr && (key.flags & session::kAway) != 0)
+  forget_key(alias);
+}
+
+// It is its session's no more; whoever was told of it hears that.
+void Redirector::Impl::forget_key(SessionIndex alias) {
+  if (others != nullptr && (sessions.at(alias).flags & session::kAway) != 0)
     tell(home_of(alias), notice_of(alias, Notice::About::no_alias));
   sessions.erase_alias(alias);
 }

@@ -197,6 +197,11 @@ struct Redirector::Impl {
   void compare_keys(SessionIndex i, SessionIndex entry, const sctp::InitView& init);
   void restore_keys(SessionIndex i);
   void age_key(SessionIndex alias);
+  void forget_key(SessionIndex alias);
+
+  // ---- camping.cc: addresses that an INIT lists and another host has
+  bool leaves_camp(const Packet& packet, SessionIndex i, const sctp::InitView& init);
+  bool is_guest(SessionIndex entry) const;
 
   // ---- succession.cc: the next association or connection on the ports of one whose PE takes no new ones
   pool::PeSlotIndex successor(SessionIndex i) const;

@@ -5,6 +5,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include "dataplane/redirect/wire.h"
 
@@ -115,6 +116,15 @@ struct InitView {
   uint32_t tag = 0;                              // as on the wire
   std::array<Address, kMaxAddresses> addresses;  // the first of them
   size_t n = 0;
+
+  bool lists(uint8_t family, const uint8_t* address) const {
+    for (size_t a = 0; a < n; ++a) {
+      if (addresses[a].family == family &&
+          std::memcmp(addresses[a].bytes, address, family == 6 ? 16 : 4) == 0)
+        return true;
+    }
+    return false;
+  }
 };
 
 // False: malformed. `chunk` is an INIT or INIT ACK.

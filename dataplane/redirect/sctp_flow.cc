@@ -104,6 +104,7 @@ Verdict Redirector::Impl::sctp_control(Packet& packet, SessionIndex i, bool from
           return Verdict::renew;
         }
         add_source(packet, init);
+        if (leaves_camp(packet, i, init)) return Verdict::renew;
         if (s.state != State::half_open && (s.flags & session::kNat) == 0) pending_inits.note(i, init);
         if ((s.tag_c | s.tag_p) != 0) {  // not the INIT that it was just made for
           const pool::PeSlotIndex to = successor(i);
