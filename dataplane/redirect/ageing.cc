@@ -75,6 +75,7 @@ void Redirector::Impl::age() {
   for (; slice > 0; --slice) {
     if (age_cursor >= end) {
       age_cursor = session::kFirst;
+      retired_in_use.begin(*services);
       if (others != nullptr) {
         ++others->round;
         others->first_round = false;
@@ -86,6 +87,7 @@ void Redirector::Impl::age() {
     Session& s = sessions.at(i);
     if (others != nullptr) age_notices(i);
     if (s.kind != session::Kind::session) {
+      if (!services->retired().empty()) note_retired(i);
       if (sessions.valid(i)) age_key(i);  // not one of another worker's that was just forgotten
       continue;
     }

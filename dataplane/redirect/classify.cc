@@ -48,9 +48,16 @@ size_t hash_of(const IpAddress& address, uint8_t protocol, uint16_t port) {
 Result<std::unique_ptr<ServiceTable>> ServiceTable::build(const config::Config& config,
                                                           std::span<const IpAddress> own_addresses,
                                                           pool::PoolTable& pools,
-                                                          const ServiceTable* previous, uint64_t now_us) {
+                                                          const ServiceTable* previous, uint64_t now_us,
+                                                          std::span<const SnatAddress> in_use) {
   std::unique_ptr<ServiceTable> table(new ServiceTable);
-  size_t rows = 16 + own_addresses.size() * 4;
+  std::vector<SnatAddress> retiring(in_use.begin(), in_use.end());
+  if (previous != nullptr) {
+    table->retirement_ = previous->retirement_ + 1;
+    const auto all = previous->all_snat();
+    retiring.insert(retiring.end(), all.begin(), all.end());
+  }
+  size_t rows = 16 + own_addresses.size() * 4 + std::min<size_t>(retiring.size(), kMaxRetired);
   for (const auto& service : config.services) rows += service.vips.size() * 2 + service.snat.size();
   table->rows_.resize(std::bit_ceil(rows * 2));
 
@@ -99,6 +106,7 @@ Result<std::unique_ptr<ServiceTable>> ServiceTable::build(const config::Config& 
     table->services_.push_back(std::move(entry));
   }
   for (const auto& own : own_addresses) table->insert({own, wire::kSctp, 0, endpoint});
+  table->retire(retiring);
   table->index_services();
   return table;
 }

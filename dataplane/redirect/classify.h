@@ -40,6 +40,13 @@ enum class Destination : uint8_t {
   exception,   // the kernel's
 };
 
+// An SNAT address, as a session has it.
+struct SnatAddress {
+  rserpool::IpAddress address;
+  uint8_t protocol = 0;
+  auto operator<=>(const SnatAddress&) const = default;
+};
+
 struct Classified {
   Destination destination = Destination::exception;
   ServiceIndex service = kNoService;
@@ -48,13 +55,27 @@ struct Classified {
 class ServiceTable {
  public:
   // `own_addresses`: where our SCTP endpoint answers (the port addresses, or [sctp].addresses).
-  // `previous`: its drains are kept; may be null. Registers each service's view and guard with `pools`.
+  // `previous`: its drains are kept, and its SNAT addresses retire; may be null. `in_use`: SNAT addresses
+  // that sessions of a former run have, which retire likewise. Registers each service's view and guard with
+  // `pools`.
   static Result<std::unique_ptr<ServiceTable>> build(const config::Config& config,
                                                      std::span<const rserpool::IpAddress> own_addresses,
                                                      pool::PoolTable& pools, const ServiceTable* previous,
-                                                     uint64_t now_us);
+                                                     uint64_t now_us,
+                                                     std::span<const SnatAddress> in_use = {});
   // A copy with one service's drain set or cleared; nullptr: no such service.
   std::unique_ptr<ServiceTable> with_drain(std::string_view name, bool drained) const;
+
+  // ---- retired_snat.cc: SNAT addresses that no service has any more. What returns to them is still ours, as
+  // long as sessions have them.
+  static constexpr unsigned kMaxRetired = 1024;
+  const std::vector<SnatAddress>& retired() const { return retired_; }
+  unsigned retired_lost() const { return retired_lost_; }  // there were more, whose sessions hear no more
+  uint32_t retirement() const { return retirement_; }      // which list of them it is
+  // Position in retired(); kMaxRetired: none of them.
+  unsigned retired_index(const SnatAddress& snat) const;
+  // A copy that has only those of which `in_use` says true, by position.
+  std::unique_ptr<ServiceTable> with_retired(const std::vector<bool>& in_use) const;
 
   // By the packet's addresses, which are read from the frame; info.kind is l4 or fragment.
   Classified classify(const uint8_t* frame, const PacketInfo& info) const;
@@ -73,14 +94,20 @@ class ServiceTable {
     uint8_t protocol = 0;
     uint16_t port = 0;  // network order; 0: any other port of (address, protocol)
     Classified result;
+    uint16_t retired = kMaxRetired;  // position in retired_
   };
   const Row* lookup(const rserpool::IpAddress& address, uint8_t protocol, uint16_t port) const;
   void insert(const Row& row);  // the first of equal ones stays
+  std::vector<SnatAddress> all_snat() const;
+  void retire(const std::vector<SnatAddress>& candidates);
   void index_services();
 
   std::vector<ServiceEntry> services_;
   std::vector<const ServiceEntry*> by_index_;
   bool any_nat_ = false;
+  std::vector<SnatAddress> retired_;
+  unsigned retired_lost_ = 0;
+  uint32_t retirement_ = 1;
   std::vector<Row> rows_;  // open addressing, a power of two, at most half full
 };
 

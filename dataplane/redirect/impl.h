@@ -18,6 +18,7 @@
 #include "dataplane/redirect/redirector.h"
 #include "dataplane/redirect/replaced_tags.h"
 #include "dataplane/redirect/replies.h"
+#include "dataplane/redirect/retired_snat.h"
 #include "dataplane/redirect/sctp_chunks.h"
 #include "dataplane/redirect/token_bucket.h"
 #include "dataplane/session/session_table.h"
@@ -242,6 +243,10 @@ struct Redirector::Impl {
   uint8_t snat_second_family(const Packet& packet, const ServiceEntry& service, SessionIndex i) const;
   unsigned snat_learn_other(SessionIndex i, const ServiceEntry& service, const session::FlowKey& far,
                             uint8_t family, const uint8_t* client);
+
+  // ---- retired_snat.cc
+  void note_retired(SessionIndex i);
+  RetiredInUse retired_in_use;
 
   // ---- refuse.cc: telling clients
   // Answers the packet (ABORT, RST, ICMP) and frees it, counting `reason`. `paced`: only within the service's

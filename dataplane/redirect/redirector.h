@@ -159,6 +159,11 @@ class Redirector {
   // Main lcore: what this worker noticed of PEs. False: nothing more.
   bool next_suspicion(Suspicion& suspicion);
 
+  // Before the worker runs: the SNAT addresses that sessions of a former run have.
+  std::vector<SnatAddress> snat_in_use() const;
+  // Main lcore: sets those of services.retired() that sessions have, by position. False: not known yet.
+  bool retired_in_use(const ServiceTable& services, std::vector<bool>& in_use) const;
+
   // ---- any thread: racy but never torn
   const ServiceCounters& counters(ServiceIndex service) const { return service_counters_[service]; }
   const HandoverCounters& handover_counters() const { return handover_counters_; }

@@ -116,6 +116,7 @@ void Appliance::ticks(uint64_t now_us) {
   free_old_services();
   look_at_guards();
   look_at_sessions();
+  look_at_retired_snat();
   if (!waits_said_ && !channel_->server().registrar_connected()) {
     waits_said_ = true;
     spdlog::info(

@@ -100,6 +100,9 @@ class Appliance {
   // Services (appliance_services.cc).
   Result<bool> publish_services(const config::Config& config);
   void move_service_addresses(const config::Config& config);
+  std::vector<redirect::SnatAddress> snat_in_use() const;
+  void say_retired(const std::vector<redirect::SnatAddress>& before) const;
+  void look_at_retired_snat();
   void remove_former_addresses();
   Result<bool> move_routes(const std::vector<config::Route>& routes);
   std::vector<rserpool::IpAddress> never_paths(const config::Config& config) const;

@@ -4,6 +4,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <set>
 
 #include "controlplane/config/dataplane_needs.h"
 #include "dataplane/worker/appliance.h"
@@ -41,9 +42,14 @@ std::string takes_a_restart(const config::Config& runs, const config::Config& re
 }  // namespace
 
 Result<bool> Appliance::publish_services(const config::Config& config) {
-  auto built = redirect::ServiceTable::build(config, own_addresses_, *pools_, services_.get(), now_us());
+  // Before there are services, no worker runs.
+  const auto in_use = services_ == nullptr ? snat_in_use() : std::vector<redirect::SnatAddress>{};
+  auto built =
+      redirect::ServiceTable::build(config, own_addresses_, *pools_, services_.get(), now_us(), in_use);
   if (!built) return built.error();
+  const auto retired = services_ == nullptr ? std::vector<redirect::SnatAddress>{} : services_->retired();
   replace_services(std::move(*built));
+  say_retired(retired);
   config_.services = config.services;
   failures_->configure(config);
   pools_->answer_resolutions(resolutions_of(config), now_us());
@@ -64,6 +70,48 @@ bool Appliance::set_service_drained(const std::string& name, bool drained) {
   return true;
 }
 
+// Of sessions of a former run.
+std::vector<redirect::SnatAddress> Appliance::snat_in_use() const {
+  std::set<redirect::SnatAddress> all;
+  for (const auto& worker : workers_) {
+    const auto its = worker->redirector().snat_in_use();
+    all.insert(its.begin(), its.end());
+  }
+  return {all.begin(), all.end()};
+}
+
+// Which SNAT addresses have retired, or are in use or given up, since `before`.
+void Appliance::say_retired(const std::vector<redirect::SnatAddress>& before) const {
+  const auto& now = services_->retired();
+  const auto is_in = [](const auto& list, const redirect::SnatAddress& snat) {
+    return std::find(list.begin(), list.end(), snat) != list.end();
+  };
+  const auto say = [](const redirect::SnatAddress& snat, const char* what) {
+    spdlog::info("SNAT address {} ({}): {}", snat.address.to_string(),
+                 config::to_string(static_cast<config::Protocol>(snat.protocol)), what);
+  };
+  for (const auto& snat : now)
+    if (!is_in(before, snat))
+      say(snat, "of no service any more, ours until the sessions that have it are over");
+  for (const auto& snat : before)
+    if (!is_in(now, snat)) say(snat, "kept for former sessions no longer");
+  if (services_->retired_lost() > 0)
+    spdlog::warn("{} more SNAT addresses of former configurations: sessions that have them hear no more",
+                 services_->retired_lost());
+}
+
+void Appliance::look_at_retired_snat() {
+  const auto retired = services_->retired();
+  if (retired.empty()) return;
+  std::vector<bool> in_use(retired.size());
+  for (const auto& worker : workers_)
+    if (!worker->redirector().retired_in_use(*services_, in_use)) return;
+  if (std::find(in_use.begin(), in_use.end(), false) == in_use.end()) return;
+  replace_services(services_->with_retired(in_use));
+  say_retired(retired);
+  move_service_addresses(config_);
+}
+
 // VIPs and SNAT addresses are the kernel's, too, so that it answers ARP and neighbour solicitations for them.
 void Appliance::move_service_addresses(const config::Config& config) {
   std::map<IpAddress, size_t> wanted;
@@ -71,6 +119,7 @@ void Appliance::move_service_addresses(const config::Config& config) {
     for (const IpAddress& vip : service.vips) wanted[vip] = tap_for(vip);
     for (const IpAddress& snat : service.snat) wanted[snat] = tap_for(snat);
   }
+  for (const redirect::SnatAddress& snat : services_->retired()) wanted[snat.address] = tap_for(snat.address);
   for (const config::Port& port : config_.ports)
     for (const config::Prefix& own : port.addresses) wanted.erase(own.address);
   auto& twins = exceptions_ != nullptr ? exceptions_->twins() : twins_;

@@ -153,11 +153,19 @@ void Inspection::describe_service(Report::Section& services, Report::Section& el
 Result<Report> Inspection::services(std::string_view wanted) {
   return on_main([this, wanted = std::string(wanted)]() -> Result<Report> {
     Report report;
-    // Both sections before either is filled: adding one may move the other.
+    // All sections before the first two are filled: adding one may move the others.
     report.section("services",
                    {"service", "protocol", "vips", "port", "pool", "mode", "on_pe_death", "state", "sessions",
                     "new_sessions", "packets", "bytes", "refused", "aborted", "prober"});
     report.section("elements", {"service", "clients", "pe", "eligible", "because"});
+    // Of no service, ours until the sessions that have them are over.
+    const auto& retired = appliance_.services().retired();
+    if (!retired.empty() && wanted == "all") {
+      auto& former = report.section("retired_snat", {"address", "protocol"});
+      for (const auto& snat : retired)
+        former.row(
+            {snat.address.to_string(), config::to_string(static_cast<config::Protocol>(snat.protocol))});
+    }
     bool found = wanted == "all";
     for (const auto& service : appliance_.services().services()) {
       if (service.index == redirect::kNoService) continue;

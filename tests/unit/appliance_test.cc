@@ -130,5 +130,61 @@ TEST_F(Reload, that_would_give_away_an_address_of_a_port_that_runs_changes_nothi
   EXPECT_EQ(runs(), std::vector{ip("10.0.2.202")});
 }
 
+TEST_F(Reload, that_takes_an_SNAT_address_leaves_it_ours_until_the_sessions_that_have_it_are_over) {
+  auto& s = service(config::Protocol::udp, config::Mode::nat);
+  s.snat = {ip("10.0.2.201")};
+  s.idle_timeout_s = 2;
+  start();
+  clients.send(udp(client(1), "a"));
+  const auto there = next(pes);
+  ASSERT_TRUE(there.has_value());
+  ASSERT_EQ(there->from(), ip("10.0.2.201"));
+  std::ofstream(config.file)
+      << "[[port]]\nname=\"pp\"\ndevice=\"d\"\naddresses=[\"10.0.2.1/24\"]\n[[service]]\nname=\"service\"\n"
+         "vips=[\"192.0.2.1\"]\nprotocol=\"udp\"\nport=5000\npool=\"pool\"\nmode=\"nat\"\nidle_timeout_s=2\n";
+  bool done = false;
+  on_main([&] { done = appliance->reload().ok(); });
+  ASSERT_TRUE(done);
+  EXPECT_TRUE(said("SNAT address 10.0.2.201 (udp): of no service any more"));
+  const char* const kHasIt = "ip -br addr show dev pg-pp | grep -q 10.0.2.201";
+  EXPECT_EQ(run(kHasIt), 0);
+  pes.send(udp({ip("10.0.2.11"), ip("10.0.2.201"), 5000, static_cast<uint16_t>(there->from_port())}, "b"));
+  const auto back = next(clients);
+  ASSERT_TRUE(back.has_value());
+  EXPECT_EQ(back->to(), client(1).from);
+  EXPECT_EQ(back->from(), ip("192.0.2.1"));
+  EXPECT_TRUE(
+      until([&] { return said("SNAT address 10.0.2.201 (udp): kept for former sessions no longer"); }));
+  EXPECT_NE(run(kHasIt), 0);
+  bool left = true;
+  on_main([&] { left = !appliance->services().retired().empty(); });
+  EXPECT_FALSE(left);
+}
+
+TEST_F(FormerRun, that_had_an_SNAT_address_which_this_one_has_not_leaves_it_to_its_sessions) {
+  service(config::Protocol::udp, config::Mode::nat).snat = {ip("10.0.2.201")};
+  start();
+  clients.send(udp(client(1), "a"));
+  const auto there = next(pes);
+  ASSERT_TRUE(there.has_value());
+  stop();
+  config.services[0].snat.clear();
+  config.ports[0].device = again[0].device();
+  config.ports[1].device = again[1].device();
+  start();
+  EXPECT_TRUE(said("SNAT address 10.0.2.201 (udp): of no service any more"));
+  EXPECT_EQ(run("ip -br addr show dev pg-pp | grep -q 10.0.2.201"), 0);
+  again[0].send(udp(client(1), "a"));  // where it is, is known anew: the ports are others
+  const auto goes_on = next(again[1]);
+  ASSERT_TRUE(goes_on.has_value());
+  EXPECT_EQ(goes_on->from(), ip("10.0.2.201"));
+  EXPECT_EQ(goes_on->from_port(), there->from_port());
+  again[1].send(
+      udp({ip("10.0.2.11"), ip("10.0.2.201"), 5000, static_cast<uint16_t>(there->from_port())}, "b"));
+  const auto back = next(again[0]);
+  ASSERT_TRUE(back.has_value());
+  EXPECT_EQ(back->to(), client(1).from);
+}
+
 }  // namespace
 }  // namespace poolgate::test
