@@ -15,12 +15,10 @@ namespace poolgate::redirect {
 
 class PendingInits {
  public:
-  static constexpr uint32_t kPlaces = 256;
-
-  PendingInits() : places_(kPlaces) {}
+  explicit PendingInits(uint32_t places) : places_(places) {}
 
   void note(session::SessionIndex i, const sctp::InitView& init) {
-    Place& place = places_[i % kPlaces];
+    Place& place = places_[i % places_.size()];
     place.session = i;
     place.tag = init.tag;
     place.n = static_cast<uint8_t>(init.n);
@@ -32,7 +30,7 @@ class PendingInits {
 
   // The session's, by the initiate tag. `init` then points in here, until the next note(). False: not known.
   bool take(session::SessionIndex i, uint32_t tag, sctp::InitView& init) {
-    Place& place = places_[i % kPlaces];
+    Place& place = places_[i % places_.size()];
     if (place.session != i || place.tag != tag) return false;
     place.session = session::kNone;
     init.tag = tag;

@@ -20,6 +20,11 @@ PortMtus known_mtus(PortMtus mtus) {
   return mtus;
 }
 
+// For what few sessions have at a time, when their clients begin anew.
+uint32_t places_for(const session::SessionTable& sessions) {
+  return std::clamp<uint32_t>(sessions.capacity() / 64, 256, 16'384);
+}
+
 }  // namespace
 
 Redirector::Impl::Impl(const RedirectorOptions& options, std::unique_ptr<session::SessionTable> table,
@@ -47,7 +52,8 @@ Redirector::Impl::Impl(const RedirectorOptions& options, std::unique_ptr<session
       refusals(kMaxServices),
       aborts(kMaxServices),
       random_state(static_cast<uint32_t>(options.random_seed | 1)),
-      replaced_tags(lines) {}
+      pending_inits(places_for(sessions)),
+      replaced_tags(lines, places_for(sessions)) {}
 
 Redirector::Redirector() : service_counters_(std::make_unique<ServiceCounters[]>(kMaxServices)) {}
 Redirector::~Redirector() = default;

@@ -22,7 +22,6 @@ namespace poolgate::redirect {
 // no packet but their COOKIE ECHO had, then the eldest: no number of forged ones pushes out the client's.
 class ReplacedTags {
  public:
-  static constexpr uint32_t kPlaces = 256;
   static constexpr unsigned kTags = 4;            // of one session
   static constexpr uint32_t kDisputeMs = 90'000;  // three heartbeats of a silent client
 
@@ -34,7 +33,7 @@ class ReplacedTags {
   };
 
   // `lines`: of the PE slots, where a slot that is remembered counts as in use.
-  explicit ReplacedTags(pool::PeLine* lines) : lines_(lines), places_(kPlaces) {}
+  ReplacedTags(pool::PeLine* lines, uint32_t places) : lines_(lines), places_(places) {}
 
   // `before` is over, by a COOKIE ECHO with another tag; `last_seen_ms`: the session's until now.
   void replace(session::SessionIndex i, const Tags& before, uint32_t last_seen_ms, uint32_t now_ms) {
@@ -54,7 +53,7 @@ class ReplacedTags {
   // `tag`: of a packet to the PE. True: it is here, and `present` from now on, whose place it leaves to that
   // which was.
   bool restore(session::SessionIndex i, uint32_t tag, Tags& present, uint32_t last_seen_ms, uint32_t now_ms) {
-    Place& place = places_[i % kPlaces];
+    Place& place = place_of(i);
     if (place.session != i || tag == 0) return false;
     Entry* const e = find(place, tag);
     if (e == nullptr || old(*e, now_ms)) return false;
@@ -68,7 +67,7 @@ class ReplacedTags {
 
   // The session is at `pe`: the other PEs' slots must not become another PE's meanwhile.
   void hold(session::SessionIndex i, pool::PeSlotIndex pe) {
-    Place& place = places_[i % kPlaces];
+    Place& place = place_of(i);
     if (place.session != i) return;
     for (unsigned n = 0; n < place.n; ++n) {
       Entry& e = place.entries[n];
@@ -83,7 +82,7 @@ class ReplacedTags {
 
   // The tag of one at another PE than `pe`, which lives; 0: there is none.
   uint32_t lives_elsewhere(session::SessionIndex i, pool::PeSlotIndex pe, uint32_t now_ms) const {
-    const Place& place = places_[i % kPlaces];
+    const Place& place = place_of(i);
     uint32_t tag = 0;
     for (unsigned n = 0; n < place.n && place.session == i; ++n) {
       const Entry& e = place.entries[n];
@@ -95,23 +94,23 @@ class ReplacedTags {
 
   // It may be somebody else who sends in the client's name.
   bool disputed(session::SessionIndex i, uint32_t now_ms) const {
-    const Place& place = places_[i % kPlaces];
+    const Place& place = place_of(i);
     return place.session == i && std::any_of(place.entries, place.entries + place.n,
                                              [&](const Entry& e) { return !old(e, now_ms); });
   }
   // The PE has taken a cookie: the session's, or one whose INIT is not known.
   void settle(session::SessionIndex i) {
-    Place& place = places_[i % kPlaces];
+    Place& place = place_of(i);
     if (place.session == i) drop(place, [](const Entry& e) { return e.seen != Seen::proposed; });
   }
   // The session is no more.
   void forget(session::SessionIndex i) {
-    Place& place = places_[i % kPlaces];
+    Place& place = place_of(i);
     if (place.session == i) clear(place);
   }
   // Lets go of what is out of dispute: one place a call.
   void sweep(uint32_t now_ms) {
-    Place& place = places_[cursor_++ % kPlaces];
+    Place& place = place_of(cursor_++);
     drop(place, [&](const Entry& e) { return old(e, now_ms); });
   }
 
@@ -134,6 +133,8 @@ class ReplacedTags {
     // Whether a later packet had the session's own tag.
     bool used(uint32_t last_seen_ms) const { return !by_echo || last_seen_ms != since_ms; }
   };
+  Place& place_of(session::SessionIndex i) { return places_[i % places_.size()]; }
+  const Place& place_of(session::SessionIndex i) const { return places_[i % places_.size()]; }
   static bool old(const Entry& e, uint32_t now_ms) { return now_ms - e.left_ms >= kDisputeMs; }
   static Entry* find(Place& place, uint32_t p) {
     Entry* const end = place.entries + place.n;
@@ -143,7 +144,7 @@ class ReplacedTags {
 
   // `p`: the session's own.
   Place& begin(session::SessionIndex i, uint32_t p, uint32_t last_seen_ms, uint32_t now_ms) {
-    Place& place = places_[i % kPlaces];
+    Place& place = place_of(i);
     if (place.session != i) clear(place);
     drop(place, [&](const Entry& e) { return old(e, now_ms); });
     if (place.n == 0) place.by_echo = false;

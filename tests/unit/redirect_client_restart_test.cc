@@ -211,12 +211,13 @@ TEST_F(RestartedElsewhere, those_that_it_had_keep_no_new_one_out) {
 
 // More INITs than there is room for: such a restart is found by its tag, as before.
 TEST_F(ClientRestart, RFC_9260_5_2_in_a_flood_of_INITs_associations_restart_all_the_same) {
-  for (unsigned n = 20; n < 20 + 2 * redirect::PendingInits::kPlaces; ++n) {
+  constexpr unsigned kFlood = 512;  // twice as many as a small table has places for
+  for (unsigned n = 20; n < 20 + kFlood; ++n) {
     const auto address = "198.18." + std::to_string(n / 200) + "." + std::to_string(n % 200);
     associate(from(address.c_str()), n, 0x5000 + n);
   }
   rig->send(init(kClient, kNewTc, {kNew}));
-  for (unsigned n = 20; n < 20 + 2 * redirect::PendingInits::kPlaces; ++n) {
+  for (unsigned n = 20; n < 20 + kFlood; ++n) {
     const auto address = "198.18." + std::to_string(n / 200) + "." + std::to_string(n % 200);
     rig->send(init(from(address.c_str()), 0x9000 + n, {kOther}));
   }

@@ -310,6 +310,30 @@ TEST_F(NatRestart, a_PE_that_says_nothing_leaves_it_open) {
   EXPECT_STREQ(state_after_abort(false), "closing");
 }
 
+// Whoever wants to push a victim's dispute out has to forge as many as the table has places for.
+TEST(ForgedRestarts, of_many_associations_at_once_are_all_undone_where_the_table_is_large) {
+  const auto rig = make(config::Protocol::sctp, [](Rig& r) { r.redirector_options.sessions = 65'536; });
+  constexpr unsigned kClients = 1000;
+  const auto flow = [](unsigned n) {
+    Flow f = client();
+    f.from_port = static_cast<uint16_t>(2000 + n);
+    return f;
+  };
+  for (unsigned n = 0; n < kClients; ++n) {
+    rig->send(sctp(flow(n), 0, init_chunk(kTc + n)));
+    rig->send(sctp(flow(n), kTp + n, cookie_echo()));
+  }
+  for (unsigned n = 0; n < kClients; ++n) {
+    rig->send(sctp(flow(n), 0, init_chunk(kForgedTc)));
+    rig->send(sctp(flow(n), kForgedTp, cookie_echo()));
+  }
+  for (unsigned n = 0; n < kClients; ++n) rig->send(sctp(flow(n), kTp + n, data_chunk()));
+  std::vector<redirect::SessionView> views;
+  rig->redirector->dump_sessions(0, kClients, views);
+  ASSERT_EQ(views.size(), kClients);
+  for (const auto& view : views) EXPECT_EQ(view.tag_p, kTp + view.client_port - 2000) << view.client_port;
+}
+
 class ReplacedTagsTable : public ::testing::Test {
  protected:
   static ReplacedTags::Tags tags(uint32_t n) { return {n, 10 * n, n % 4, 0}; }
@@ -322,7 +346,8 @@ class ReplacedTagsTable : public ::testing::Test {
     return table.restore(i, tag, present, last_ms, now_ms);
   }
   pool::PeLine lines[4];
-  ReplacedTags table{lines};
+  static constexpr uint32_t kPlaces = 16;
+  ReplacedTags table{lines, kPlaces};
   ReplacedTags::Tags present = tags(100);
   uint32_t last_ms = 0;
 };
@@ -355,7 +380,7 @@ TEST_F(ReplacedTagsTable, one_that_was_heard_no_more_for_a_dispute_is_over_thoug
 }
 
 TEST_F(ReplacedTagsTable, another_session_takes_the_place) {
-  constexpr session::SessionIndex kNext = 5 + ReplacedTags::kPlaces;
+  constexpr session::SessionIndex kNext = 5 + kPlaces;
   replace(1, 0);
   EXPECT_FALSE(table.disputed(kNext, 0));
   replace(1, 0, false, kNext);
@@ -402,7 +427,7 @@ TEST_F(ReplacedTagsTable, PEs_that_it_is_not_at_are_held_until_they_are_out_of_t
     table.hold(5, (n + 1) % 4);
   }
   uint32_t now = ReplacedTags::kDisputeMs + 40;
-  for (uint32_t n = 0; n < ReplacedTags::kPlaces; ++n) table.sweep(now);
+  for (uint32_t n = 0; n < kPlaces; ++n) table.sweep(now);
   EXPECT_EQ(held(), (Held{0, 0, 0, 0}));
 }
 
