@@ -181,6 +181,7 @@ struct Redirector::Impl {
 
   // ---- sctp_flow.cc, tcp_flow.cc: what a packet does to its session
   void confirm(SessionIndex i);
+  void cookie_echo_to_half_open(SessionIndex i, uint32_t tag);
   void cookie_echo_from_client(const Packet& packet, SessionIndex i, uint32_t tag);
   void restarted(const Packet& packet, SessionIndex i, uint32_t tag, const ReplacedTags::Tags& before);
   ReplacedTags::Tags tags_of(SessionIndex i) const;

@@ -124,10 +124,7 @@ Verdict Redirector::Impl::sctp_control(Packet& packet, SessionIndex i, bool from
         // Alone in front, or behind its AUTH (RFC 4895 §6.3); nobody's tag is 0 (RFC 9260 §3.3.2).
         if (from_pe || n != auth || tag == 0) break;
         if (s.state == State::half_open) {
-          // Without its INIT it is not established before something else confirms the tag.
-          if (s.tag_p != tag) set_tag_p(i, tag);
-          s.last_seen_ms = now_ms;
-          if (s.tag_c != 0 && !nat) confirm(i);
+          cookie_echo_to_half_open(i, tag);
         } else if (tag != s.tag_p) {
           cookie_echo_from_client(packet, i, tag);
         }
@@ -161,6 +158,22 @@ Verdict Redirector::Impl::sctp_control(Packet& packet, SessionIndex i, bool from
 ReplacedTags::Tags Redirector::Impl::tags_of(SessionIndex i) const {
   const Session& s = sessions.at(i);
   return {s.tag_p, s.tag_c, s.pe, s.deaths};
+}
+
+// Without its INIT it is not established before something else confirms the tag. Of several with other tags
+// each may be the client's: the last one counts, until a packet has another's. `nat`: the PE's answer decides
+// whether there is an association at all.
+void Redirector::Impl::cookie_echo_to_half_open(SessionIndex i, uint32_t tag) {
+  Session& s = sessions.at(i);
+  const bool confirms = s.tag_c != 0 && (s.flags & session::kNat) == 0;
+  if (s.tag_p != tag) {
+    ReplacedTags::Tags before = tags_of(i);
+    if (confirms) before.c = 0;  // the INIT came behind that one
+    if (before.p != 0) replaced_tags.propose(i, before, before, s.last_seen_ms, now_ms);
+    set_tag_p(i, tag);
+  }
+  s.last_seen_ms = now_ms;
+  if (confirms) confirm(i);
 }
 
 // With another tag than its session's (RFC 9260 §5.2.2). Of one without an INIT the next packet with its tag
@@ -199,12 +212,15 @@ void Redirector::Impl::restarted(const Packet& packet, SessionIndex i, uint32_t 
 void Redirector::Impl::other_tag(SessionIndex i, uint32_t tag) {
   Session& s = sessions.at(i);
   ReplacedTags::Tags tags = tags_of(i);
-  if (s.state == State::half_open || !replaced_tags.restore(i, tag, tags, s.last_seen_ms, now_ms)) return;
+  if (!replaced_tags.restore(i, tag, tags, s.last_seen_ms, now_ms)) return;
+  const bool nat = (s.flags & session::kNat) != 0;
   if (tags.pe != s.pe && tags.deaths == lines[tags.pe].deaths) move(i, tags.pe);
   replaced_tags.hold(i, s.pe);
   set_tag_p(i, tags.p);
   restore_keys(i);
-  s.tag_c = tags.c;
+  // Of one without an INIT, `nat` has it from the PE.
+  if (tags.c != 0 || !nat) s.tag_c = tags.c;
+  if (nat && s.state == State::half_open) return;
   s.last_seen_ms = now_ms;
   confirm(i);
 }

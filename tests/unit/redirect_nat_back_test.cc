@@ -125,8 +125,11 @@ TEST(NatBack, of_several_COOKIE_ECHOs_the_last_one_before_the_answer_counts) {
   rig->send(sctp(kBack, kTc, kCookieAck));
   EXPECT_STREQ(only(*rig).state, "established");
   EXPECT_EQ(only(*rig).tag_p, kTp + 2);
-  rig->send(sctp(kThere, kTp, cookie_echo()));
+  rig->send(sctp(kThere, kTp + 3, cookie_echo()));
   EXPECT_EQ(only(*rig).tag_p, kTp + 2);
+  rig->send(sctp(kThere, kTp, data_chunk()));  // it was the client's after all
+  EXPECT_EQ(only(*rig).tag_p, kTp);
+  EXPECT_EQ(only(*rig).tag_c, kTc);
 }
 
 TEST(NatBack, RFC_9260_5_1_a_COOKIE_ACK_that_is_lost_on_either_side_of_us_comes_again) {
