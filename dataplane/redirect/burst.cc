@@ -82,7 +82,7 @@ bool only_destination(const Session& s, const PacketInfo& info, const Session& e
 // way.
 struct Redirector::Impl::Burst {
   explicit Burst(rte_mbuf* const* given) : mbufs(given) {}
-  rte_mbuf* const* const mbufs;
+  rte_mbuf* const* mbufs;
   union {
     PacketInfo infos[kMaxBurst];  // not zeroed first: read() writes each
   };
@@ -98,6 +98,13 @@ struct Redirector::Impl::Burst {
   uint32_t came_by = UINT32_MAX;
   uint16_t hop = 0;
   bool any_v6 = false;
+
+  // Its first packets are dealt with. (No buckets: they were looked at.)
+  void leave_out(unsigned first, unsigned n) {
+    mbufs += first;
+    std::memmove(infos, infos + first, (n - first) * sizeof(infos[0]));
+    std::memmove(sessions, sessions + first, (n - first) * sizeof(sessions[0]));
+  }
 };
 
 // Parse and hash; the bucket is on its way.
@@ -144,6 +151,17 @@ inline void Redirector::Impl::look_behind(const Burst& b, unsigned n) const {
     if (s.kind == session::Kind::alias) sessions.prefetch(s.session);
     sessions.prefetch(s.counterpart);
   }
+}
+
+// Most bursts are of one side's packets. If the first ones are PEs', those in front of a client's go back
+// here. Returns how many packets are left in the burst.
+inline unsigned Redirector::Impl::come_back(Burst& b, unsigned n) {
+  for (unsigned i = 0; i < n && i < 4; ++i) {
+    if (!is_from_pe(*b.sessions[i])) return n;
+  }
+  const unsigned back = nat_back_run(b.mbufs, b.infos, b.sessions, n, b.tally);
+  if (back != 0 && back != n) b.leave_out(back, n);
+  return n - back;
 }
 
 // Where the client is gets looked at with each packet that comes from elsewhere than the last one's: false if
@@ -308,6 +326,7 @@ void Redirector::Impl::process(rte_mbuf* const* mbufs, unsigned n) {
   find(burst, n);
   // What another worker hands over has an alias here.
   if (services->any_nat() || (others != nullptr && others->handed)) look_behind(burst, n);
+  if (services->any_nat()) n = come_back(burst, n);
   redirect(burst, n);
   settle(burst.tally, kNoService);
   if (others != nullptr && others->outgoing_used != 0) flush_handover();

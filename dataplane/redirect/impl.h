@@ -78,6 +78,7 @@ struct Redirector::Impl {
   void read(Burst& burst, unsigned n);
   void find(Burst& burst, unsigned n);
   void look_behind(const Burst& b, unsigned n) const;
+  unsigned come_back(Burst& burst, unsigned n);
   void redirect(Burst& burst, unsigned n);
   void fetch_for_openings(const Burst& b, unsigned first, unsigned n) const;
   bool redirect_plain(Burst& burst, rte_mbuf* mbuf, const PacketInfo& info, Session& s);
@@ -217,7 +218,16 @@ struct Redirector::Impl {
   // ---- nat.cc
   bool nat_begin(Packet& packet, const ServiceEntry& service, SessionIndex i);
   bool nat_rewrite(Packet& packet, SessionIndex i, bool from_pe);
+  static bool is_from_pe(const Session& e) {
+    return (e.kind == session::Kind::alias) &
+           ((e.flags & (session::kFromPe | session::kRemote)) == session::kFromPe);
+  }
   bool nat_back(rte_mbuf* mbuf, const PacketInfo& info, Session& alias, ServiceTally& tally);
+  unsigned nat_back_run(rte_mbuf* const* mbufs, const PacketInfo* infos, Session* const* candidates,
+                        unsigned n, ServiceTally& tally);
+  template <typename Send>
+  bool send_back(rte_mbuf* mbuf, const PacketInfo& info, Session& alias, ServiceTally& tally,
+                 const Send& send);
   bool copy_to_far(Session& alias);
 
   // ---- nat_addresses.cc

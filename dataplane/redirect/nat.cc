@@ -172,7 +172,10 @@ bool Redirector::Impl::copy_to_far(Session& alias) {
 
 // A packet of a PE's that changes nothing of its session's state, in one piece. `alias`: has its key.
 // False: nothing was done, ask one().
-bool Redirector::Impl::nat_back(rte_mbuf* mbuf, const PacketInfo& info, Session& alias, ServiceTally& tally) {
+template <typename Send>
+[[gnu::always_inline]] inline bool Redirector::Impl::send_back(rte_mbuf* mbuf, const PacketInfo& info,
+                                                               Session& alias, ServiceTally& tally,
+                                                               const Send& send) {
   if ((alias.state != State::established || alias.deaths != lines[alias.far_pe].deaths) &&
       !copy_to_far(alias)) [[unlikely]]
     return false;
@@ -201,8 +204,33 @@ bool Redirector::Impl::nat_back(rte_mbuf* mbuf, const PacketInfo& info, Session&
   ++tally.packets;
   tally.bytes += mbuf->pkt_len;
   std::memcpy(frame, hop.ether_addresses, 12);
-  transmit(mbuf, hop.port_id);
+  send(hop.port_id);
   return true;
+}
+
+bool Redirector::Impl::nat_back(rte_mbuf* mbuf, const PacketInfo& info, Session& alias, ServiceTally& tally) {
+  return send_back(mbuf, info, alias, tally, [&](uint16_t port) { transmit(mbuf, port); });
+}
+
+// Such packets, one after the other, in a loop of its own. Returns how many there were before something else.
+unsigned Redirector::Impl::nat_back_run(rte_mbuf* const* mbufs, const PacketInfo* infos,
+                                        Session* const* candidates, unsigned n, ServiceTally& tally) {
+  uint32_t port_id = UINT32_MAX;
+  Output::Port* port = nullptr;  // the last that a packet left by
+  for (unsigned i = 0; i < n; ++i) {
+    Session& s = *candidates[i];
+    const auto send = [&](uint16_t to) {
+      if (to != port_id) [[unlikely]] {
+        port_id = to;
+        port = &out->ports[to];
+        out->ports_used |= 1u << to;
+      }
+      port->mbufs[port->n++] = mbufs[i];
+    };
+    const bool its = is_from_pe(s) & (infos[i].plain != 0) && session::same_key(s.key, infos[i].flow);
+    if (!its || !send_back(mbufs[i], infos[i], s, tally, send)) return i;
+  }
+  return n;
 }
 
 }  // namespace poolgate::redirect

@@ -258,5 +258,60 @@ TEST(NatBack, what_the_pe_said_before_a_restart_of_ours_counts_after_it) {
   }
 }
 
+// ---- bursts
+
+// 'b': back from the PE. 'c': its packet with another tag. 'i': an INIT ACK of its. 't': there, from the
+// client. '6': nobody's, of IPv6. 'u': nobody's, to the PE's port.
+Bytes packet_of(char kind) {
+  switch (kind) {
+    case 'b':
+      return sctp(kBack, kTc, data_chunk());
+    case 'c':
+      return sctp(kBack, kTc + 1, data_chunk());
+    case 'i':
+      return sctp(kBack, kTc, init_chunk(kTp, {}, 2));
+    case 't':
+      return sctp(kThere, kTp, data_chunk());
+    case '6':
+      return sctp({ip("2001:db8:c::1"), ip("2001:db8:d::1"), 1, 2}, 3, data_chunk());
+    default:
+      return sctp({ip("10.0.0.21"), ip("203.0.113.9"), 5001, 40001}, 3, data_chunk());
+  }
+}
+
+class NatBackBurst : public ::testing::TestWithParam<std::string> {};
+
+TEST_P(NatBackBurst, does_with_each_packet_what_is_done_with_it_alone) {
+  const auto rig = make(), alone = make();
+  for (Rig* r : {rig.get(), alone.get()}) establish(*r);
+  std::vector<Bytes> burst;
+  std::map<Bytes, int> left, left_alone;
+  size_t exceptions = 0;
+  for (const char kind : GetParam()) {
+    burst.push_back(packet_of(kind));
+    for (const Frame& f : alone->send(burst.back())) ++left_alone[f.bytes];
+    exceptions += alone->exceptions.size();
+  }
+  for (const Frame& f : rig->burst(burst)) ++left[f.bytes];
+  EXPECT_EQ(left, left_alone);
+  EXPECT_EQ(rig->exceptions.size(), exceptions);
+  for (size_t r = 0; r < redirect::kDropReasons; ++r) {
+    const auto reason = static_cast<redirect::DropReason>(r);
+    EXPECT_EQ(rig->dropped(reason), alone->dropped(reason)) << r;
+  }
+  const auto service = rig->services->services()[0].index;
+  const auto &counted = rig->redirector->counters(service), &wanted = alone->redirector->counters(service);
+  EXPECT_EQ(counted.packets.load(), wanted.packets.load());
+  EXPECT_EQ(counted.bytes.load(), wanted.bytes.load());
+  EXPECT_EQ(only(*rig).state, std::string("established"));
+}
+
+INSTANTIATE_TEST_SUITE_P(Mixed, NatBackBurst,
+                         ::testing::Values("b", "bb", "bbbbbbbb", "bbt", "bbbbt", "bbbbtbbb", "bbbbbtbtbt",
+                                           "tbbbb", "tttt", "bbbbcbbbb", "cbbbb", "bbbbibbtt", "bbbb6tb",
+                                           "6bbbb", "bbbbuub6", "uuuub",
+                                           "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb6ttttttttttttttttttttttttttttttb"),
+                         [](const auto& burst) { return burst.param; });
+
 }  // namespace
 }  // namespace poolgate::test
