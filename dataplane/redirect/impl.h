@@ -305,7 +305,9 @@ struct Redirector::Impl {
 
   // ---- pe_death.cc
   void catch_up();
+  struct Dying;
   void abort_some(unsigned budget, bool first);
+  void abort_of(Dying& of, unsigned budget, bool first, unsigned& steps);
   Verdict dead_pe(Packet& packet, SessionIndex i, bool from_pe);
   bool goes_back(SessionIndex i);
 
@@ -390,6 +392,7 @@ struct Redirector::Impl {
   struct Dying {
     pool::PeSlotIndex pe;
     SessionIndex next;
+    bool fresh = false;  // dead since this burst
   };
   std::vector<Dying> dying;
   SessionIndex age_cursor = session::kFirst;

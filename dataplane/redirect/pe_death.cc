@@ -29,18 +29,20 @@ bool is_whole(const Packet& packet) {
 void Redirector::Impl::catch_up() {
   uint64_t head = slots.head();
   const bool overrun = head - log_seen > pool::PeSlots::kLog / 2;
-  const auto see = [this](pool::PeSlotIndex pe) {
+  bool some_died = false;
+  const auto see = [&](pool::PeSlotIndex pe) {
     pool::PeLine& line = lines[pe];
     const uint16_t deaths = line.deaths;
     const bool lost = line.lost;
     slots.refresh(line, pe);
     const bool died = line.deaths != deaths || (line.lost && !lost);
     if (!died || line.first_session == session::kNone) return;
+    some_died = true;
     const auto known = std::find_if(dying.begin(), dying.end(), [pe](const Dying& d) { return d.pe == pe; });
     if (known != dying.end())
-      known->next = line.first_session;
+      *known = {pe, line.first_session, true};
     else
-      dying.push_back({pe, line.first_session});
+      dying.push_back({pe, line.first_session, true});
   };
   if (overrun) {
     for (pool::PeSlotIndex pe = 0; pe < slots.capacity(); ++pe) see(pe);
@@ -50,39 +52,51 @@ void Redirector::Impl::catch_up() {
       for (; log_seen != head; ++log_seen) see(slots.entry(log_seen));
   }
   log_seen = head;
-  if (!dying.empty()) abort_some(kMaxGenerated, true);
+  if (!some_died) return;
+  abort_some(kMaxGenerated, true);
+  for (Dying& d : dying) d.fresh = false;
 }
 
-// `first`: the burst after a death, which goes out whatever the rate.
+// `first`: the burst after a death, in which that PE's sessions are told whatever the rate.
 void Redirector::Impl::abort_some(unsigned budget, bool first) {
   unsigned steps = 0;
-  for (size_t d = 0; d < dying.size();) {
-    while (dying[d].next != session::kNone && steps < kMaxSteps) {
-      ++steps;
-      const SessionIndex i = dying[d].next;
-      Session& s = sessions.at(i);
-      const ServiceEntry* service = service_of(s);
-      const config::OnPeDeath rule =
-          service != nullptr ? service->settings.on_pe_death : config::OnPeDeath::abort;
-      // Of an address only what is established: a SYN that comes again goes to a live one.
-      const bool over =
-          s.deaths != lines[dying[d].pe].deaths || (has_lost_address(s) && s.state != State::half_open);
-      // A UDP flow has nobody to tell: its next datagram chooses again (dead_pe).
-      if (over && rule == config::OnPeDeath::abort && s.key.protocol != wire::kUdp &&
-          s.state != State::closed && reachable_by(i) != session::kNone) {
-        const uint32_t rate = service != nullptr ? service->settings.abort_rate / slots.workers() + 1 : 1000;
-        if (generated >= budget) return;
-        if (!first && !aborts[s.service % kMaxServices].take(now_us, rate)) return;
-        end_session(i);
-        count(s.service, &ServiceCounters::aborted);
-        if (!goes_back(i)) session_ended(i);
-        continue;  // either has moved `next` on
-      }
-      dying[d].next = s.next_of_pe;
+  for (size_t d = 0; d < dying.size() && steps < kMaxSteps && generated < budget;) {
+    if (first && !dying[d].fresh) {
+      ++d;
+      continue;
     }
-    if (dying[d].next != session::kNone) return;
+    abort_of(dying[d], budget, first, steps);
+    if (dying[d].next != session::kNone) {  // its service's rate: others' go on
+      ++d;
+      continue;
+    }
     dying[d] = dying.back();
     dying.pop_back();
+  }
+}
+
+void Redirector::Impl::abort_of(Dying& of, unsigned budget, bool first, unsigned& steps) {
+  while (of.next != session::kNone && steps < kMaxSteps) {
+    ++steps;
+    const SessionIndex i = of.next;
+    Session& s = sessions.at(i);
+    const ServiceEntry* service = service_of(s);
+    const config::OnPeDeath rule =
+        service != nullptr ? service->settings.on_pe_death : config::OnPeDeath::abort;
+    // Of an address only what is established: a SYN that comes again goes to a live one.
+    const bool over = s.deaths != lines[of.pe].deaths || (has_lost_address(s) && s.state != State::half_open);
+    // A UDP flow has nobody to tell: its next datagram chooses again (dead_pe).
+    if (over && rule == config::OnPeDeath::abort && s.key.protocol != wire::kUdp &&
+        s.state != State::closed && reachable_by(i) != session::kNone) {
+      const uint32_t rate = service != nullptr ? service->settings.abort_rate / slots.workers() + 1 : 1000;
+      if (generated >= budget) return;
+      if (!first && !aborts[s.service % kMaxServices].take(now_us, rate)) return;
+      end_session(i);
+      count(s.service, &ServiceCounters::aborted);
+      if (!goes_back(i)) session_ended(i);
+      continue;  // either has moved `next` on
+    }
+    of.next = s.next_of_pe;
   }
 }
 
