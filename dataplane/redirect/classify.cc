@@ -34,6 +34,15 @@ pool::Eligibility eligibility_of(const config::Service& service, uint8_t family)
           .on_link = service.mode == config::Mode::l2};
 }
 
+// Where the kernel's own are reached: of other protocols and ports than the above.
+std::set<IpAddress> kernels_of(const config::Config& config, std::span<const IpAddress> own_addresses) {
+  std::set<IpAddress> kernels(own_addresses.begin(), own_addresses.end());
+  for (const config::Port& port : config.ports)
+    for (const config::Prefix& own : port.addresses) kernels.insert(own.address);
+  for (const auto& [own, port] : config.registrar.tcp_listen) kernels.insert(own);
+  return kernels;
+}
+
 size_t hash_of(const IpAddress& address, uint8_t protocol, uint16_t port) {
   uint64_t a, b;
   std::memcpy(&a, address.data(), 8);
@@ -110,7 +119,7 @@ Result<std::unique_ptr<ServiceTable>> ServiceTable::build(const config::Config& 
     table->services_.push_back(std::move(entry));
   }
   for (const auto& own : own_addresses) table->insert({own, wire::kSctp, 0, endpoint});
-  table->retire(retiring);
+  table->retire(retiring, kernels_of(config, own_addresses));
   table->index_services();
   return table;
 }

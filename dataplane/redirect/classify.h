@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -50,6 +51,9 @@ struct SnatAddress {
 struct Classified {
   Destination destination = Destination::exception;
   ServiceIndex service = kNoService;
+  bool kernels_too = false;  // nat_return: what no session has is the kernel's
+
+  bool is_kernels() const { return destination == Destination::exception || kernels_too; }
 };
 
 class ServiceTable {
@@ -99,7 +103,7 @@ class ServiceTable {
   const Row* lookup(const rserpool::IpAddress& address, uint8_t protocol, uint16_t port) const;
   void insert(const Row& row);  // the first of equal ones stays
   std::vector<SnatAddress> all_snat() const;
-  void retire(const std::vector<SnatAddress>& candidates);
+  void retire(const std::vector<SnatAddress>& candidates, const std::set<rserpool::IpAddress>& kernels);
   void index_services();
 
   std::vector<ServiceEntry> services_;

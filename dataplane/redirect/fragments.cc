@@ -73,8 +73,8 @@ void Redirector::Impl::first_fragment(Packet& packet) {
   Packet whole{packet.mbuf, info};
   whole.partial = true;
   if (whole.l4_readable() < least(info.flow.protocol)) {
-    const Destination to = services->classify(packet.frame(), packet.info).destination;
-    return to == Destination::exception ? exception(packet.mbuf) : drop(packet.mbuf, DropReason::fragment);
+    const Classified to = services->classify(packet.frame(), packet.info);
+    return to.is_kernels() ? exception(packet.mbuf) : drop(packet.mbuf, DropReason::fragment);
   }
   if (info.flow.protocol == kTcp &&
       ((whole.l4()[12] >> 4) < 5 || (whole.l4()[12] >> 4) * 4u > info.l4_length))
@@ -146,8 +146,8 @@ void Redirector::Impl::teach(const FragmentKey& id, const PacketInfo& info, Sess
 void Redirector::Impl::further_fragment(Packet& packet) {
   const FragmentWay* way = fragments.find(key_of(packet), now_ms);
   if (way == nullptr) {
-    const Destination to = services->classify(packet.frame(), packet.info).destination;
-    return to == Destination::exception ? exception(packet.mbuf) : drop(packet.mbuf, DropReason::fragment);
+    const Classified to = services->classify(packet.frame(), packet.info);
+    return to.is_kernels() ? exception(packet.mbuf) : drop(packet.mbuf, DropReason::fragment);
   }
   // It would write over the header by which the first was judged (RFC 1858 §3.2, RFC 3128).
   if (fragment_offset(packet) < least(packet.info.flow.protocol))

@@ -98,10 +98,9 @@ bool Redirector::Impl::icmp_error(Packet& packet) {
     about.flow.protocol = quote.protocol;
     about.flow.destination_port = key.destination_port;
     about.kind = PacketKind::l4;
-    const Destination to = services->classify(packet.frame(), about).destination;
-    if (others != nullptr && icmp_elsewhere(packet, key, both, to)) return true;
-    if (to != Destination::service && to != Destination::service_no_port && to != Destination::nat_return)
-      return false;
+    const Classified to = services->classify(packet.frame(), about);
+    if (others != nullptr && icmp_elsewhere(packet, key, both, to.destination)) return true;
+    if (to.is_kernels() || to.destination == Destination::endpoint) return false;
     drop(packet.mbuf, DropReason::icmp_no_session);
     return true;
   }

@@ -287,7 +287,7 @@ void Redirector::Impl::miss(Packet& packet) {
     case Destination::nat_return:
       if (others != nullptr && return_elsewhere(packet)) return;
       if (nat_find_init_ack(packet)) return;
-      return drop(packet.mbuf, DropReason::nat_no_session);
+      return to.kernels_too ? exception(packet.mbuf) : drop(packet.mbuf, DropReason::nat_no_session);
     case Destination::endpoint:
       return endpoint(packet);
     case Destination::exception:

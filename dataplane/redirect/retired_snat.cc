@@ -11,6 +11,8 @@
 
 namespace poolgate::redirect {
 
+using rserpool::IpAddress;
+
 // ---- of the services
 
 std::vector<SnatAddress> ServiceTable::all_snat() const {
@@ -22,8 +24,8 @@ std::vector<SnatAddress> ServiceTable::all_snat() const {
   return all;
 }
 
-// Those that are nothing else by now.
-void ServiceTable::retire(const std::vector<SnatAddress>& candidates) {
+// Those that are no service's or endpoint's by now. One that is the kernel's (a port's) is that, too.
+void ServiceTable::retire(const std::vector<SnatAddress>& candidates, const std::set<IpAddress>& kernels) {
   for (const SnatAddress& snat : candidates) {
     if (lookup(snat.address, snat.protocol, 0) != nullptr) continue;
     if (retired_.size() == kMaxRetired) {
@@ -33,7 +35,7 @@ void ServiceTable::retire(const std::vector<SnatAddress>& candidates) {
     insert({snat.address,
             snat.protocol,
             0,
-            {Destination::nat_return, kNoService},
+            {Destination::nat_return, kNoService, kernels.contains(snat.address)},
             static_cast<uint16_t>(retired_.size())});
     retired_.push_back(snat);
   }

@@ -155,6 +155,49 @@ TEST_F(RetiredSnat, that_is_a_service_address_by_now_is_that) {
   EXPECT_TRUE(w.exceptions.empty());
 }
 
+// A configuration whose SNAT address is one of a port's, or the registrar's, is refused for what comes to it.
+TEST_F(RetiredSnat, that_is_the_kernels_by_now_is_its_but_for_the_sessions_that_have_it) {
+  const IpAddress peer = ip("10.0.0.99");
+  for (const bool of_a_port : {true, false}) {
+    w.rig.config.ports.clear();
+    w.rig.config.registrar.tcp_listen.clear();
+    if (w.workers.empty())
+      w.start();
+    else
+      reload({kSnat});
+    const unsigned n = of_a_port ? 1 : 2;
+    const uint16_t port = connect(n);
+    if (of_a_port)
+      w.rig.config.ports.emplace_back().addresses = {{kSnat, 24}};
+    else
+      w.rig.config.registrar.tcp_listen = {{kSnat, 3863}};
+    reload({});
+    ASSERT_EQ(retired().size(), 1u);
+    EXPECT_EQ(heard(port), 2u);
+
+    const Bytes bgp = tcp({peer, kSnat, 179, 50000}, kAck, 1, 2, "open");
+    Bytes first = bgp, further = bgp;  // the further one alone, as if the first had come by another way
+    set16(first, 14 + 6, 0x2000);
+    set16(further, 14 + 6, 0x0004);
+    for (Bytes* fragment : {&first, &further}) {
+      set16(*fragment, 14 + 10, 0);
+      set16(*fragment, 14 + 10, internet_checksum(slice(*fragment, 14, 20)));
+    }
+    Bytes error{3, 1, 0, 0, 0, 0, 0, 0};
+    add(error, slice(tcp({kSnat, peer, 50000, 179}, kAck, 1, 2), 14, 28));
+    set16(error, 2, internet_checksum(error));
+    const std::vector<Bytes> all{bgp, tcp({peer, kSnat, 179, 50001}, kSyn, 1, 0), first, further,
+                                 ip_frame({ip("10.0.0.98"), kSnat, 0, 0}, 1, error)};
+    for (size_t f = 0; f < all.size(); ++f) {
+      for (unsigned worker = 0; worker < 2; ++worker) {
+        w.exceptions.clear();
+        w.send(worker, all[f]);
+        EXPECT_EQ(w.exceptions.size(), 1u) << f << " at " << worker;
+      }
+    }
+  }
+}
+
 TEST_F(RetiredSnat, of_a_former_run_is_known_from_its_sessions) {
   w.session_files = "/dev/shm/poolgate-unit-retired-" + std::to_string(getpid()) + "-";
   w.start();
