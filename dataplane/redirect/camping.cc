@@ -6,6 +6,7 @@
 // from there.
 #include "dataplane/redirect/impl.h"
 #include "dataplane/redirect/sctp_chunks.h"
+#include "dataplane/redirect/wire.h"
 
 namespace poolgate::redirect {
 
@@ -32,6 +33,34 @@ bool Redirector::Impl::leaves_camp(const Packet& packet, SessionIndex i, const s
     k = next;
   }
   return true;
+}
+
+// A packet that comes by the key of a half-open session, of which it is not: an INIT in the name of an
+// association's unused address may have taken that from it. At the PE's other port its answer would be an
+// ABORT with the association's tag (RFC 9260 §8.4, §8.5.1 B). True: it goes where its tag says.
+bool Redirector::Impl::is_of_another(Packet& packet, SessionIndex i) {
+  const Session& s = sessions.at(i);
+  const ServiceEntry* service = service_of(s);
+  if (service == nullptr || packet.l4_readable() < wire::kSctpHeader + 4) return false;
+  const uint32_t tag = sctp::verification_tag(packet.l4());
+  const uint8_t type = packet.l4()[wire::kSctpHeader];
+  if (tag == 0 || tag == s.tag_p || type == sctp::kInit || type == sctp::kInitAck ||
+      type == sctp::kCookieEcho || type == sctp::kAuth)
+    return false;
+  const Stage stage = others == nullptr ? Stage::by_tag : stage_of(packet);
+  switch (stage) {
+    case Stage::fresh:
+    case Stage::to_home:
+      if (home_of(packet) != worker) break;
+      return ask(packet, *service);
+    case Stage::ask_tag:
+      return ask_tag(packet, *service);
+    case Stage::nobody:
+      return false;
+    default:
+      break;
+  }
+  return find_association(packet, *service);
 }
 
 // A client's address that shares another's source, and that no packet with the association's tag came from:

@@ -205,6 +205,7 @@ struct Redirector::Impl {
   // ---- camping.cc: addresses that an INIT lists and another host has
   bool leaves_camp(const Packet& packet, SessionIndex i, const sctp::InitView& init);
   bool is_guest(SessionIndex entry) const;
+  bool is_of_another(Packet& packet, SessionIndex i);
 
   // ---- succession.cc: the next association or connection on the ports of one whose PE takes no new ones
   pool::PeSlotIndex successor(SessionIndex i) const;

@@ -84,6 +84,19 @@ TEST_F(Camping, is_not_shown_to_be_none_by_packets_with_another_tag) {
   expect_association(static_cast<uint16_t>(port));
 }
 
+// Its server would answer what it knows nothing of with ABORT, and that ends the client's association, too.
+TEST_F(Camping, RFC_9260_8_5_1_that_is_none_is_not_ended_by_a_forged_INIT_from_its_second_address) {
+  begin({kVip}, {kS1});
+  establish(addresses({kC1, kC2}), {}, kS1);
+  const unsigned port = its_port();
+  ASSERT_NE(port, pe_sees_port);
+  for (const Bytes& chunks :
+       {data_chunk(), chunk(4, 0, parameter(1, Bytes(20, 0x33))), chunk(3, 0, Bytes(12))})
+    EXPECT_EQ(from_client(kC2, kVip, kTp, chunks).from_port(), pe_sees_port);
+  expect_path(kC1, kVip, kS1, kP1);
+  expect_association(static_cast<uint16_t>(port));
+}
+
 TEST_F(Camping, RFC_9260_5_2_4_is_not_what_a_client_does_that_begins_anew_from_its_second_address) {
   begin({kVip}, {kS1});
   establish(addresses({kC1, kC2}), {}, kS1);
@@ -127,6 +140,38 @@ TEST(CampingWorkers, RFC_5062_2_an_address_that_is_at_home_elsewhere_begins_ther
   EXPECT_EQ(sent[0].worker, 1u);
   EXPECT_EQ(sent[0].frame.from_port(), port);
   EXPECT_EQ(w.sessions(), 2u);
+}
+
+TEST(CampingWorkers, RFC_9260_8_5_1_what_has_the_association_s_tag_is_its_at_whichever_worker) {
+  // Of some tags the directory is the one worker's, of others the other's.
+  for (uint32_t tag = 0xbb; tag < 0xbb + 8; ++tag) {
+    WorkersRig w(2);
+    auto& s = w.rig.service(config::Protocol::sctp, config::Mode::nat);
+    s.snat = {kS1};
+    w.rig.set_pool({{11, "10.0.0.11", kPePort}});
+    w.start();
+    const Flow first{w.address_at(0, {kC1, kVip, kClientPort, kVipPort}, "203.0.113."), kVip, kClientPort,
+                     kVipPort};
+    const Flow second{w.address_at(1, first, "198.18.0."), kVip, kClientPort, kVipPort};
+    auto sent = w.send(0, sctp(first, 0, init_chunk(kTc, addresses({first.from, second.from}))));
+    ASSERT_EQ(sent.size(), 1u);
+    const auto port = static_cast<uint16_t>(sent[0].frame.from_port());
+    w.send(0, sctp(first, tag, cookie_echo()));
+    w.send(0, sctp({ip("10.0.0.11"), kS1, kPePort, port}, kTc, chunk(11, 0, {})));
+    sent = w.send(1, sctp(second, 0, init_chunk(kHisTc, {})));  // forged
+    ASSERT_EQ(sent.size(), 1u);
+    ASSERT_NE(sent[0].frame.from_port(), port);
+    for (const unsigned worker : {0u, 1u}) {
+      sent = w.send(worker, sctp(second, tag, data_chunk()));
+      ASSERT_EQ(sent.size(), 1u) << worker;
+      EXPECT_EQ(sent[0].frame.from_port(), port);
+      // Of nobody: to where the INIT went.
+      sent = w.send(worker, sctp(second, 0x7777, data_chunk()));
+      ASSERT_EQ(sent.size(), 1u) << worker;
+      EXPECT_NE(sent[0].frame.from_port(), port);
+    }
+    EXPECT_EQ(w.dropped(), 0u);
+  }
 }
 
 }  // namespace
