@@ -66,10 +66,6 @@ Result<std::unique_ptr<ServiceTable>> ServiceTable::build(const config::Config& 
     const auto all = previous->all_snat();
     retiring.insert(retiring.end(), all.begin(), all.end());
   }
-  // Of a former run, it may be a port's own by now.
-  for (const auto& port : config.ports)
-    for (const auto& own : port.addresses)
-      std::erase_if(retiring, [&](const SnatAddress& snat) { return snat.address == own.address; });
   size_t rows = 16 + own_addresses.size() * 4 + std::min<size_t>(retiring.size(), kMaxRetired);
   for (const auto& service : config.services) rows += service.vips.size() * 2 + service.snat.size();
   table->rows_.resize(std::bit_ceil(rows * 2));

@@ -220,15 +220,6 @@ TEST_F(RetiredSnat, of_a_former_run_is_known_from_its_sessions) {
   EXPECT_EQ(heard(port), 2u);
 }
 
-TEST_F(RetiredSnat, of_a_former_run_that_is_an_address_of_a_port_by_now_is_that) {
-  w.rig.config.ports = {{.name = "pu", .addresses = {{kSnat, 24}}}};
-  w.start();
-  w.rig.services.reset();
-  reload({kOther}, {{kSnat, kTcp}});
-  EXPECT_EQ(retired().size(), 0u);
-  EXPECT_TRUE(is_the_kernels(22));
-}
-
 TEST_F(RetiredSnat, at_most_as_many_as_there_is_room_for_stay_and_the_rest_is_counted) {
   w.start();
   std::vector<SnatAddress> in_use;
