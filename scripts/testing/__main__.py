@@ -67,20 +67,22 @@ def lint_stage(report):
             lint.run_all(report, ROOT, folder)
 
 
-def interop_and_gentle(report):
-    """Guests and time-outs leave most of the machine idle: what only computes, and takes minutes, has that."""
+def with_compute_beside(report, stages):
+    """Guests, time-outs and dataplanes that are let rest leave most of the machine idle: what only computes, and takes minutes,
+    has that."""
     beside = Report(report.started)
 
     def compute():
-        with beside.stage("lint, beside"):
-            lint.run_all(beside, ROOT, os.path.join(ROOT, "build"), gently=True)
         for kind in ("asan", "tsan", "fuzz"):
             with beside.stage(f"build, {kind}, beside"):
                 build(beside, kind, GENTLY)
+        with beside.stage("lint, beside"):
+            lint.run_all(beside, ROOT, os.path.join(ROOT, "build"), GENTLY)
 
     with ThreadPoolExecutor(1) as pool:
         computed = pool.submit(compute)
-        interop(report, [])
+        for stage in stages:
+            stage()
         computed.result()
     report.results += beside.results
 
@@ -115,12 +117,12 @@ def main():
         "fuzz": lambda: fuzz_stage(report, chosen.fuzz_seconds, chosen.fuzz_seed or (1 if chosen.what == "all" else None)),
     }
     if chosen.what == "all":
-        stages |= {"interop": lambda: interop_and_gentle(report)}
-        for name in ("soak", "lint"):
-            del stages[name]
-    for name, stage in stages.items():
-        if chosen.what in (name, "all"):
-            stage()
+        stages["unit"]()
+        with_compute_beside(report, [stages[name] for name in ("functional", "chaos", "interop")])
+        for name in ("asan", "tsan", "fuzz"):
+            stages[name]()
+    else:
+        stages[chosen.what]()
     os.makedirs(os.path.join(ROOT, "build"), exist_ok=True)
     return report.finish(os.path.join(ROOT, "build", "junit.xml"))
 

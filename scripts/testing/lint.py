@@ -5,7 +5,7 @@ import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from testing.run import GENTLY, run
+from testing.run import run
 
 PARTS = ("controlplane", "dataplane", "drivers", "tests", "perf")
 # clang-tidy takes seconds a file; tests/ has a narrower .clang-tidy of its own.
@@ -23,15 +23,15 @@ def one(report, name, command, root, timeout=120):
     report.add("lint", name, outcome.status == 0, f"{outcome.how}\n{outcome.output}", outcome.seconds)
 
 
-def run_all(report, root, build, gently=False):
-    """`gently`: beside other tests."""
+def run_all(report, root, build, prefix=()):
+    """`prefix`: of clang-tidy's commands, as GENTLY beside other tests."""
     one(report, "clang-format", ["clang-format", "--dry-run", "-Werror"] + list(sources(root)), root)
     one(report, "check-includes", ["scripts/check-includes"], root)
     one(report, "check-house", ["scripts/check-house"], root)
-    tidy(report, root, build, GENTLY if gently else [], 1 if gently else 2)
+    tidy(report, root, build, prefix)
 
 
-def tidy(report, root, build, prefix, jobs):
+def tidy(report, root, build, prefix, jobs=2):
     begun = time.monotonic()
     try:
         with open(os.path.join(build, "compile_commands.json"), encoding="utf-8") as f:
@@ -43,7 +43,7 @@ def tidy(report, root, build, prefix, jobs):
     files = [p for p in files if os.path.relpath(p, root).startswith(TIDIED)]
 
     def check(path):
-        return path, run(prefix + ["clang-tidy", "-p", build, "--quiet", "--extra-arg=-Wno-unknown-warning-option", path], 900, cwd=root)
+        return path, run([*prefix, "clang-tidy", "-p", build, "--quiet", "--extra-arg=-Wno-unknown-warning-option", path], 900, cwd=root)
 
     with ThreadPoolExecutor(jobs) as pool:
         bad = [(path, o) for path, o in pool.map(check, files) if o.status != 0]
