@@ -78,6 +78,13 @@ void read_dataplane(Table t, DataPlane& out) {
   t.finish();
 }
 
+// Not set by what is wrong, so that nothing more is said of that.
+void optional_prefix(Table& t, const char* key, std::optional<Prefix>& out) {
+  Prefix read;
+  t.prefix(key, read);
+  if (read.address.is_set()) out = read;
+}
+
 void read_port(Table t, Port& out) {
   t.require("name");
   t.require("device");
@@ -91,7 +98,7 @@ void read_port(Table t, Port& out) {
   if (out.tap.find_first_of("/: \t\r\n\v\f") != std::string::npos || out.tap == "." || out.tap == "..")
     t.error(named_by, "the kernel takes no interface of the name \"" + out.tap + "\"");
   t.prefixes("addresses", out.addresses);
-  if (t.has("ipip_source")) t.prefix("ipip_source", out.ipip_source.emplace());
+  optional_prefix(t, "ipip_source", out.ipip_source);
   t.integer("mtu", out.mtu, 1280, 9216);
   t.integer("vlan", out.vlan, 0, 4094);
   t.integer("rx_queues", out.rx_queues, 0, 64);
@@ -166,10 +173,10 @@ void read_service(Table t, Service& out) {
 
 void read_life_unit(Table t, LifeUnitRule& out) {
   t.require("unit");
-  if (t.has("source")) t.prefix("source", out.source.emplace());
+  optional_prefix(t, "source", out.source);
   if (t.has("pool")) t.text("pool", out.pool.emplace());
   t.word("unit", out.unit, kLifeUnits);
-  if (!out.source && !out.pool) t.error("unit", "applies to nothing: give source, pool, or both");
+  if (!t.has("source") && !out.pool) t.error("unit", "applies to nothing: give source, pool, or both");
   t.finish();
 }
 
@@ -189,7 +196,7 @@ void read_peer(Table t, RegistrarPeer& out) {
 }
 
 void read_rsplib(Table t, RsplibRule& out) {
-  if (t.has("source")) t.prefix("source", out.source.emplace());
+  optional_prefix(t, "source", out.source);
   if (t.has("server_id")) t.integer("server_id", out.server_id.emplace(), 1);
   t.boolean("life_in_milliseconds", out.life_in_milliseconds);
   t.boolean("smaller_id_wins", out.smaller_id_wins);
@@ -197,7 +204,7 @@ void read_rsplib(Table t, RsplibRule& out) {
   t.boolean("short_handles", out.short_handles);
   t.boolean("known_transports", out.known_transports);
   t.boolean("checksum_wraps", out.checksum_wraps);
-  if (!out.source && !out.server_id) t.error("source", "names nobody: give source, server_id, or both");
+  if (!t.has("source") && !out.server_id) t.error("source", "names nobody: give source, server_id, or both");
   t.finish();
 }
 

@@ -110,5 +110,16 @@ TEST(Config, a_peer_is_another_and_named_once) {
             "f.toml:4: peer.server_id: is another peer's already");
 }
 
+TEST(Config, of_a_prefix_that_is_none_one_thing_is_said) {
+  const std::string ports = "[[port]]\nname=\"a\"\ndevice=\"d\"\naddresses=[\"10.0.0.1/24\"]\n";
+  const std::string rule = "[[registrar.rsplib]]\nsource=\"nonsense\"\n",
+                    unit = "[[registrar.life_unit]]\nunit=\"ms\"\nsource=\"nonsense\"\n";
+  for (const std::string& text : {ports + "ipip_source=\"nonsense\"\n", ports + rule, ports + unit}) {
+    const std::string error = error_of(text);
+    EXPECT_NE(error.find("\"nonsense\" is not a prefix such as"), std::string::npos) << error;
+    EXPECT_EQ(error.find('\n'), std::string::npos) << error;
+  }
+}
+
 }  // namespace
 }  // namespace poolgate::config
