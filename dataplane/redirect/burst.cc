@@ -310,7 +310,8 @@ bool opens(const PacketInfo& info, const rte_mbuf* mbuf) {
   }
 }
 
-void Redirector::Impl::process(rte_mbuf* const* mbufs, unsigned n) {
+// Aligned: otherwise what stands in front of it in the file moves its loops, and the cycles by one or two.
+[[gnu::aligned(64)]] void Redirector::Impl::process(rte_mbuf* const* mbufs, unsigned n) {
   for (unsigned i = 0; i < n; ++i) __builtin_prefetch(rte_pktmbuf_mtod(mbufs[i], const void*));
   if (services == nullptr) [[unlikely]] {
     for (unsigned i = 0; i < n; ++i) {

@@ -113,16 +113,21 @@ TEST_F(Camping, on_an_address_that_has_a_source_of_its_own_is_for_its_PE_to_judg
   EXPECT_EQ(from_pe(kP1, kS2, kHisTc, init_chunk(kHisTp, {}, 2)).to(), kC2);
 }
 
+// Of a client: one is at home with the first worker, the other with the second.
+std::pair<Flow, Flow> begin(WorkersRig& w) {
+  w.rig.service(config::Protocol::sctp, config::Mode::nat).snat = {kS1};
+  w.rig.set_pool({{11, "10.0.0.11", kPePort}});
+  w.start();
+  Flow first{kC1, kVip, kClientPort, kVipPort}, second = first;
+  first.from = w.address_at(0, first, "203.0.113.");
+  second.from = w.address_at(1, second, "198.18.0.");
+  return {first, second};
+}
+
 // The camper's session is one worker's, the address is at home with the other one.
 TEST(CampingWorkers, RFC_5062_2_an_address_that_is_at_home_elsewhere_begins_there) {
   WorkersRig w(2);
-  auto& s = w.rig.service(config::Protocol::sctp, config::Mode::nat);
-  s.snat = {kS1};
-  w.rig.set_pool({{11, "10.0.0.11", kPePort}});
-  w.start();
-  const Flow camper{w.address_at(0, {kC1, kVip, kClientPort, kVipPort}, "203.0.113."), kVip, kClientPort,
-                    kVipPort};
-  const Flow victim{w.address_at(1, camper, "198.18.0."), kVip, kClientPort, kVipPort};
+  const auto [camper, victim] = begin(w);
   auto sent = w.send(0, sctp(camper, 0, init_chunk(kTc, addresses({camper.from, victim.from}))));
   ASSERT_EQ(sent.size(), 1u);
   const unsigned campers = sent[0].frame.from_port();
@@ -146,13 +151,7 @@ TEST(CampingWorkers, RFC_9260_8_5_1_what_has_the_association_s_tag_is_its_at_whi
   // Of some tags the directory is the one worker's, of others the other's.
   for (uint32_t tag = 0xbb; tag < 0xbb + 8; ++tag) {
     WorkersRig w(2);
-    auto& s = w.rig.service(config::Protocol::sctp, config::Mode::nat);
-    s.snat = {kS1};
-    w.rig.set_pool({{11, "10.0.0.11", kPePort}});
-    w.start();
-    const Flow first{w.address_at(0, {kC1, kVip, kClientPort, kVipPort}, "203.0.113."), kVip, kClientPort,
-                     kVipPort};
-    const Flow second{w.address_at(1, first, "198.18.0."), kVip, kClientPort, kVipPort};
+    const auto [first, second] = begin(w);
     auto sent = w.send(0, sctp(first, 0, init_chunk(kTc, addresses({first.from, second.from}))));
     ASSERT_EQ(sent.size(), 1u);
     const auto port = static_cast<uint16_t>(sent[0].frame.from_port());
