@@ -2,6 +2,7 @@
 // The burst: hash and prefetch, find candidates and prefetch them, then each packet. What nearly every packet
 // is, one of an established IPv4 flow to a live PE (or, in `nat`, from it), is dealt with here in one piece;
 // all else goes to one().
+#include <algorithm>
 #include <cstddef>
 
 #include "dataplane/redirect/impl.h"
@@ -102,8 +103,8 @@ struct Redirector::Impl::Burst {
   // Its first packets are dealt with. (No buckets: they were looked at.)
   void leave_out(unsigned first, unsigned n) {
     mbufs += first;
-    std::memmove(infos, infos + first, (n - first) * sizeof(infos[0]));
-    std::memmove(sessions, sessions + first, (n - first) * sizeof(sessions[0]));
+    std::copy(infos + first, infos + n, infos);
+    std::copy(sessions + first, sessions + n, sessions);
   }
 };
 
