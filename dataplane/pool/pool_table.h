@@ -10,8 +10,10 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -149,8 +151,9 @@ class PoolTable {
 
   // ---- for services: a view of a pool, which need not exist (yet). nullptr: more than kMaxViews.
   const ViewCell* view(rserpool::PoolHandleView handle, const Eligibility& eligibility, uint64_t now_us);
-  // The guard of a pool; of several services the strictest (the smallest share) holds.
-  void set_guard(rserpool::PoolHandleView handle, const Guard& guard);
+  // The guards of pools, one a service: of several the strictest (the smallest share) holds. Replaces what
+  // was said before.
+  void set_guards(std::span<const std::pair<rserpool::PoolHandle, Guard>> guards);
   // ---- for the endpoint's worker: which pools' resolutions it answers. Replaces what was said before.
   void answer_resolutions(const ResolutionSettings& settings, uint64_t now_us);
   // Null inside: none.

@@ -22,10 +22,16 @@ const ViewCell* PoolTable::view(rserpool::PoolHandleView handle, const Eligibili
   return &made.cell;
 }
 
-void PoolTable::set_guard(rserpool::PoolHandleView handle, const Guard& guard) {
-  Pool& p = pool(handle);
-  if (!p.guard_set || guard.share < p.guard.share) p.guard = guard;
-  p.guard_set = true;
+void PoolTable::set_guards(std::span<const std::pair<rserpool::PoolHandle, Guard>> guards) {
+  for (auto& [handle, p] : pools_) {
+    p->guard = {};
+    p->guard_set = false;
+  }
+  for (const auto& [handle, guard] : guards) {
+    Pool& p = pool(handle);
+    if (!p.guard_set || guard.share < p.guard.share) p.guard = guard;
+    p.guard_set = true;
+  }
 }
 
 std::unique_ptr<ViewGeneration> PoolTable::build(const Pool& pool, const Eligibility& eligibility) {

@@ -86,6 +86,7 @@ Result<std::unique_ptr<ServiceTable>> ServiceTable::build(const config::Config& 
     if (encapsulated)
       table->insert({own, wire::kUdp, wire::swap16(config.sctp.udp_encapsulation_port), endpoint});
   }
+  std::vector<std::pair<rserpool::PoolHandle, pool::Guard>> guards;
   for (const auto& settings : config.services) {
     ServiceEntry entry;
     entry.settings = settings;
@@ -98,7 +99,7 @@ Result<std::unique_ptr<ServiceTable>> ServiceTable::build(const config::Config& 
     entry.view_v6 = pools.view(settings.pool, entry.eligibility_v6, now_us);
     if (entry.view_v4 == nullptr || entry.view_v6 == nullptr)
       return Error{"service " + settings.name + ": too many services of different ports and modes"};
-    pools.set_guard(settings.pool, {settings.panic_share, settings.panic_window_ms});
+    guards.emplace_back(settings.pool, pool::Guard{settings.panic_share, settings.panic_window_ms});
     if (previous != nullptr) {
       const ServiceEntry* before = previous->find(settings.name);
       entry.drained = before != nullptr && before->drained;
@@ -117,6 +118,7 @@ Result<std::unique_ptr<ServiceTable>> ServiceTable::build(const config::Config& 
   for (const auto& own : own_addresses) table->insert({own, wire::kSctp, 0, endpoint});
   table->retire(retiring, kernels_of(config, own_addresses));
   table->index_services();
+  pools.set_guards(guards);  // last: nothing can go wrong any more
   return table;
 }
 

@@ -329,6 +329,46 @@ TEST_F(PeDeath, deaths_further_apart_than_the_window_are_no_panic) {
   EXPECT_FALSE(rig->pools->guard_active("pool"));
 }
 
+TEST_F(PeDeath, the_guard_is_as_the_last_reload_says_also_where_that_is_less_strict) {
+  describe().panic_share = 0.1;
+  begin({{11, "10.0.0.11", 3868}, {12, "10.0.0.12", 3868}, {13, "10.0.0.13", 3868}, {14, "10.0.0.14", 3868}});
+  for (unsigned n = 1; n <= 8; ++n) associate(n);
+  const auto reload = [&] {
+    auto built =
+        redirect::ServiceTable::build(rig->config, rig->own, *rig->pools, rig->services.get(), rig->now_us);
+    if (!built) return false;
+    rig->redirector->set_services(built->get());
+    rig->services = std::move(*built);
+    return true;
+  };
+  rig->config.services[0].panic_share = 0.5;
+  ASSERT_TRUE(reload());
+  rig->pe_down(11);
+  EXPECT_FALSE(rig->pools->guard_active("pool"));
+  EXPECT_EQ(rig->burst({}).size(), 2u);
+  // One that is refused changes nothing of it.
+  const auto services = rig->config.services;
+  rig->config.services[0].panic_share = 0.1;
+  for (unsigned n = 0; n < redirect::kMaxServices; ++n) {
+    auto& more = rig->config.services.emplace_back(services[0]);
+    more.name = "more-" + std::to_string(n);
+    more.port = static_cast<uint16_t>(10'000 + n);
+  }
+  ASSERT_FALSE(reload());
+  rig->pe_down(12);
+  EXPECT_FALSE(rig->pools->guard_active("pool"));
+  EXPECT_EQ(rig->burst({}).size(), 2u);
+  // And of several services the strictest one's.
+  rig->config.services = services;
+  rig->config.services.emplace_back(services[0]).name = "more-0";
+  rig->config.services[1].port = 10'000;
+  rig->config.services[1].panic_share = 0.6;
+  rig->config.services[0].panic_share = 0.9;
+  ASSERT_TRUE(reload());
+  rig->pe_down(13);
+  EXPECT_TRUE(rig->pools->guard_active("pool"));
+}
+
 TEST_F(PeDeath, the_registrars_loss_of_everything_aborts_nothing) {
   describe();
   begin({{11, "10.0.0.11", 3868}, {12, "10.0.0.12", 3868}, {13, "10.0.0.13", 3868}});
