@@ -82,6 +82,7 @@ bool PoolTable::left_dead(rserpool::PoolHandleView handle, const LeftSlots& slot
   std::erase_if(gone, is_back);
   if (gone.empty()) return false;
   Pool& left = pool(handle);
+  note_empty(left);
   if (guarded(left, left.elements.size() + 1, now_us)) {
     for (const auto& [slot, identity] : gone) hold_orphan(orphans_[orphan_of_.at(identity)], &left);
     raise_alarm(left);

@@ -41,6 +41,7 @@ struct PoolTable::Pool {
   std::deque<uint64_t> deaths_us;
   std::deque<std::pair<uint64_t, rserpool::PeId>> lost_us;  // PEs found dead at one of their addresses
   bool dirty = false;
+  bool noted_empty = false;
   uint64_t published_us = 0;
 };
 

@@ -105,6 +105,7 @@ Result<bool> PoolTable::commit(const channel::PoolCommit& message, uint64_t now_
     if (!change.remove) changed.policy = change.policy;
     apply(changed, std::move(change.elements));
     mark_dirty(changed, now_us);
+    note_empty(changed);
   }
   told_.store(true, std::memory_order_relaxed);
   return true;
@@ -135,6 +136,33 @@ void PoolTable::apply(Pool& pool, std::vector<channel::PoolPe>&& elements) {
     }
   }
   for (auto& [id, gone] : old) unbind(pool, gone);
+}
+
+// Handles come and go as PEs like to name pools: what is left of them must not add up.
+void PoolTable::note_empty(Pool& pool) {
+  if (!pool.elements.empty() || pool.noted_empty) return;
+  pool.noted_empty = true;
+  empty_.push_back(pool.handle);
+}
+
+// Those that no service asks for, and of which the guard has nothing to know any more.
+void PoolTable::forget_empty(uint64_t now_us) {
+  for (size_t n = std::min<size_t>(empty_.size(), kEmptyATurn); n > 0; --n) {
+    std::string handle = std::move(empty_.front());
+    empty_.pop_front();
+    Pool& known = pool(handle);
+    known.noted_empty = false;
+    if (!known.elements.empty() || !known.views.empty() || known.resolution || known.guard_set) continue;
+    const bool died =
+        !known.deaths_us.empty() && known.deaths_us.back() + uint64_t{known.guard.window_ms} * 1000 >= now_us;
+    if (died || known.held_orphans != 0 || guarded_.contains(handle)) {
+      note_empty(known);
+      continue;
+    }
+    const PeIdentity identity = pe_identity(handle, 0, rserpool::IpAddress(), 0);
+    by_hash_.erase({identity.pool[0], identity.pool[1]});
+    pools_.erase(handle);
+  }
 }
 
 void PoolTable::abandon_transaction() { transaction_.reset(); }

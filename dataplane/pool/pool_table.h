@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -170,6 +171,7 @@ class PoolTable {
   rserpool::PolicyType policy(rserpool::PoolHandleView handle) const;
   uint64_t generations_published() const { return number_; }
   size_t generations_waiting() const { return retired_.size(); }
+  size_t pools() const { return pools_.size(); }  // known: also those that are empty, for a while
 
  private:
   struct Element;
@@ -191,6 +193,7 @@ class PoolTable {
     uint64_t since_us = 0;     // first seen here after the registrar had spoken
   };
   static constexpr unsigned kOrphansATurn = 256;
+  static constexpr unsigned kEmptyATurn = 64;
 
   explicit PoolTable(PoolTableOptions options);
   Pool& pool(rserpool::PoolHandleView handle);
@@ -221,6 +224,8 @@ class PoolTable {
   void retire(Unpublished what) { retired_.push_back({start_grace(), std::move(what)}); }
   void reclaim(uint64_t now_us);
   void drain(Orphan& orphan, uint64_t now_us);
+  void note_empty(Pool& pool);
+  void forget_empty(uint64_t now_us);
   uint64_t start_grace();
   bool grace_over(uint64_t token);
 
@@ -230,6 +235,7 @@ class PoolTable {
   std::map<std::pair<uint64_t, uint64_t>, Pool*> by_hash_;  // PeIdentity::pool
   std::unique_ptr<Transaction> transaction_;
   std::vector<Pool*> dirty_;
+  std::deque<std::string> empty_;  // pools that may be forgotten
   std::map<std::string_view, const Pool*>
       guarded_;  // whose guard has held something since it last held nothing
   std::vector<Retired> retired_;

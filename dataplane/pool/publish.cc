@@ -90,6 +90,7 @@ void PoolTable::tick(uint64_t now_us) {
     publish(pool, now_us);
   }
   reclaim(now_us);
+  forget_empty(now_us);
 }
 
 uint64_t PoolTable::start_grace() { return options_.qsbr == nullptr ? 0 : rte_rcu_qsbr_start(options_.qsbr); }

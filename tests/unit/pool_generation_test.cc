@@ -249,5 +249,62 @@ TEST_F(PoolGeneration, rotation_goes_on_from_generation_to_generation) {
   EXPECT_EQ(next(), second);
 }
 
+// Whoever may register may name as many pools as there are numbers, one after the other.
+TEST_F(PoolGeneration, pools_that_come_and_go_leave_nothing_but_those_that_a_service_asks_for) {
+  cell = table->view("pool", kUdp, 1);
+  uint64_t now = 10'000;
+  const auto change = [&](const std::string& handle, std::vector<channel::PoolPe> elements) {
+    const uint64_t t = ++transaction;
+    const bool remove = elements.empty();
+    ASSERT_TRUE(table->begin({t, false}).ok());
+    ASSERT_TRUE(
+        table->chunk({.transaction = t, .handle = handle, .remove = remove, .elements = std::move(elements)})
+            .ok());
+    ASSERT_TRUE(table->commit({t}, now).ok());
+    table->tick(now += 1000);
+  };
+  for (unsigned n = 0; n < 1000; ++n) {
+    const std::string handle = "pool-" + std::to_string(n);
+    change(handle, {pe(n, "10.0.0.1")});
+    change(handle, {});
+    change("never-there-" + std::to_string(n), {});
+  }
+  change("pool", {});
+  change("stays", {pe(1, "10.0.0.2")});
+  table->tick(now += 1000);
+  EXPECT_EQ(table->pools(), 2u);
+  EXPECT_EQ(table->handles(), std::vector<std::string>{"stays"});
+  // It may come back at once, and is as new.
+  change("pool-7", {pe(7, "10.0.0.7")});
+  EXPECT_EQ(table->elements("pool-7").size(), 1u);
+  EXPECT_EQ(table->pools(), 3u);
+}
+
+// What died in it counts for the guard's window, and what the guard holds is held.
+TEST_F(PoolGeneration, an_empty_pool_is_known_as_long_as_its_guard_has_something_to_know) {
+  uint64_t now = 10'000;
+  set({pe(1, "10.0.0.1"), pe(2, "10.0.0.2"), pe(3, "10.0.0.3")}, now);
+  ASSERT_TRUE(table->pe_down({"pool", 1, 1}, now));
+  set({}, now);
+  table->tick(now += 4'900'000);
+  EXPECT_EQ(table->pools(), 1u);
+  table->tick(now += 200'000);
+  EXPECT_EQ(table->pools(), 0u);
+  set({pe(1, "10.0.0.1")}, now);
+  ASSERT_TRUE(table->pe_down({"pool", 1, 1}, now));  // all of it: held
+  const auto slot = table->elements("pool")[0].v4.slot;
+  pool::add(table->slots().lines(0)[slot].sessions, 1);
+  set({}, now);
+  for (int i = 0; i < 10; ++i) {
+    table->tick(now += 1'000'000);
+    EXPECT_EQ(table->panicking(), std::vector<std::string>{"pool"});
+  }
+  EXPECT_EQ(table->end_held("pool", now), 1u);
+  pool::add(table->slots().lines(0)[slot].sessions, UINT32_MAX);
+  EXPECT_TRUE(table->panicking().empty());
+  table->tick(now += 1'000'000);
+  EXPECT_EQ(table->pools(), 0u);
+}
+
 }  // namespace
 }  // namespace poolgate::test
