@@ -93,8 +93,18 @@ void Appliance::say_retired(const std::vector<redirect::SnatAddress>& before) co
   for (const auto& snat : now)
     if (!is_in(before, snat))
       say(snat, "of no service any more, ours until the sessions that have it are over");
-  for (const auto& snat : before)
-    if (!is_in(now, snat)) say(snat, "kept for former sessions no longer");
+  const auto has_it = [](const redirect::ServiceEntry& service, const redirect::SnatAddress& snat) {
+    const auto& all = service.settings.snat;
+    return static_cast<uint8_t>(service.settings.protocol) == snat.protocol &&
+           std::find(all.begin(), all.end(), snat.address) != all.end();
+  };
+  for (const auto& snat : before) {
+    if (is_in(now, snat)) continue;
+    const auto& services = services_->services();
+    const bool again =
+        std::any_of(services.begin(), services.end(), [&](const auto& s) { return has_it(s, snat); });
+    say(snat, again ? "a service's again" : "kept for former sessions no longer");
+  }
   if (services_->retired_lost() > 0)
     spdlog::warn("{} more SNAT addresses of former configurations: sessions that have them hear no more",
                  services_->retired_lost());
