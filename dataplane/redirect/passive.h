@@ -24,6 +24,9 @@ struct Suspicion {
   uint8_t family = 0;    // of address
   pool::PeSlotIndex pe = pool::kNoPeSlot;
   uint8_t address[16] = {};
+
+  // Anybody can send an ICMP error: those have a rate of their own, so that the rest is not drowned.
+  bool is_hearsay() const { return why != Why::unanswered; }
 };
 
 // Counts clients whose first packet went to a PE that has answered no new client since. Costs nothing per
@@ -70,17 +73,17 @@ inline bool is_unreachable(uint8_t family, uint8_t type, uint8_t code) {
 // One worker's suspicions on their way to the main lcore: at a bounded rate, counted.
 class Suspicions {
  public:
-  static constexpr uint32_t kRate = 50;  // a second
+  static constexpr uint32_t kRate = 50;  // a second, of either kind
 
   // Worker. False: not passed on.
   bool tell(const Suspicion& suspicion, uint64_t now_us) {
-    return pace_.take(now_us, kRate) && queue_.push(suspicion);
+    return pace_[suspicion.is_hearsay()].take(now_us, kRate) && queue_.push(suspicion);
   }
   // Main lcore.
   bool next(Suspicion& suspicion) { return queue_.pop(suspicion); }
 
  private:
-  TokenBucket pace_;
+  TokenBucket pace_[2];  // [1]: hearsay
   probe::SpscQueue<Suspicion> queue_{256};
 };
 

@@ -240,7 +240,8 @@ void FailureDetector::suspect(const redirect::Suspicion& suspicion, uint64_t now
   using Why = redirect::Suspicion::Why;
   counters_.noticed.add(1);
   std::erase_if(suspected_us_, [&](const auto& told) { return now_us - told.second >= kSuspicionUs; });
-  if (!suspicion_pace_.take(now_us, kSuspicionRate)) return counters_.noticed_again.add(1);
+  if (!suspicion_pace_[suspicion.is_hearsay()].take(now_us, kSuspicionRate))
+    return counters_.noticed_again.add(1);
   rserpool::IpAddress address;
   if (suspicion.why == Why::tunnel_unreachable)
     address = suspicion.family == 6 ? rserpool::IpAddress::v6(suspicion.address)

@@ -145,8 +145,9 @@ class FailureDetector {
   std::vector<probe::Change> removals_;  // not yet told
   std::vector<Left> left_;
   std::deque<channel::PeReport> reports_;
-  redirect::TokenBucket report_pace_, suspicion_pace_;
-  std::map<PeKey, uint64_t> suspected_us_;  // when it was told last, while that is not long ago
+  redirect::TokenBucket report_pace_;
+  redirect::TokenBucket suspicion_pace_[2];  // [1]: of hearsay
+  std::map<PeKey, uint64_t> suspected_us_;   // when it was told last, while that is not long ago
   uint64_t planned_changes_ = 0, planned_us_ = 0;
   bool plan_due_ = true;
   bool changes_due_ = false;

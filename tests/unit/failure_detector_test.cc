@@ -355,6 +355,25 @@ TEST_F(FailureDetector, an_error_about_a_tunnel_names_its_PE_by_address) {
   EXPECT_THAT(reports, SizeIs(1)) << "nobody's address";
 }
 
+// ICMP errors can be anybody's.
+TEST_F(FailureDetector, a_flood_of_hearsay_keeps_no_silent_PE_from_being_told_of) {
+  begin(kThree, config::ProbeKind::off);
+  redirect::Suspicions ring;
+  redirect::Suspicion junk;
+  junk.why = redirect::Suspicion::Why::tunnel_unreachable;
+  junk.family = 4;
+  std::memcpy(junk.address, ip("10.0.0.99").data(), 4);
+  for (int i = 0; i < 1000; ++i) ring.tell(junk, rig->now_us);
+  redirect::Suspicion silent;
+  silent.protocol = 132;
+  silent.pe = pe(12).v4.slot;
+  EXPECT_TRUE(ring.tell(silent, rig->now_us));
+  for (redirect::Suspicion next; ring.next(next);) detector->suspect(next, rig->now_us);
+  detector->run(rig->now_us);
+  ASSERT_THAT(reports, SizeIs(1));
+  EXPECT_EQ(reports[0].pe_id, 12u);
+}
+
 TEST_F(FailureDetector, a_flood_of_suspicions_is_bounded) {
   begin(kThree, config::ProbeKind::off);
   redirect::Suspicion seen;
