@@ -65,6 +65,7 @@ void Redirector::Impl::forget_init(SessionIndex i) {
 
 void Redirector::Impl::age() {
   sessions.alive(now_ms);
+  hops.free_unseen();
   const uint32_t end = sessions.end();
   const uint64_t elapsed = std::min(now_us - aged_us, kRoundUs);
   const auto due = static_cast<uint32_t>(uint64_t{end} * elapsed / kRoundUs);
@@ -76,6 +77,7 @@ void Redirector::Impl::age() {
     if (age_cursor >= end) {
       age_cursor = session::kFirst;
       retired_in_use.begin(*services);
+      hops.begin_walk();
       if (others != nullptr) {
         ++others->round;
         others->first_round = false;
@@ -85,6 +87,7 @@ void Redirector::Impl::age() {
     if (i >= end) return;
     if (!sessions.valid(i)) continue;  // also a line of IPv6 addresses, whose bytes a client chooses
     Session& s = sessions.at(i);
+    see_hops(s);
     if (others != nullptr) age_notices(i);
     if (s.kind != session::Kind::session) {
       if (!services->retired().empty()) note_retired(i);

@@ -12,8 +12,10 @@ namespace poolgate::redirect {
 // The number of where the packet came from; `likely`: a guess, or 0.
 uint16_t Redirector::Impl::hop_of(const Packet& packet, uint16_t likely) {
   if (likely != 0 && packet.info.vlan_tci == 0 && hops.is(likely, packet.frame(), packet.mbuf->port))
-      [[likely]]
+      [[likely]] {
+    hops.see(likely);
     return likely;
+  }
   last_hop = hops.learn(ClientHops::of_frame(packet.frame(), packet.mbuf->port, packet.info.vlan_tci));
   return last_hop;
 }
@@ -84,15 +86,22 @@ SessionIndex Redirector::Impl::reachable_by(SessionIndex i) const {
   return session::kNone;
 }
 
+// The walk over the table comes by.
+void Redirector::Impl::see_hops(const Session& e) {
+  hops.see(e.client_hop);
+  if (e.kind == session::Kind::session && (e.flags & session::kNat) != 0) hops.see(e.pending_hop);
+}
+
 // After a restart: hops whose port is gone, or another one.
 void Redirector::Impl::forget_hops(const RedirectorOptions& options) {
-  std::vector<bool> ours(size_t{hops.used()} + 1);
+  std::vector<bool> ours(size_t{UINT16_MAX} + 1);
   for (uint32_t hop = 1; hop < ours.size(); ++hop) {
+    if (!hops.is_used(hop)) continue;
     const ClientHop& of = hops[static_cast<uint16_t>(hop)];
     ours[hop] = options.hop_is_ours != nullptr && options.hop_is_ours(of.port_id, of.ether_addresses + 6);
   }
   const auto keep_ours = [&](uint16_t& hop) {
-    if (hop >= ours.size() || !ours[hop]) hop = 0;
+    if (!ours[hop]) hop = 0;
   };
   for (SessionIndex i = session::kFirst; i < sessions.end(); ++i) {
     if (!sessions.valid(i)) continue;

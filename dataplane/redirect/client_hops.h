@@ -24,7 +24,8 @@ struct ClientHop {
 };
 static_assert(sizeof(ClientHop) == 16);
 
-// One worker's. Holds 65,535; when there are more, the last are not known and get no packets but replies. In
+// One worker's. Holds 65,535; when there are more, the last are not known and get no packets but replies,
+// until there is room: a line that no session was seen to have, in a whole walk over them, is free again. In
 // a file beside the sessions, whose numbers mean these lines: a server that speaks first after a restart
 // finds its client.
 class ClientHops {
@@ -40,7 +41,8 @@ class ClientHops {
     if (attached) hops->index_again();
     return hops;
   }
-  uint16_t used() const { return used_; }
+  uint32_t used() const { return kHops - 1 - static_cast<uint32_t>(free_.size()); }
+  bool is_used(uint32_t i) const { return i != 0 && i < kHops && !(hops_[i] == ClientHop{}); }
 
   const ClientHop& operator[](uint16_t i) const { return hops_[i]; }
   // `frame`: one of the client's.
@@ -66,21 +68,48 @@ class ClientHops {
   uint16_t learn(const ClientHop& hop) {
     for (size_t at = place_of(hop);; at = (at + 1) & (kIndex - 1)) {
       if (index_[at] == 0) {
-        if (used_ == 65535) return 0;
-        hops_[used_ + 1] = hop;
-        index_[at] = ++used_;
-        return used_;
+        if (free_.empty() || hop == ClientHop{}) return 0;
+        const uint16_t i = free_.back();
+        free_.pop_back();
+        hops_[i] = hop;
+        index_[at] = i;
+        see(i);
+        return i;
       }
-      if (hops_[index_[at]] == hop) return index_[at];
+      if (hops_[index_[at]] != hop) continue;
+      see(index_[at]);
+      return index_[at];
+    }
+  }
+
+  // ---- what is not in use
+  // A session has it, now that it is looked at, or from now on.
+  void see(uint16_t i) { seen_[i] = walk_; }
+  // A walk over all sessions begins.
+  void begin_walk() { ++walk_; }
+  // Looks at some of the lines: often enough that all are looked at in less than 250 walks.
+  void free_unseen() {
+    for (unsigned n = 0; n < kSlice; ++n) {
+      const uint16_t i = cursor_++;
+      // Who has had it since before the last walk was seen in that; who got it since, then.
+      if (is_used(i) && static_cast<uint8_t>(walk_ - seen_[i]) >= 2) free(i);
     }
   }
 
  private:
+  static constexpr unsigned kSlice = 64;
   static constexpr size_t kHops = 65536;
   static constexpr size_t kIndex = 131072;  // never more than half full
 
   explicit ClientHops(pool::MappedFile file)
-      : file_(std::move(file)), hops_(reinterpret_cast<ClientHop*>(file_.data())), index_(kIndex, 0) {}
+      : file_(std::move(file)),
+        hops_(reinterpret_cast<ClientHop*>(file_.data())),
+        index_(kIndex, 0),
+        seen_(kHops, 0) {
+    free_.reserve(kHops);
+    for (uint32_t i = kHops - 1; i > 0; --i)
+      if (!is_used(i)) free_.push_back(static_cast<uint16_t>(i));
+  }
 
   static size_t place_of(const ClientHop& hop) {
     uint64_t words[2];
@@ -89,20 +118,39 @@ class ClientHops {
     h ^= h >> 31;
     return h & (kIndex - 1);
   }
-  // Numbers stay: those in use are the first, up to one that is empty.
+  // Numbers stay.
   void index_again() {
-    while (used_ < kHops - 1 && !(hops_[used_ + 1] == ClientHop{})) {
-      ++used_;
-      size_t at = place_of(hops_[used_]);
+    for (uint32_t i = 1; i < kHops; ++i) {
+      if (!is_used(i)) continue;
+      size_t at = place_of(hops_[i]);
       while (index_[at] != 0) at = (at + 1) & (kIndex - 1);
-      index_[at] = used_;
+      index_[at] = static_cast<uint16_t>(i);
+    }
+  }
+  void free(uint16_t i) {
+    size_t at = place_of(hops_[i]);
+    while (index_[at] != i) at = (at + 1) & (kIndex - 1);
+    hops_[i] = {};
+    free_.push_back(i);
+    // Those behind it move up, as each is looked for from its place on, up to the first gap.
+    for (size_t next = at;;) {
+      index_[at] = 0;
+      do {
+        next = (next + 1) & (kIndex - 1);
+        if (index_[next] == 0) return;
+      } while (((next - place_of(hops_[index_[next]])) & (kIndex - 1)) < ((next - at) & (kIndex - 1)));
+      index_[at] = index_[next];
+      at = next;
     }
   }
 
   pool::MappedFile file_;
   ClientHop* hops_;
   std::vector<uint16_t> index_;
-  uint16_t used_ = 0;
+  std::vector<uint16_t> free_;
+  std::vector<uint8_t> seen_;  // the last walk in which it was in use
+  uint8_t walk_ = 0;
+  uint16_t cursor_ = 0;
 };
 
 }  // namespace poolgate::redirect

@@ -178,6 +178,7 @@ struct Redirector::Impl {
   uint16_t hop_to(SessionIndex near) const;
   uint16_t hop_back(const Packet& packet, const Session& s) const;
   SessionIndex reachable_by(SessionIndex i) const;
+  void see_hops(const Session& e);
   void forget_hops(const RedirectorOptions& options);
 
   // ---- sctp_flow.cc, tcp_flow.cc: what a packet does to its session
