@@ -35,9 +35,10 @@ bool Redirector::Impl::leaves_camp(const Packet& packet, SessionIndex i, const s
   return true;
 }
 
-// A packet that comes by the key of a half-open session, of which it is not: an INIT in the name of an
-// association's unused address may have taken that from it. At the PE's other port its answer would be an
-// ABORT with the association's tag (RFC 9260 §8.4, §8.5.1 B). True: it goes where its tag says.
+// A packet that comes by the key of a session of which it is not. If that is half-open, an INIT in the name
+// of an association's unused address may have taken it from that; at the PE's other port the answer would be
+// an ABORT with the association's tag (RFC 9260 §8.4, §8.5.1 B). If the key is a guest, it may be an address
+// of two associations' clients. True: it goes where its tag says.
 bool Redirector::Impl::is_of_another(Packet& packet, SessionIndex i) {
   const Session& s = sessions.at(i);
   const ServiceEntry* service = service_of(s);

@@ -212,8 +212,8 @@ void Redirector::Impl::hit(Packet& packet, SessionIndex entry) {
   }
   if (services == nullptr) [[unlikely]]
     return exception(packet.mbuf);
-  if (s->state == State::half_open && !from_pe && packet.info.flow.protocol == wire::kSctp &&
-      (s->flags & session::kSnat) != 0 && is_of_another(packet, i)) [[unlikely]]
+  if (!from_pe && (s->flags & session::kSnat) != 0 && packet.info.flow.protocol == wire::kSctp &&
+      (s->state == State::half_open || is_guest(entry)) && is_of_another(packet, i)) [[unlikely]]
     return;
   Verdict verdict = Verdict::forward;
   if (s->deaths != lines[s->pe].deaths) [[unlikely]]

@@ -75,6 +75,26 @@ TEST_F(Camping, is_not_what_an_association_does_whose_packets_come_from_the_addr
   EXPECT_EQ(sessions(), 1u);
 }
 
+// It came by its other address, and lists this one, too.
+TEST_F(Camping, on_another_clients_second_address_leaves_that_its_path) {
+  begin({kVip}, {kS1});
+  establish(addresses({kC1, kC2}), {}, kS1);
+  const auto port =
+      static_cast<uint16_t>(from_client(kC3, kVip, 0, init_chunk(kHisTc, addresses({kC3, kC2}))).from_port());
+  ASSERT_NE(port, pe_sees_port);
+  only(sctp({kP1, kS1, kPePort, port}, kHisTc, init_chunk(kHisTp, {}, 2)));
+  from_client(kC3, kVip, kHisTp, cookie_echo());
+  only(sctp({kP1, kS1, kPePort, port}, kHisTc, chunk(11, 0, {})));
+  const Bytes heartbeat = chunk(4, 0, parameter(1, Bytes(20, 0x33)));
+  for (const Bytes& chunks : {heartbeat, data_chunk()}) {
+    const Frame there = from_client(kC2, kVip, kHisTp, chunks);
+    EXPECT_EQ(there.from_port(), port);
+    EXPECT_EQ(chunks_of(there), chunks);
+  }
+  EXPECT_EQ(from_client(kC2, kVip, kTp, data_chunk()).from_port(), pe_sees_port) << "with the camper's tag";
+  EXPECT_EQ(from_client(kC2, kVip, 0x7777, data_chunk()).from_port(), pe_sees_port) << "with nobody's";
+}
+
 TEST_F(Camping, is_not_shown_to_be_none_by_packets_with_another_tag) {
   begin({kVip}, {kS1});
   establish(addresses({kC1, kC2}), {}, kS1);
